@@ -1,0 +1,60 @@
+# millrace_library(NAME LAYER n [DEPS dep...] [PUBLIC_DEPS dep...] [SOURCES file...])
+#
+# A library of libs/<NAME>: public headers under include/millrace/<NAME>/, sources under src/ (found by glob when SOURCES
+# is absent). DEPS are linked privately, PUBLIC_DEPS are part of the headers. A dependency on another Millrace library is
+# written by its name ("base"), a third-party one as dep::<name>. A dependency on a library of the same or a higher layer
+# is refused: the layers are what keeps the tree readable.
+function(millrace_library name)
+  cmake_parse_arguments(ARG "" "LAYER" "DEPS;PUBLIC_DEPS;SOURCES" ${ARGN})
+  if(NOT DEFINED ARG_LAYER)
+    message(FATAL_ERROR "millrace_library(${name}): LAYER is missing")
+  endif()
+  if(NOT ARG_SOURCES)
+    file(GLOB_RECURSE ARG_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/*.cpp)
+  endif()
+  set(target millrace_${name})
+  add_library(${target} STATIC ${ARG_SOURCES})
+  add_library(millrace::${name} ALIAS ${target})
+  set_target_properties(${target} PROPERTIES MILLRACE_LAYER ${ARG_LAYER})
+  target_include_directories(${target} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/include PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/src)
+  target_link_libraries(${target} PRIVATE millrace_warnings)
+  millrace_link(${target} ${ARG_LAYER} PUBLIC ${ARG_PUBLIC_DEPS})
+  millrace_link(${target} ${ARG_LAYER} PRIVATE ${ARG_DEPS})
+endfunction()
+
+# Links each dependency after the layer check. Programs are layer 5, tests layer 6.
+function(millrace_link target layer visibility)
+  foreach(dep ${ARGN})
+    if(dep MATCHES "^dep::")
+      target_link_libraries(${target} ${visibility} ${dep})
+      continue()
+    endif()
+    if(NOT TARGET millrace_${dep})
+      message(FATAL_ERROR "${target}: there is no library '${dep}' (libs/CMakeLists.txt lists them lowest layer first)")
+    endif()
+    get_target_property(dep_layer millrace_${dep} MILLRACE_LAYER)
+    if(NOT dep_layer LESS layer)
+      message(FATAL_ERROR
+        "${target} (layer ${layer}) may not use millrace_${dep} (layer ${dep_layer}): a library uses lower layers only")
+    endif()
+    target_link_libraries(${target} ${visibility} millrace_${dep})
+  endforeach()
+endfunction()
+
+# millrace_program(NAME [DEPS dep...]): a service or tool of the current folder. main.cpp becomes the program, every
+# other source a library millrace_app_<NAME>, which the tests link too.
+function(millrace_program name)
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  list(REMOVE_ITEM sources ${CMAKE_CURRENT_SOURCE_DIR}/main.cpp)
+  string(REPLACE "-" "_" id ${name})
+  set(app millrace_app_${id})
+  add_library(${app} STATIC ${sources})
+  set_target_properties(${app} PROPERTIES MILLRACE_LAYER 5)
+  target_include_directories(${app} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+  target_link_libraries(${app} PRIVATE millrace_warnings PUBLIC millrace_version)
+  millrace_link(${app} 5 PUBLIC ${ARG_DEPS})
+  add_executable(${name} ${CMAKE_CURRENT_SOURCE_DIR}/main.cpp)
+  target_link_libraries(${name} PRIVATE ${app} millrace_warnings)
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()

@@ -1,0 +1,17 @@
+set(MILLRACE_SANITIZER "" CACHE STRING "asan-ubsan, tsan, coverage or empty")
+set_property(CACHE MILLRACE_SANITIZER PROPERTY STRINGS "" asan-ubsan tsan coverage)
+
+if(MILLRACE_SANITIZER STREQUAL "asan-ubsan")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(MILLRACE_SANITIZER STREQUAL "tsan")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  # Asio orders with fences, which GCC's TSan does not model; it says so by a warning.
+  add_compile_options(-Wno-tsan)
+  add_link_options(-fsanitize=thread)
+elseif(MILLRACE_SANITIZER STREQUAL "coverage")
+  add_compile_options(--coverage)
+  add_link_options(--coverage)
+elseif(MILLRACE_SANITIZER)
+  message(FATAL_ERROR "MILLRACE_SANITIZER=${MILLRACE_SANITIZER} is none of asan-ubsan, tsan, coverage")
+endif()

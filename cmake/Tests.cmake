@@ -1,0 +1,23 @@
+# millrace_test(NAME LABEL label SOURCES file... [DEPS dep...] [TIMEOUT seconds]): one GoogleTest program, registered
+# once in CTest under its label. DEPS are libraries by name, dep::<name>, or app:<program> for a program's own code.
+include(GoogleTest)
+
+function(millrace_test name)
+  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE millrace_warnings dep::gtest)
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
+  foreach(dep ${ARG_DEPS})
+    if(dep MATCHES "^app:(.*)$")
+      string(REPLACE "-" "_" id ${CMAKE_MATCH_1})
+      target_link_libraries(${name} PRIVATE millrace_app_${id})
+    else()
+      millrace_link(${name} 6 PRIVATE ${dep})
+    endif()
+  endforeach()
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
+endfunction()

@@ -1,0 +1,50 @@
+#include <gtest/gtest.h>
+
+#include <millrace/base/digest.hpp>
+
+namespace millrace {
+namespace {
+
+TEST(Digest, Sha256OfAbc) {
+  EXPECT_EQ(to_hex(bytes_of(sha256("abc"))), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(Digest, Crc32cCheckValue) { EXPECT_EQ(crc32c("123456789"), 0xe3069283U); }
+
+TEST(Digest, Hash64TellsLengthsAndPartsApart) {
+  EXPECT_NE(hash64(""), hash64(std::string_view("\0", 1)));
+  EXPECT_NE(hash64("a"), hash64("b"));
+  EXPECT_NE(hash64("ab"), hash64("b", hash64("a")));
+  EXPECT_EQ(hash64("0123456789abcdefXYZ"), hash64("0123456789abcdefXYZ"));
+}
+
+TEST(Digest, Base64Rfc4648Vectors) {
+  EXPECT_EQ(to_base64("fo"), "Zm8=");
+  EXPECT_EQ(to_base64("foobar"), "Zm9vYmFy");
+  EXPECT_EQ(*from_base64("Zg=="), "f");
+  EXPECT_EQ(*from_base64("Zm9vYg=="), "foob");
+  EXPECT_FALSE(from_base64("Zg").ok());
+  EXPECT_FALSE(from_base64("Z===").ok());
+  EXPECT_FALSE(from_base64("Zm 8").ok());
+}
+
+TEST(Digest, HexRoundTrips) {
+  EXPECT_EQ(*from_hex(to_hex(std::string("\x00\xff\x10", 3))), std::string("\x00\xff\x10", 3));
+  EXPECT_FALSE(from_hex("abc").ok());
+  EXPECT_FALSE(from_hex("zz").ok());
+}
+
+TEST(Digest, TokensAreLongAndDiffer) {
+  const std::string a = random_token(24);
+  EXPECT_EQ(a.size(), 32U);
+  EXPECT_NE(a, random_token(24));
+}
+
+TEST(Digest, ConstantTimeComparisonComparesValues) {
+  EXPECT_TRUE(equal_constant_time("abc", "abc"));
+  EXPECT_FALSE(equal_constant_time("abc", "abd"));
+  EXPECT_FALSE(equal_constant_time("abc", "ab"));
+}
+
+}  // namespace
+}  // namespace millrace
