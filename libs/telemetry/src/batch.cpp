@@ -1,0 +1,220 @@
+#include <cstring>
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+
+#include <millrace/telemetry/v1/telemetry.pb.h>
+
+#include <millrace/telemetry/batch.hpp>
+
+namespace millrace::telemetry {
+namespace {
+
+using google::protobuf::io::CodedInputStream;
+using google::protobuf::internal::WireFormatLite;
+
+// Where the counter stands in an encoded batch: tag and length of ingest_id (2), tag and length of start (2), start (16),
+// tag of counter (1). Field 1 is always first and the counter is never 0 when encoded.
+constexpr std::size_t kCounterAt = 2 + 2 + 16 + 1;
+
+void value_to_proto(const Value& value, v1::Value& out) {
+  switch (value.index()) {
+    case 0: out.set_double_value(std::get<0>(value)); break;
+    case 1: out.set_int_value(std::get<1>(value)); break;
+    case 2: out.set_bool_value(std::get<2>(value)); break;
+    case 3: out.set_string_value(std::get<3>(value)); break;
+    default: out.set_json_value(std::get<4>(value).text); break;
+  }
+}
+
+// False if no kind is set: a batch with such a point was not made by encode().
+bool value_from_proto(const v1::Value& value, Value& out) {
+  switch (value.kind_case()) {
+    case v1::Value::kDoubleValue: out = value.double_value(); return true;
+    case v1::Value::kIntValue: out = std::int64_t{value.int_value()}; return true;
+    case v1::Value::kBoolValue: out = value.bool_value(); return true;
+    case v1::Value::kStringValue: out = value.string_value(); return true;
+    case v1::Value::kJsonValue: out = Json{value.json_value()}; return true;
+    case v1::Value::KIND_NOT_SET: return false;
+  }
+  return false;
+}
+
+bool ingest_id_from_proto(const v1::IngestId& id, IngestId& out) {
+  if (id.start().size() != out.start.size()) return false;
+  std::memcpy(out.start.data(), id.start().data(), out.start.size());
+  out.counter = id.counter();
+  return true;
+}
+
+void delivery_from_proto(const v1::DeliveryFacts& facts, DeliveryFacts& out) {
+  out.publisher = facts.publisher();
+  out.message_id = facts.message_id();
+  out.client_id = facts.client_id();
+  out.connection_epoch = facts.connection_epoch();
+  out.packet_id = static_cast<std::uint16_t>(facts.packet_id());
+  out.dup = facts.dup();
+  out.payload_hash = facts.payload_hash();
+}
+
+Error corrupt(std::string_view what) {
+  return Error{ErrorKind::kCorrupt, "not a telemetry batch: " + std::string(what)};
+}
+
+template <typename Message>
+bool read_message(CodedInputStream& in, Message& message) {
+  std::uint32_t length = 0;
+  if (!in.ReadVarint32(&length)) return false;
+  const auto limit = in.PushLimit(static_cast<int>(length));
+  const bool ok = message.ParseFromCodedStream(&in) && in.ConsumedEntireMessage();
+  in.PopLimit(limit);
+  return ok;
+}
+
+bool read_string(CodedInputStream& in, std::string& out) {
+  std::uint32_t length = 0;
+  return in.ReadVarint32(&length) && in.ReadString(&out, static_cast<int>(length));
+}
+
+// One field before the points; false if the bytes are wrong.
+bool read_fact(CodedInputStream& in, std::uint32_t tag, Batch& out) {
+  std::uint64_t number = 0;
+  switch (WireFormatLite::GetTagFieldNumber(tag)) {
+    case v1::TelemetryBatch::kIngestIdFieldNumber: {
+      thread_local v1::IngestId id;
+      return read_message(in, id) && ingest_id_from_proto(id, out.ingest_id);
+    }
+    case v1::TelemetryBatch::kDeliveryFieldNumber: {
+      thread_local v1::DeliveryFacts facts;
+      if (!read_message(in, facts)) return false;
+      delivery_from_proto(facts, out.delivery);
+      return true;
+    }
+    case v1::TelemetryBatch::kIngestTimeUsFieldNumber:
+      if (!in.ReadVarint64(&number)) return false;
+      out.ingest_time = WireFormatLite::ZigZagDecode64(number);
+      return true;
+    case v1::TelemetryBatch::kTenantFieldNumber: return read_string(in, out.tenant);
+    case v1::TelemetryBatch::kDeviceFieldNumber: return read_string(in, out.device);
+    case v1::TelemetryBatch::kDeviceKeyFieldNumber:
+      if (!in.ReadVarint64(&number)) return false;
+      out.device_key = static_cast<std::int32_t>(number);
+      return true;
+    case v1::TelemetryBatch::kProtocolFieldNumber:
+      if (!in.ReadVarint64(&number)) return false;
+      out.protocol = static_cast<Protocol>(number);
+      return true;
+    case v1::TelemetryBatch::kQosFieldNumber:
+      if (!in.ReadVarint64(&number)) return false;
+      out.qos = static_cast<std::uint8_t>(number);
+      return true;
+    case v1::TelemetryBatch::kTopicFieldNumber: return read_string(in, out.topic);
+    case v1::TelemetryBatch::kTraceparentFieldNumber: return read_string(in, out.traceparent);
+    case v1::TelemetryBatch::kEventTimeUsFieldNumber:
+      if (!in.ReadVarint64(&number)) return false;
+      out.event_time = WireFormatLite::ZigZagDecode64(number);
+      return true;
+    default: return WireFormatLite::SkipField(&in, tag);
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kUnspecified: return "unspecified";
+    case Protocol::kMqtt311: return "mqtt311";
+    case Protocol::kMqtt5: return "mqtt5";
+    case Protocol::kHttp: return "http";
+    case Protocol::kCoap: return "coap";
+    case Protocol::kLorawan: return "lorawan";
+    case Protocol::kBridge: return "bridge";
+  }
+  return "unspecified";
+}
+
+struct BatchCodec::Impl {
+  v1::TelemetryBatch message;
+};
+
+BatchCodec::BatchCodec() : impl_(std::make_unique<Impl>()) {}
+BatchCodec::~BatchCodec() = default;
+BatchCodec::BatchCodec(BatchCodec&&) noexcept = default;
+BatchCodec& BatchCodec::operator=(BatchCodec&&) noexcept = default;
+
+void BatchCodec::encode(const Batch& batch, std::string& out) {
+  v1::TelemetryBatch& message = impl_->message;
+  message.Clear();
+  message.mutable_ingest_id()->set_start(batch.ingest_id.start.data(), batch.ingest_id.start.size());
+  // Zero would be left out of the bytes, and set_ingest_counter() needs its place.
+  message.mutable_ingest_id()->set_counter(batch.ingest_id.counter == 0 ? 1 : batch.ingest_id.counter);
+  message.set_ingest_time_us(batch.ingest_time);
+  v1::DeliveryFacts& facts = *message.mutable_delivery();
+  facts.set_publisher(batch.delivery.publisher);
+  facts.set_message_id(batch.delivery.message_id);
+  facts.set_client_id(batch.delivery.client_id);
+  facts.set_connection_epoch(batch.delivery.connection_epoch);
+  facts.set_packet_id(batch.delivery.packet_id);
+  facts.set_dup(batch.delivery.dup);
+  facts.set_payload_hash(batch.delivery.payload_hash);
+  message.set_tenant(batch.tenant);
+  message.set_device(batch.device);
+  message.set_device_key(batch.device_key);
+  message.set_protocol(static_cast<v1::Protocol>(batch.protocol));
+  message.set_qos(batch.qos);
+  message.set_topic(batch.topic);
+  message.set_traceparent(batch.traceparent);
+  if (batch.event_time) message.set_event_time_us(*batch.event_time);
+  for (const Point& point : batch.points) {
+    v1::Point& added = *message.add_points();
+    added.set_metric(point.metric);
+    value_to_proto(point.value, *added.mutable_value());
+    if (point.time) added.set_time_us(*point.time);
+  }
+  message.SerializeToString(&out);
+}
+
+Status BatchCodec::decode(std::string_view bytes, Batch& out) {
+  v1::TelemetryBatch& message = impl_->message;
+  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return corrupt("not the protocol buffer");
+  if (!ingest_id_from_proto(message.ingest_id(), out.ingest_id)) return corrupt("ingest_id.start is not 16 bytes");
+  out.ingest_time = message.ingest_time_us();
+  delivery_from_proto(message.delivery(), out.delivery);
+  out.tenant = message.tenant();
+  out.device = message.device();
+  out.device_key = message.device_key();
+  out.protocol = static_cast<Protocol>(message.protocol());
+  out.qos = static_cast<std::uint8_t>(message.qos());
+  out.topic = message.topic();
+  out.traceparent = message.traceparent();
+  out.event_time.reset();
+  if (message.has_event_time_us()) out.event_time = message.event_time_us();
+  out.points.resize(static_cast<std::size_t>(message.points_size()));
+  for (int i = 0; i < message.points_size(); ++i) {
+    const v1::Point& point = message.points(i);
+    Point& target = out.points[static_cast<std::size_t>(i)];
+    target.metric = point.metric();
+    if (!value_from_proto(point.value(), target.value)) return corrupt("a point has no value");
+    target.time.reset();
+    if (point.has_time_us()) target.time = point.time_us();
+  }
+  return {};
+}
+
+Status decode_facts(std::string_view bytes, Batch& out) {
+  CodedInputStream in(reinterpret_cast<const std::uint8_t*>(bytes.data()), static_cast<int>(bytes.size()));
+  out = Batch{};
+  while (const std::uint32_t tag = in.ReadTag()) {
+    if (WireFormatLite::GetTagFieldNumber(tag) == v1::TelemetryBatch::kPointsFieldNumber) return {};
+    if (!read_fact(in, tag, out)) return corrupt("a field before the points is cut or of another type");
+  }
+  if (!in.ConsumedEntireMessage()) return corrupt("not the protocol buffer");
+  return {};
+}
+
+void set_ingest_counter(std::span<char> encoded, std::uint64_t counter) {
+  // Little-endian, as protobuf's fixed64.
+  for (std::size_t i = 0; i < 8; ++i) encoded[kCounterAt + i] = static_cast<char>((counter >> (8 * i)) & 0xffU);
+}
+
+}  // namespace millrace::telemetry
