@@ -1,0 +1,34 @@
+"""Where things are. One Layout belongs to one clone."""
+import os
+from pathlib import Path
+
+
+class Layout:
+    def __init__(self, root=None, state=None):
+        self.root = Path(root) if root else Path(__file__).resolve().parents[3]
+        self.state = Path(state or os.environ.get("MILLRACE_DEV_STATE") or self.root / ".dev").absolute()
+        self.tools = self.state / "tools"
+        self.kafka_jars = self.state / "kafka" / "jars"
+        self.kafka_archive = self.state / "kafka" / "classes.jsa"
+        self.install_logs = self.state / "install"
+        self.stack = self.state / "up"
+        self.test = self.state / "test"
+        self.bench = self.state / "bench"
+        self.soak = self.state / "soak"
+        self.deploy = self.root / "deploy"
+
+    def build(self, preset="release"):
+        return self.root / "build" / preset
+
+    @property
+    def binaries(self):
+        """The folder of the programs; MILLRACE_BIN runs others, for example a sanitizer build."""
+        return Path(os.environ.get("MILLRACE_BIN") or self.build() / "bin")
+
+    def data(self):
+        """The folder of recorded data sets: MILLRACE_DATA, or a folder `data` in the clone or in a neighbour of it."""
+        named = os.environ.get("MILLRACE_DATA")
+        if named:
+            return Path(named)
+        candidates = [self.root / "data"] + sorted(self.root.parent.glob("*/data"))
+        return next((folder for folder in candidates if (folder / "ett").is_dir()), None)

@@ -1,0 +1,132 @@
+"""An own PostgreSQL cluster: it never meets one that the machine has."""
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from .processes import Process, wait_until
+from .say import DevError
+
+BINARIES = Path("/usr/lib/postgresql/15/bin")
+
+SETTINGS = {
+    "unix_socket_directories": "''",
+    "max_connections": "200",
+    "shared_buffers": "'128MB'",
+    "max_wal_size": "'4GB'",
+    "log_checkpoints": "off",
+    "timezone": "'UTC'",
+    "log_timezone": "'UTC'",
+}
+
+
+class Postgres:
+    """One cluster whose files are below folder/postgres; `fast` gives up safety against power loss (tests only)."""
+
+    def __init__(self, folder: Path, port, password, fast=False):
+        self.name = "postgres"
+        self.port = port
+        # Fast shutdown: SIGTERM would wait for the clients to go.
+        self.process = Process(folder, "postgres", stop_signal=signal.SIGINT, stop_timeout=60)
+        self._folder = folder / "postgres"
+        self._password = password
+        self._fast = fast
+
+    def url(self, database="postgres", user="postgres", password=None):
+        return f"postgresql://{user}:{password or self._password}@127.0.0.1:{self.port}/{database}"
+
+    def start(self):
+        self._check_reachable()
+        if not (self._data / "PG_VERSION").exists() or (self._folder / "incomplete").exists():
+            self._create()
+        options = dict(SETTINGS, port=self.port, listen_addresses="'127.0.0.1'")
+        if self._fast:
+            options.update(fsync="off", full_page_writes="off", max_wal_size="'1GB'")
+        (self._data / "postgresql.auto.conf").write_text(
+            "".join(f"{name} = {value}\n" for name, value in options.items()), encoding="ascii")
+        self.process.start(_as_owner([BINARIES / "postgres", "-D", self._data]), cwd="/")
+
+    def wait_ready(self, timeout=120):
+        def ready():
+            return subprocess.run([BINARIES / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)],
+                                  check=False).returncode == 0
+        wait_until(ready, timeout, "PostgreSQL to be ready", while_alive=self.process)
+
+    def alive(self):
+        return self.process.alive()
+
+    def stop(self):
+        return self.process.stop()
+
+    def kill(self):
+        self.process.kill()
+
+    def signal(self, number):
+        """To the whole tree: a stopped postmaster alone would leave the sessions working."""
+        self.process.signal(number, whole_tree=number in (signal.SIGSTOP, signal.SIGCONT))
+
+    def sql(self, text, database="postgres"):
+        """Runs SQL as the superuser; returns its unaligned output."""
+        done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p",
+                               str(self.port), "-U", "postgres", "-d", database], input=text, text=True,
+                              capture_output=True, check=False, env=dict(os.environ, PGPASSWORD=self._password))
+        if done.returncode != 0:
+            raise DevError(f"PostgreSQL refused: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    def create_role(self, name, password):
+        """A login role with this password; one that exists gets it too."""
+        self.sql(f"""DO $$ BEGIN
+            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{name}') THEN CREATE ROLE {name} LOGIN; END IF;
+            END $$; ALTER ROLE {name} PASSWORD '{password}';""")
+
+    def create_database(self, name):
+        if not self.sql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+            self.sql(f"CREATE DATABASE {name}")
+
+    @property
+    def _data(self):
+        return self._folder / "data"
+
+    def _create(self):
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        # Removed when initdb has finished: a call that was interrupted begins anew.
+        (self._folder / "incomplete").touch()
+        password_file = self._folder / "password"
+        with os.fdopen(os.open(password_file, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
+            file.write(self._password)
+        self._data.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            shutil.chown(password_file, "postgres", "postgres")
+            shutil.chown(self._data, "postgres", "postgres")
+        done = subprocess.run(_as_owner([BINARIES / "initdb", "-D", self._data, "-U", "postgres", "-E", "UTF8",
+                                         "--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={password_file}",
+                                         "--no-instructions"] + (["--no-sync"] if self._fast else [])),
+                              capture_output=True, text=True, check=False, cwd="/")
+        password_file.unlink()
+        if done.returncode != 0:
+            raise DevError(f"initdb failed:\n{done.stdout}{done.stderr}")
+        (self._folder / "incomplete").unlink()
+
+    def _check_reachable(self):
+        if os.geteuid() != 0:
+            return
+        try:
+            pwd.getpwnam("postgres")
+        except KeyError:
+            raise DevError("there is no user postgres; PostgreSQL refuses to run as root") from None
+        self._folder.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(_as_owner(["test", "-x", self._folder]), check=False, cwd="/")
+        if done.returncode != 0:
+            raise DevError(f"PostgreSQL runs as user postgres, and that user cannot enter {self._folder}. Name a folder "
+                           "that it can enter: MILLRACE_DEV_STATE=/var/tmp/millrace ./dev up")
+
+
+def _as_owner(argv):
+    argv = [str(part) for part in argv]
+    if os.geteuid() != 0:
+        return argv
+    return ["/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--", *argv]

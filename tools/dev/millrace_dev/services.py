@@ -1,0 +1,125 @@
+"""What has to be known to run each service of Millrace."""
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+
+from .processes import Process, wait_until
+from .say import DevError
+
+DATABASE = "millrace"
+
+
+@dataclass(frozen=True)
+class Description:
+    """One service: its program, the port of its ops endpoint, further ports by configuration key, its database role."""
+    name: str
+    ops_port: str
+    ports: dict
+    role: str | None = None
+    kafka: bool = True
+    state_dir: bool = False
+    migrates: bool = False
+
+    @property
+    def prefix(self):
+        return "MILLRACE_" + self.name.upper().replace("-", "_") + "_"
+
+
+DESCRIPTIONS = {
+    one.name: one for one in (
+        Description("device-registry", "registry_ops", {"GRPC_ADDR": "registry"}, role="device_registry", migrates=True),
+        Description("storage-writer", "writer_ops", {}, role="storage_writer", migrates=True),
+        Description("query-api", "query_ops", {"GRPC_ADDR": "query"}, role="query_api"),
+        Description("protocol-gateway", "gateway_ops", {"MQTT_ADDR": "mqtt", "HTTP_ADDR": "http"}, state_dir=True),
+    )
+}
+
+
+class Service:
+    """One instance of a service in a stack."""
+
+    def __init__(self, description, settings, binaries, kafka, postgres, name=None, ports=None, extra=None):
+        self.name = name or description.name
+        self.description = description
+        self.process = Process(settings.folder, self.name, stop_timeout=40)
+        self.ports = dict(ports or settings.ports)
+        self._settings = settings
+        self._program = binaries / description.name
+        self._kafka = kafka
+        self._postgres = postgres
+        self.extra = dict(extra or {})
+
+    @property
+    def ops_url(self):
+        return f"http://127.0.0.1:{self.ports[self.description.ops_port]}"
+
+    def environment(self):
+        """Its configuration. Nothing of the caller's own Millrace settings leaks in, except those of the service."""
+        prefix = self.description.prefix
+        env = {key: value for key, value in os.environ.items()
+               if key in ("PATH", "HOME", "LANG", "TZ") or key.startswith(prefix)}
+        values = {"OPS_ADDR": f"{self._settings.listen}:{self.ports[self.description.ops_port]}"}
+        for key, port in self.description.ports.items():
+            values[key] = f"{self._settings.listen}:{self.ports[port]}"
+        if self.description.kafka:
+            values["KAFKA_BOOTSTRAP"] = self._kafka.bootstrap
+        if self.description.role:
+            role = self.description.role
+            values["DATABASE_URL"] = self._postgres.url(DATABASE, role, self._settings.secret(f"database_{role}"))
+        if self.description.state_dir:
+            folder = self._settings.folder / "state" / self.name
+            folder.mkdir(parents=True, exist_ok=True)
+            values["STATE_DIR"] = str(folder)
+        for key, value in values.items():
+            env.setdefault(prefix + key, value)
+        env.update(self.extra)
+        return env
+
+    def argv(self):
+        return [str(self._program)]
+
+    def start(self):
+        if not self._program.exists():
+            raise DevError(f"{self._program} is not built")
+        self.process.start(self.argv(), env=self.environment(), cwd=self._settings.folder)
+
+    def current(self):
+        """Whether it runs with the program and the configuration of now."""
+        return self.process.matches(self.argv(), self.environment())
+
+    def ready(self):
+        try:
+            with urllib.request.urlopen(self.ops_url + "/readyz", timeout=2) as answer:
+                return answer.status == 200
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def wait_ready(self, timeout=120):
+        wait_until(self.ready, timeout, f"{self.name} to be ready ({self.ops_url}/readyz)", while_alive=self.process)
+
+    def call(self, *arguments, timeout=120, secret=False):
+        """Runs the program with arguments (migrate, bootstrap) under its configuration; returns what it prints."""
+        try:
+            done = subprocess.run([*self.argv(), *arguments], env=self.environment(), text=True, capture_output=True,
+                                  check=False, timeout=timeout, stdin=subprocess.DEVNULL, cwd=self._settings.folder)
+        except subprocess.TimeoutExpired:
+            raise DevError(f"{self.description.name} {' '.join(arguments)} did not end within {timeout} s") from None
+        if done.returncode != 0:
+            shown = "" if secret else done.stdout
+            raise DevError(f"{self.description.name} {' '.join(arguments)} ended with {done.returncode}:\n"
+                           f"{shown}{done.stderr}")
+        return done.stdout
+
+    def alive(self):
+        return self.process.alive()
+
+    def stop(self):
+        return self.process.stop()
+
+    def kill(self):
+        self.process.kill()
+
+    def signal(self, number):
+        self.process.signal(number)

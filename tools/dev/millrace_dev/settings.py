@@ -1,0 +1,145 @@
+"""Ports, addresses and secrets of one running system, kept in its folder."""
+import json
+import os
+import random
+import secrets
+import socket
+from pathlib import Path
+
+from .say import DevError
+
+# Default ports; each is shifted by MILLRACE_DEV_PORT_OFFSET or set alone by MILLRACE_DEV_PORT_<NAME>.
+DEFAULT_PORTS = {
+    "mqtt": 1883,
+    "http": 8080,
+    "registry": 7101,
+    "query": 7102,
+    "gateway_ops": 9101,
+    "registry_ops": 9102,
+    "query_ops": 9103,
+    "writer_ops": 9105,
+    "kafka": 19092,
+    "kafka_controller": 19093,
+    "postgres": 15432,
+}
+
+
+def port_setting(name):
+    return f"MILLRACE_DEV_PORT_{name.upper()}"
+
+
+def ports_from_environment(stored):
+    """The configured ports: the environment, else what this clone used last, else the defaults."""
+    offset_text = os.environ.get("MILLRACE_DEV_PORT_OFFSET")
+    ports = {}
+    for name, default in DEFAULT_PORTS.items():
+        own = os.environ.get(port_setting(name))
+        if own:
+            ports[name] = _number(port_setting(name), own)
+        elif offset_text:
+            ports[name] = default + _number("MILLRACE_DEV_PORT_OFFSET", offset_text)
+        else:
+            ports[name] = stored.get(name, default)
+        if not 0 < ports[name] < 65536:
+            raise DevError(f"port {ports[name]} for {name} is out of range (MILLRACE_DEV_PORT_OFFSET)")
+    return ports
+
+
+def _number(setting, text):
+    try:
+        return int(text)
+    except ValueError:
+        raise DevError(f"{setting} must be a number, not {text!r}") from None
+
+
+def free_ports():
+    """Free ports for a test. Below the ephemeral range: while a server is down, a client that tries to reach it must not
+    be given its port by the kernel."""
+    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    chosen = {}
+    for name in DEFAULT_PORTS:
+        for _ in range(1000):
+            port = random.randrange(max(1024, low - 12000), low)
+            if port not in chosen.values() and not port_taken(port):
+                chosen[name] = port
+                break
+        else:
+            raise DevError("found no free port")
+    return chosen
+
+
+def port_taken(port, address="127.0.0.1"):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return True
+    return False
+
+
+class Settings:
+    """config.json (ports, listen) and secrets.json (mode 0600) of one stack."""
+
+    def __init__(self, folder: Path, ports, listen="127.0.0.1", options=None):
+        self.folder = folder
+        self.ports = ports
+        self.listen = listen
+        self.options = options or {}  # of the demo: data
+        self._secrets_file = folder / "secrets.json"
+        self._secrets = _read(self._secrets_file)
+
+    @staticmethod
+    def stored(folder: Path):
+        return _read(folder / "config.json")
+
+    @classmethod
+    def load(cls, folder: Path):
+        """The settings of the stack in `folder`, or None when there never was one."""
+        stored = cls.stored(folder)
+        return cls(folder, stored["ports"], stored["listen"], stored.get("options")) if stored else None
+
+    def save(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write(self.folder / "config.json",
+               {"ports": self.ports, "listen": self.listen, "options": self.options}, 0o644)
+
+    def secret(self, name):
+        """A generated secret, made on first use."""
+        if name not in self._secrets:
+            self.keep(name, secrets.token_hex(16))
+        return self._secrets[name]
+
+    def keep(self, name, value):
+        """Keeps a secret that another program made (an API key, a device token)."""
+        self._secrets[name] = value
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write(self._secrets_file, self._secrets, 0o600)
+
+    def kept(self, name):
+        return self._secrets.get(name)
+
+    def address(self, port):
+        """host:port as a client on this machine reaches it."""
+        return f"127.0.0.1:{self.ports[port]}"
+
+    def bind(self, port):
+        """host:port as a service listens."""
+        return f"{self.listen}:{self.ports[port]}"
+
+
+def _read(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _write(path, value, mode):
+    temporary = path.with_suffix(".tmp")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,190 @@
+"""./dev test: everything from a bare machine, one summary."""
+import os
+import re
+import shutil
+import subprocess
+import time
+import xml.etree.ElementTree as xml
+from pathlib import Path
+
+from . import build, kafka, packages, say, toolchain
+from .processes import sweep
+from .say import DevError
+from .settings import Settings, free_ports
+from .stack import Stack
+
+CTEST = ("unit", "integration", "conformance")
+PYTEST = ("e2e", "chaos")
+LABELS = CTEST + PYTEST
+NEEDS_SERVERS = ("integration", "conformance")
+
+
+class Tally:
+    def __init__(self):
+        self.rows = []  # label, passed, failed, skipped, seconds
+        self.failures = []
+
+    def add(self, label, cases, seconds):
+        count = {"passed": 0, "failed": 0, "skipped": 0}
+        for name, outcome in cases:
+            count[outcome] += 1
+            if outcome == "failed":
+                self.failures.append(f"{label}: {name}")
+        self.rows.append((label, count["passed"], count["failed"], count["skipped"], f"{seconds:.0f} s"))
+
+    def total(self, column):
+        return sum(row[column] for row in self.rows)
+
+
+def run(layout, labels):
+    unknown = [label for label in labels if label not in LABELS]
+    if unknown:
+        raise DevError(f"there is no label {unknown[0]!r}; there are: {', '.join(LABELS)}")
+    wanted = [label for label in LABELS if not labels or label in labels]
+    begun = time.monotonic()
+    prepare(layout)
+    build.build(layout)
+    folder = fresh_folder(layout)
+    tally = Tally()
+    servers = None
+    try:
+        environment = test_environment(layout, folder)
+        for label in wanted:
+            if label in NEEDS_SERVERS and servers is None:
+                servers = TestServers(layout, folder / "servers")
+                environment.update(servers.start())
+            _run_label(layout, label, folder, environment, tally)
+    finally:
+        if servers:
+            servers.stop()
+        sweep(folder)
+    return _summary(tally, time.monotonic() - begun)
+
+
+def prepare(layout):
+    packages.install(packages.BUILD + packages.RUN + packages.TEST, layout.install_logs)
+    kafka.install(layout)
+    toolchain.install(layout)
+
+
+def fresh_folder(layout):
+    """A folder of its own for each run; what earlier runs left running is ended, their folders are removed."""
+    layout.test.mkdir(parents=True, exist_ok=True)
+    for old in layout.test.iterdir():
+        owner = old.name.rsplit("-", 1)[-1]
+        if owner.isdigit() and Path(f"/proc/{owner}").exists():
+            continue  # another ./dev test of this clone is at work
+        sweep(old)
+        shutil.rmtree(old, ignore_errors=True)
+    folder = layout.test / f"run-{os.getpid()}"
+    folder.mkdir()
+    return folder
+
+
+def test_environment(layout, folder):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MILLRACE_DEV_PORT")}
+    environment.update(MILLRACE_TEST_REQUIRE="1", MILLRACE_TEST_DIR=str(folder), MILLRACE_BIN=str(layout.binaries),
+                       PYTHONDONTWRITEBYTECODE="1")
+    data = layout.data()
+    if data:
+        environment["MILLRACE_DATA"] = str(data)
+    return environment
+
+
+class TestServers:
+    """The Kafka and PostgreSQL that integration tests share; each test makes its own topics and databases."""
+
+    def __init__(self, layout, folder):
+        self._stack = Stack(layout, Settings(folder, free_ports()), fast_database=True)
+
+    def start(self):
+        with say.Step("Kafka and PostgreSQL for the tests"):
+            self._stack.start_servers()
+        return {"MILLRACE_TEST_KAFKA": self._stack.kafka.bootstrap,
+                "MILLRACE_TEST_DATABASE_URL": self._stack.postgres.url()}
+
+    def stop(self):
+        self._stack.stop_all()
+
+
+def _run_label(layout, label, folder, environment, tally):
+    say.line(f"== {label}")
+    begun = time.monotonic()
+    results = folder / f"results-{label}"
+    results.mkdir()
+    if label in CTEST:
+        cases = _ctest(layout, label, results, environment)
+    else:
+        cases = _pytest(layout, label, results, environment)
+    tally.add(label, cases, time.monotonic() - begun)
+
+
+def _ctest(layout, label, results, environment):
+    """CTest runs programs; what is counted is their GoogleTest cases."""
+    report = results / "ctest.xml"
+    gtest = results / "gtest"
+    gtest.mkdir()
+    jobs = "2" if label == "unit" else "1"
+    subprocess.run(["ctest", "--test-dir", str(layout.build()), "-L", f"^{label}$", "--output-on-failure", "-j", jobs,
+                    "--no-tests=ignore", "--output-junit", str(report)],
+                   env=dict(environment, GTEST_OUTPUT=f"xml:{gtest}/"), check=False)
+    cases = []
+    for test in xml.parse(report).getroot().iter("testcase"):
+        name, status = test.get("name"), test.get("status")
+        # GoogleTest numbers the file when two runs share a name; each program is registered once.
+        inside = _junit_cases(gtest / f"{name}.xml")
+        if status == "run" and inside:
+            cases.extend(inside)
+        elif status == "run":
+            cases.append((name, "passed"))
+        elif status in ("notrun", "disabled"):
+            cases.append((name, "skipped"))
+        else:
+            broken = [case for case in inside if case[1] == "failed"]
+            cases.extend(inside)
+            if not broken:
+                cases.append((f"{name} (ended without a failed case: crash or time-out)", "failed"))
+    return cases
+
+
+def _pytest(layout, label, results, environment):
+    folder = layout.root / "tests" / label
+    if not list(folder.glob("test_*.py")):
+        return []
+    report = results / "pytest.xml"
+    done = subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--durations=10",
+                           f"--junitxml={report}", str(folder)], env=environment, cwd=layout.root, check=False)
+    if not report.exists():
+        return [(f"pytest ended with {done.returncode} and no report", "failed")]
+    cases = _junit_cases(report)
+    if done.returncode not in (0, 1, 5) and not any(case[1] == "failed" for case in cases):
+        cases.append((f"pytest ended with {done.returncode}", "failed"))
+    return cases
+
+
+def _junit_cases(path):
+    """(name, outcome) of each test case of a JUnit or GoogleTest report."""
+    if not path.exists():
+        return []
+    cases = []
+    for test in xml.parse(path).getroot().iter("testcase"):
+        name = re.sub(r"\s+", " ", f"{test.get('classname', '')}.{test.get('name', '')}").strip(".")
+        if test.find("failure") is not None or test.find("error") is not None:
+            cases.append((name, "failed"))
+        elif test.find("skipped") is not None or test.get("status") == "notrun":
+            cases.append((name, "skipped"))
+        else:
+            cases.append((name, "passed"))
+    return cases
+
+
+def _summary(tally, seconds):
+    say.line()
+    say.line(say.table(tally.rows, ["label", "passed", "failed", "skipped", "time"]))
+    for failure in tally.failures:
+        say.line(f"  FAILED {failure}")
+    say.line(f"  {seconds / 60:.1f} minutes in all")
+    say.line()
+    passed, failed, skipped = tally.total(1), tally.total(2), tally.total(3)
+    say.line(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed or not passed else 0
