@@ -20,10 +20,10 @@ enum class Secret { kNo, kYes };
 /// One setting. The environment variable is the table's prefix followed by `key`; the unit stands at the end of the key
 /// (`_MS`, `_BYTES`, `_S`) where there is one.
 struct Option {
-  std::string_view key;
+  std::string_view key = {};
   Type type = Type::kString;
-  std::string_view default_value;  ///< empty and `required`: must be given
-  std::string_view help;           ///< one sentence: what it does and when to change it
+  std::string_view default_value = {};  ///< empty and `required`: must be given
+  std::string_view help = {};           ///< one sentence: what it does and when to change it
   std::int64_t least = std::numeric_limits<std::int64_t>::min();  ///< kInteger: bounds, inclusive
   std::int64_t most = std::numeric_limits<std::int64_t>::max();
   std::string_view choices = {};  ///< kChoice: `a|b|c`
@@ -33,8 +33,8 @@ struct Option {
 
 /// A subcommand beside the plain start, such as `migrate`.
 struct Command {
-  std::string_view name;
-  std::string_view help;
+  std::string_view name = {};
+  std::string_view help = {};
 };
 
 /// Everything a program says about its settings. The spans point to static storage.
