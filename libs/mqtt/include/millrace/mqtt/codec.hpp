@@ -40,8 +40,9 @@ struct FrameResult {
 FrameResult next_frame(std::string_view input, std::uint32_t maximum_packet_size, Frame& frame);
 
 // Each decode() checks everything that can be checked without knowing the connection: structure, lengths, UTF-8,
-// reserved bits, reason codes, properties (known, allowed here, once where they must be once, in range), topic names
-// and filters. On a fault `out` is unspecified, except where noted. `version` is that of the connection.
+// reserved bits, reason codes, properties (known, allowed here, once where they must be once, in range), topic
+// names. Topic filters are only checked as strings: each bad one gets a reason code of its own (valid_topic_filter()).
+// On a fault `out` is unspecified, except where noted. `version` is that of the connection.
 
 /// The version is in the packet: out.version is set as soon as it has been read, also when a fault follows.
 /// A protocol name or level other than MQTT 3.1.1 or 5 gives kUnsupportedProtocolVersion and leaves out.version at k5

@@ -35,6 +35,8 @@ struct ServerOptions {
   std::uint32_t maximum_packet_size = 256 * 1024;
   /// QoS 1 messages in flight. Version 5: announced, more is 0x93. 3.1.1: more is not read (blocked()).
   std::uint16_t receive_maximum = 1024;
+  /// Longest topic name, bytes; longer is 0x90. Bounds what topic aliases may keep.
+  std::uint16_t maximum_topic_length = 1024;
   /// Topic aliases that a version 5 client may use; 0 = none.
   std::uint16_t topic_alias_maximum = 16;
   /// Upper bound for a version 5 client's keep alive, seconds (announced as Server Keep Alive where it differs from
@@ -121,9 +123,11 @@ class ServerSession {
   /// Bytes to be written, in order. Take them with swap or clear them after writing; the session only appends.
   std::string& output() { return output_; }
 
-  /// Answers ConnectRequested. Precondition: state() is kConnecting.
+  /// Answers ConnectRequested; without effect when the session was closed meanwhile. A version 5 CONNACK says what this
+  /// server has: Maximum QoS 1, no retained messages, session expiry 0, and the limits of ServerOptions.
   void accept(TimePoint now, const AcceptOptions& options = {});
-  /// CONNACK with a failure (3.1.1: the nearest return code) and the end. Precondition: state() is kConnecting.
+  /// CONNACK with a failure (3.1.1: the nearest return code) and the end; without effect when the
+  /// session was closed meanwhile.
   void refuse(ReasonCode reason, std::string_view reason_string = {});
 
   /// Answers one QoS 1 message. PUBACKs leave in the order of the PUBLISHes, so an answer waits for those of earlier
@@ -140,7 +144,7 @@ class ServerSession {
   /// flight, or hold() was called.
   bool blocked() const;
   /// The owner's own back-pressure: next() takes nothing until resume().
-  void hold() { held_ = true; }
+  void hold();
   void resume(TimePoint now);
 
   /// From CONNECT; meaningful from ConnectRequested on.
@@ -153,29 +157,32 @@ class ServerSession {
  private:
   class InFlight;
 
-  Event dispatch(const Frame& frame, TimePoint now);
+  Event dispatch(const Frame& frame);
   Event on_connect(const Frame& frame);
   Event on_publish(const Frame& frame);
+  Fault check_publish(const Publish& publish) const;
   Fault resolve_alias(Publish& publish);
   Event on_subscribe(const Frame& frame);
   Event on_unsubscribe(const Frame& frame);
   Event on_ack(const Frame& frame);
   Event on_disconnect(const Frame& frame);
-  Event fail(Fault fault);
-  void end_with(ReasonCode reason, std::string_view reason_string);
-  void send_puback(std::uint16_t packet_id, const PubackOptions& options, std::string& out);
-  void close();
+  Event fail(Fault fault, CloseCause cause = CloseCause::kProtocolError);
+  void send_connack_failure(ReasonCode reason, std::string_view reason_string);
+  void send_disconnect(ReasonCode reason, std::string_view reason_string);
+  void append_puback(std::uint16_t packet_id, const PubackOptions& options, std::string& out) const;
+  bool fits_peer(std::size_t packet_size) const;
 
   const ServerOptions* options_;
   SessionState state_ = SessionState::kAwaitingConnect;
   Version version_ = Version::k311;
   bool held_ = false;
+  bool unheard_ = false;  // blocked since the client was last heard: its keep alive does not run
   bool problem_information_ = true;
-  bool session_expiry_zero_ = true;
-  bool empty_client_id_ = false;
-  bool session_expiry_asked_ = false;
-  std::uint16_t keep_alive_s_ = 0;
-  std::uint32_t peer_maximum_packet_size_ = 0;
+  bool expiry_asked_ = false;
+  bool client_id_missing_ = false;
+  std::uint16_t client_keep_alive_s_ = 0;
+  std::uint16_t keep_alive_s_ = 0;  // in force
+  std::uint32_t peer_maximum_packet_size_ = 0xFFFFFFFF;
   TimePoint last_heard_;
   std::uint64_t repeated_in_flight_ = 0;
   std::string output_;

@@ -1,0 +1,36 @@
+// Which reason codes each version 5 packet may carry (section 2.4 and the table of each packet).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+
+#include <millrace/mqtt/protocol.hpp>
+
+namespace millrace::mqtt {
+
+class ReasonSet {
+ public:
+  constexpr ReasonSet(std::initializer_list<std::uint8_t> codes) {
+    for (const std::uint8_t code : codes) words_[code / 64] |= std::uint64_t{1} << (code % 64);
+  }
+  constexpr bool has(std::uint8_t code) const { return ((words_[code / 64] >> (code % 64)) & 1) != 0; }
+  constexpr bool has(ReasonCode code) const { return has(static_cast<std::uint8_t>(code)); }
+
+ private:
+  std::array<std::uint64_t, 4> words_{};
+};
+
+inline constexpr ReasonSet kConnackReasons{0x00, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89,
+                                           0x8A, 0x8C, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9F};
+inline constexpr ReasonSet kPubackReasons{0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99};
+inline constexpr ReasonSet kPubrelReasons{0x00, 0x92};
+inline constexpr ReasonSet kSubackReasons{0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2};
+inline constexpr ReasonSet kSubackReasons311{0x00, 0x01, 0x02, 0x80};
+inline constexpr ReasonSet kUnsubackReasons{0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91};
+inline constexpr ReasonSet kDisconnectReasons{0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8D,
+                                              0x8E, 0x8F, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99,
+                                              0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2};
+inline constexpr ReasonSet kAuthReasons{0x00, 0x18, 0x19};
+
+}  // namespace millrace::mqtt
