@@ -1,0 +1,35 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace millrace::kafka {
+
+/// The platform's topics under one prefix, so that several installations can share a cluster.
+struct TopicNames {
+  std::string prefix = "millrace.";
+
+  [[nodiscard]] std::string telemetry() const { return prefix + "telemetry"; }
+  [[nodiscard]] std::string telemetry_dead() const { return prefix + "telemetry.dead"; }
+  [[nodiscard]] std::string registry() const { return prefix + "registry"; }
+};
+
+/// A topic as it should be.
+struct TopicSpec {
+  std::string name;
+  int partitions = 1;
+  int replication = 1;
+  std::map<std::string, std::string> configs = {};  ///< broker topic configs, `retention.ms` and the like
+};
+
+struct TopicSettings {
+  int telemetry_partitions = 12;
+  int replication = 1;
+};
+
+/// All topics that are in use. With a replication factor of 3 or more every topic gets min.insync.replicas=2 and no unclean
+/// leader election.
+[[nodiscard]] std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSettings& settings);
+
+}  // namespace millrace::kafka

@@ -1,0 +1,39 @@
+#include <millrace/kafka/topics.hpp>
+
+namespace millrace::kafka {
+
+namespace {
+
+constexpr const char* kSevenDaysMs = "604800000";
+constexpr const char* kThirtyDaysMs = "2592000000";
+constexpr int kDeadPartitions = 3;
+
+}  // namespace
+
+std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSettings& settings) {
+  std::vector<TopicSpec> topics;
+  // LogAppendTime: every window of the copy rules is measured by the broker's clock. Never compacted, never transactional,
+  // so that its offsets have no holes and a hole means loss.
+  topics.push_back({names.telemetry(),
+                    settings.telemetry_partitions,
+                    settings.replication,
+                    {{"cleanup.policy", "delete"},
+                     {"message.timestamp.type", "LogAppendTime"},
+                     {"retention.bytes", "-1"},
+                     {"retention.ms", kSevenDaysMs}}});
+  topics.push_back({names.telemetry_dead(),
+                    kDeadPartitions,
+                    settings.replication,
+                    {{"cleanup.policy", "delete"}, {"message.timestamp.type", "LogAppendTime"}, {"retention.ms", kThirtyDaysMs}}});
+  // One partition: the registry's changes have one order.
+  topics.push_back({names.registry(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
+  if (settings.replication >= 3) {
+    for (TopicSpec& topic : topics) {
+      topic.configs["min.insync.replicas"] = "2";
+      topic.configs["unclean.leader.election.enable"] = "false";
+    }
+  }
+  return topics;
+}
+
+}  // namespace millrace::kafka
