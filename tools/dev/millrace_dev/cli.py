@@ -1,11 +1,13 @@
 """The calls of ./dev."""
+import argparse
 import fcntl
 import signal
 import sys
 
-from . import say
+from . import say, testing, up
 from .layout import Layout
 from .say import DevError
+from .settings import DEFAULT_PORTS, port_setting
 
 
 def main(arguments):
@@ -20,6 +22,8 @@ def main(arguments):
         return 2
     try:
         return call[0](Layout(), rest) or 0
+    except SystemExit as ended:  # of argparse: --help, or a wrong option
+        return ended.code
     except DevError as error:
         say.warn(str(error))
         return 1
@@ -50,18 +54,98 @@ class _Locked:
         self._file.close()
 
 
+def _options(name, rest, add=lambda parser: None):
+    parser = argparse.ArgumentParser(prog=f"./dev {name}", description=CALLS[name][2])
+    add(parser)
+    return parser.parse_args(rest)
+
+
+def _up(layout, rest):
+    def add(parser):
+        parser.add_argument("--listen", metavar="ADDRESS", help="where the services listen (127.0.0.1)")
+        parser.add_argument("--data", metavar="FILE.csv",
+                            help="replay this data set instead of synthetic meters; '' goes back to them")
+    options = _options("up", rest, add)
+    with _Locked(layout):
+        return up.up(layout, options.listen, options.data)
+
+
+def _down(layout, rest):
+    _options("down", rest)
+    with _Locked(layout):
+        return up.down(layout)
+
+
+def _reset(layout, rest):
+    _options("reset", rest)
+    with _Locked(layout):
+        return up.reset(layout)
+
+
+def _status(layout, rest):
+    _options("status", rest)
+    return up.status(layout)
+
+
+def _logs(layout, rest):
+    def add(parser):
+        parser.add_argument("service", nargs="?")
+        parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
+    options = _options("logs", rest, add)
+    return up.logs(layout, options.service, options.follow)
+
+
+def _kill(layout, rest):
+    def add(parser):
+        parser.add_argument("service")
+        parser.add_argument("signal", nargs="?", default="KILL", help="name or number (KILL)")
+    options = _options("kill", rest, add)
+    with _Locked(layout):
+        return up.kill(layout, options.service, _signal(options.signal))
+
+
+def _signal(text):
+    try:
+        return signal.Signals(int(text)) if text.isdigit() else signal.Signals["SIG" + text.upper().removeprefix("SIG")]
+    except (KeyError, ValueError):
+        raise DevError(f"there is no signal {text!r}") from None
+
+
+def _start(layout, rest):
+    options = _options("start", rest, lambda parser: parser.add_argument("service"))
+    with _Locked(layout):
+        return up.start(layout, options.service)
+
+
+def _env(layout, rest):
+    _options("env", rest)
+    return up.env(layout)
+
+
 def _test(layout, rest):
-    from . import testing
-    return testing.run(layout, rest)
+    options = _options("test", rest, lambda parser: parser.add_argument("label", nargs="*"))
+    return testing.run(layout, options.label)
 
 
 def _help(_layout, _rest):
     say.line("./dev CALL: builds, runs and tests Millrace on this machine\n")
     say.line(say.table([(usage, text) for _, usage, text in CALLS.values()]))
+    say.line("\nEverything it starts and fetches is below .dev/ (MILLRACE_DEV_STATE names another folder). "
+             "MILLRACE_DEV_PORT_OFFSET\nshifts all ports, so that two clones run at once; each port has a setting:")
+    say.line(say.table([(port_setting(name), port) for name, port in DEFAULT_PORTS.items()]))
     return 0
 
 
 CALLS = {
+    "up": (_up, "up [--listen ADDRESS] [--data FILE.csv]",
+           "install what is missing, build, start everything, stream a demo fleet"),
+    "env": (_env, "env", "print export lines: addresses, demo credentials, paths"),
+    "status": (_status, "status", "what runs, and whether it is ready"),
+    "logs": (_logs, "logs [SERVICE] [-f]", "the end of the logs"),
+    "kill": (_kill, "kill SERVICE [SIGNAL]", "send a signal to one service, kafka, postgres or the fleet"),
+    "start": (_start, "start SERVICE", "start it again, or wake it after SIGSTOP"),
+    "down": (_down, "down", "end what was started here, and nothing else"),
+    "reset": (_reset, "reset", "down, and drop the data"),
     "test": (_test, "test [LABEL…]", "everything from a bare machine: unit, integration, conformance, e2e, chaos"),
     "help": (_help, "help", "this list"),
 }

@@ -1,0 +1,67 @@
+"""The addresses and credentials of a running system as environment variables, for shells, scripts and the programs."""
+import os
+import shlex
+
+TENANT = "demo"
+
+
+def exports(stack):
+    """What ./dev env prints, as a dict. Credentials that do not exist yet are left out."""
+    settings = stack.settings
+    values = {
+        "MILLRACE_MQTT_ADDR": settings.address("mqtt"),
+        "MILLRACE_HTTP_URL": f"http://{settings.address('http')}",
+        "MILLRACE_REGISTRY_ADDR": settings.address("registry"),
+        "MILLRACE_QUERY_ADDR": settings.address("query"),
+        "MILLRACE_KAFKA": stack.kafka.bootstrap,
+        "MILLRACE_DATABASE_URL": stack.database_url,
+        "MILLRACE_TENANT": TENANT,
+        "MILLRACE_API_KEY": settings.kept("api_key"),
+        "MILLRACE_DEVICE_ID": settings.kept("device_id"),
+        "MILLRACE_DEVICE_TOKEN": settings.kept("device_token"),
+        "MILLRACE_PROFILE": str(profile_path(settings)),
+        "MILLRACE_BIN": str(stack.layout.binaries),
+    }
+    return {key: value for key, value in values.items() if value}
+
+
+def path(stack):
+    """The caller's PATH with the programs and the tools in front."""
+    return f"{stack.layout.binaries}:{stack.layout.tools / 'bin'}"
+
+
+def client_environment(stack):
+    """The environment in which `millrace` and `millrace-fleet` are called for this stack."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("MILLRACE_")}
+    env.update(exports(stack))
+    env.pop("MILLRACE_PROFILE")  # everything is said by the variables; the file may not be written yet
+    env["HOME"] = str(stack.settings.folder)
+    return env
+
+
+def shell_lines(stack):
+    lines = [f"export {key}={shlex.quote(value)}" for key, value in exports(stack).items()]
+    lines.append(f'case ":$PATH:" in *:{shlex.quote(str(stack.layout.binaries))}:*) ;; '
+                 f'*) export PATH={shlex.quote(path(stack))}:"$PATH" ;; esac')
+    return "\n".join(lines)
+
+
+def profile_path(settings):
+    return settings.folder / "profile"
+
+
+def write_profile(stack):
+    """The file that `millrace` reads when MILLRACE_PROFILE names it."""
+    values = exports(stack)
+    text = "# Written by ./dev up\n" + "".join(
+        f"{key} = {values[name]}\n" for key, name in (
+            ("registry", "MILLRACE_REGISTRY_ADDR"), ("query", "MILLRACE_QUERY_ADDR"), ("api_key", "MILLRACE_API_KEY"),
+            ("tenant", "MILLRACE_TENANT"), ("kafka", "MILLRACE_KAFKA"), ("database_url", "MILLRACE_DATABASE_URL")))
+    file = profile_path(stack.settings)
+    if file.exists() and file.read_text(encoding="utf-8") == text:
+        return
+    temporary = file.with_suffix(".tmp")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
+        out.write(text)
+    temporary.replace(file)
