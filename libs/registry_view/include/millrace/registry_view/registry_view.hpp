@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <millrace/base/digest.hpp>
+#include <millrace/base/result.hpp>
+#include <millrace/base/time.hpp>
+#include <millrace/kafka/settings.hpp>
+#include <millrace/observability/metrics.hpp>
+#include <millrace/rpc/auth.hpp>
+
+namespace millrace::registry_view {
+
+struct Device {
+  std::string tenant;
+  std::string device;
+  std::int32_t device_key = 0;
+  bool enabled = false;  ///< the device and its tenant
+};
+
+/// Something that was valid is not any more.
+struct Revocation {
+  enum class Kind {
+    kDeleted,       ///< the device is gone (or was created anew with another key)
+    kDisabled,      ///< the device is disabled
+    kTokenRemoved,  ///< at least one token is not valid any more; is_valid() tells which
+    kTenant,        ///< the tenant is disabled or gone: all of its devices; `device` is empty
+  };
+  Kind kind = Kind::kDeleted;
+  std::string tenant;
+  std::string device;
+  std::int32_t device_key = 0;  ///< 0 for kTenant
+};
+
+struct Options {
+  kafka::Settings kafka;
+  std::string topic = "millrace.registry";
+};
+
+/// The copy and its reader. Lookups are thread-safe, never wait for I/O and cost about a microsecond; they answer from what
+/// was read so far, before ready() too.
+class RegistryView final : public rpc::ApiKeyVerifier {
+ public:
+  /// `metrics` must outlive it: millrace_registry_view_{devices,api_keys,tenants,ready,revision,entries_total,invalid_total}.
+  RegistryView(const Options& options, observability::Metrics& metrics);
+  ~RegistryView() override;  ///< stop()
+  RegistryView(const RegistryView&) = delete;
+  RegistryView& operator=(const RegistryView&) = delete;
+
+  /// Called on the reader's thread for each revocation, after lookups already tell the new state; must not block. Before
+  /// start().
+  void on_revocation(std::function<void(const Revocation&)> callback);
+
+  /// Starts the reader's thread and returns; a broker that is away is tried until stop().
+  void start();
+
+  /// Ends the reader; the copy stays. Waits at most about a second.
+  void stop();
+
+  /// True once the topic was read to the end seen at the start; stays true (an old copy is better than none).
+  [[nodiscard]] bool ready() const;
+
+  /// One sentence for /readyz: how much is known, and whether Kafka is there.
+  [[nodiscard]] std::string detail() const;
+
+  [[nodiscard]] std::optional<Device> find(std::string_view tenant, std::string_view device) const;
+  [[nodiscard]] std::optional<Device> find_by_key(std::int32_t device_key) const;
+  [[nodiscard]] std::optional<Device> find_by_token(const Sha256& token_sha256) const;
+
+  /// The device if it is enabled and the token is one of its own; kUnauthenticated otherwise, in words that do not tell an
+  /// unknown device from a wrong token.
+  [[nodiscard]] Result<Device> authenticate(std::string_view tenant, std::string_view device,
+                                            const Sha256& token_sha256) const;
+  /// The same for whoever shows only a token.
+  [[nodiscard]] Result<Device> authenticate(const Sha256& token_sha256) const;
+
+  /// Whether a session that was let in with this token may go on.
+  [[nodiscard]] bool is_valid(std::string_view tenant, std::string_view device, const Sha256& token_sha256) const;
+
+  [[nodiscard]] bool tenant_enabled(std::string_view tenant) const;
+
+  /// rpc::ApiKeyVerifier: kUnavailable before ready(), then kUnauthenticated for an unknown, disabled or expired key or a
+  /// key of a disabled tenant. Does not block.
+  [[nodiscard]] Result<rpc::Caller> verify(const Sha256& key_sha256, TimeUs now) override;
+
+  /// The greatest integer device key that the topic has ever named, of deleted devices too; 0: none.
+  [[nodiscard]] std::int32_t highest_device_key() const;
+
+  /// Greatest revision read; 0: none.
+  [[nodiscard]] std::int64_t revision() const;
+
+  [[nodiscard]] std::size_t devices() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace::registry_view
