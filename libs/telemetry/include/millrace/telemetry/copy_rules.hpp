@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include <millrace/base/time.hpp>
+#include <millrace/telemetry/batch.hpp>
+
+namespace millrace::telemetry {
+
+/// Which rule recognised a copy; docs/architecture.md says them in full.
+enum class CopyRule : std::uint8_t {
+  kNone = 255,
+  kIngestId = 0,    ///< the same record produced again by a gateway
+  kExplicitId = 1,  ///< same publisher, explicit id and payload
+  kMqttDup = 2,     ///< a PUBLISH repeated over connections
+};
+
+struct CopyVerdict {
+  CopyRule rule = CopyRule::kNone;
+  std::int64_t original = -1;  ///< offset of the record that this one repeats; -1 for a fresh one
+
+  [[nodiscard]] bool is_copy() const { return rule != CopyRule::kNone; }
+  bool operator==(const CopyVerdict&) const = default;
+};
+
+/// Things that are no copies but that an operator should see.
+struct CopyCounts {
+  std::uint64_t id_with_other_payload = 0;  ///< an explicit id came again with another payload: a message of its own
+  std::uint64_t dup_without_proof = 0;      ///< DUP from a client that also repeats without DUP: kept
+};
+
+struct CopyLimits {
+  std::size_t counter_window = 65'536;        ///< counters below the highest that are told apart, a power of two
+  std::size_t starts = 16;                    ///< gateway starts remembered
+  std::size_t ids_per_publisher = 1'000;      ///< explicit ids remembered
+  TimeUs id_age = 24 * 3600 * kUsPerSecond;   ///< log time an explicit id, a start and a client are remembered
+  std::size_t records_per_connection = 1'024; ///< MQTT records remembered of one connection
+  TimeUs record_age = 120 * kUsPerSecond;     ///< and only those of its last two minutes
+  std::size_t connections_per_client = 8;
+};
+
+/// Decides for one partition of `telemetry` which record repeats another one of the same partition: a pure function of the
+/// log, so storage-writer and stream-processing decide alike, and so does either of them when it reads again.
+///
+/// Records are judged in offset order. Asked again about an offset it has already judged, it gives the same answer and learns
+/// nothing (a transaction was aborted, or its commit got lost). Whoever loses a partition throws the object away; whoever
+/// takes one feeds it the log before its position. One thread at a time.
+///
+/// Memory: 8 B per remembered counter, 24 B per explicit id, 16 B per MQTT record of a connection's last two minutes, and a
+/// fixed part below 100 B per publisher and client seen within the last day.
+class CopyRules {
+ public:
+  explicit CopyRules(CopyLimits limits = {});
+  ~CopyRules();
+  CopyRules(CopyRules&&) noexcept;
+  CopyRules& operator=(CopyRules&&) noexcept;
+
+  /// `append_time` is the broker's LogAppendTime in microseconds; `facts` needs everything but the points.
+  [[nodiscard]] CopyVerdict judge(std::int64_t offset, TimeUs append_time, const Batch& facts);
+
+  /// Offsets below this one are committed and will not be asked about again.
+  void forget_before(std::int64_t offset);
+
+  /// Running maximum of the append times seen.
+  [[nodiscard]] TimeUs log_time() const;
+
+  [[nodiscard]] const CopyCounts& counts() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace::telemetry

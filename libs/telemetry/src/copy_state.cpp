@@ -1,0 +1,201 @@
+#include "copy_state.hpp"
+
+#include <algorithm>
+
+#include <millrace/base/digest.hpp>
+
+namespace millrace::telemetry {
+namespace {
+
+constexpr TimeUs kHour = 3600 * kUsPerSecond;
+
+// IdMemory: offset in the upper 44 bits (1.7e13 records a partition), hour in the lower 20.
+constexpr unsigned kHourBits = 20;
+constexpr std::uint64_t kHourMask = (1ULL << kHourBits) - 1;
+
+std::uint64_t pack_hour(std::int64_t offset, TimeUs time) {
+  return (static_cast<std::uint64_t>(offset) << kHourBits) | (static_cast<std::uint64_t>(time / kHour) & kHourMask);
+}
+
+// MqttMemory: offset in the upper 44 bits, then 19 bits of time, then DUP.
+constexpr unsigned kTickBits = 19;
+constexpr std::uint64_t kTickMask = (1ULL << kTickBits) - 1;
+constexpr TimeUs kTick = kUsPerSecond / 8;
+
+std::uint64_t pack_tick(std::int64_t offset, TimeUs time, bool dup) {
+  return (static_cast<std::uint64_t>(offset) << (kTickBits + 1)) |
+         ((static_cast<std::uint64_t>(time / kTick) & kTickMask) << 1) | (dup ? 1U : 0U);
+}
+std::int64_t offset_of(std::uint64_t where) { return static_cast<std::int64_t>(where >> (kTickBits + 1)); }
+bool dup_of(std::uint64_t where) { return (where & 1U) != 0; }
+
+// Age in ticks before `now`; right for anything younger than 18 hours, and older ones are dropped by Connection::last.
+std::uint64_t ticks_before(std::uint64_t where, TimeUs now) {
+  return (static_cast<std::uint64_t>(now / kTick) - ((where >> 1) & kTickMask)) & kTickMask;
+}
+
+std::uint64_t pack_what(const DeliveryFacts& facts) {
+  return (facts.payload_hash & ~0xffffULL) | facts.packet_id;
+}
+
+}  // namespace
+
+std::uint64_t publisher_key(const Batch& facts) {
+  const std::string& publisher = facts.delivery.publisher.empty() ? facts.device : facts.delivery.publisher;
+  return hash64(publisher, hash64(facts.tenant));
+}
+
+CounterMemory::Start& CounterMemory::start_of(const StartId& id, TimeUs log_time) {
+  auto found = std::find_if(starts_.begin(), starts_.end(), [&](const Start& start) { return start.id == id; });
+  if (found == starts_.end()) {
+    while (!starts_.empty() && (starts_.size() >= limits_.starts || log_time - starts_.back().last_used > limits_.id_age)) {
+      starts_.pop_back();
+    }
+    starts_.emplace_front();
+    starts_.front().id = id;
+    found = starts_.begin();
+  }
+  if (found != starts_.begin()) starts_.splice(starts_.begin(), starts_, found);
+  starts_.front().last_used = log_time;
+  return starts_.front();
+}
+
+// Makes room for `counter` as the new highest one; the ring grows while the start is young.
+void CounterMemory::advance(Start& start, std::uint64_t counter) const {
+  const std::uint64_t wanted = std::min<std::uint64_t>(counter, limits_.counter_window);
+  if (start.offsets.size() < wanted) {
+    std::size_t size = std::max<std::size_t>(start.offsets.size(), 1024);
+    while (size < wanted) size *= 2;
+    size = std::min(size, limits_.counter_window);
+    std::vector<std::int64_t> larger(size, -1);
+    const std::uint64_t kept = std::min<std::uint64_t>(start.highest, start.offsets.size());
+    for (std::uint64_t c = start.highest - kept + 1; c <= start.highest; ++c) {
+      larger[c & (size - 1)] = start.offsets[c & (start.offsets.size() - 1)];
+    }
+    start.offsets = std::move(larger);
+  }
+  const std::uint64_t mask = start.offsets.size() - 1;
+  const std::uint64_t skipped = std::min<std::uint64_t>(counter - start.highest, start.offsets.size());
+  for (std::uint64_t c = counter - skipped + 1; c <= counter; ++c) start.offsets[c & mask] = -1;
+  start.highest = counter;
+}
+
+std::optional<std::int64_t> CounterMemory::seen(const IngestId& id, std::int64_t offset, TimeUs log_time) {
+  Start& start = start_of(id.start, log_time);
+  if (id.counter > start.highest) {
+    advance(start, id.counter);
+  } else if (start.highest - id.counter >= start.offsets.size()) {
+    // Further back than anything remembered: keeping a doubtful record is the smaller harm.
+    return std::nullopt;
+  }
+  std::int64_t& slot = start.offsets[id.counter & (start.offsets.size() - 1)];
+  if (slot >= 0) return slot;
+  slot = offset;
+  return std::nullopt;
+}
+
+IdMemory::Answer IdMemory::seen(std::uint64_t publisher, const DeliveryFacts& facts, std::int64_t offset, TimeUs log_time) {
+  Publisher& known = publishers_[publisher];
+  known.last_used = log_time;
+  const std::uint64_t id = hash64(facts.message_id);
+  const auto now_hour = static_cast<std::uint64_t>(log_time / kHour) & kHourMask;
+  const auto most_hours = static_cast<std::uint64_t>(limits_.id_age / kHour);
+  Answer answer;
+  for (const Entry& entry : known.ring) {
+    if (entry.id != id || ((now_hour - entry.where) & kHourMask) > most_hours) continue;
+    if (entry.payload == facts.payload_hash) {
+      answer.original = static_cast<std::int64_t>(entry.where >> kHourBits);
+      answer.other_payload = false;
+      return answer;
+    }
+    answer.other_payload = true;
+  }
+  const Entry entry{id, facts.payload_hash, pack_hour(offset, log_time)};
+  if (known.ring.size() < limits_.ids_per_publisher) {
+    known.ring.push_back(entry);
+  } else {
+    known.ring[known.next] = entry;
+    known.next = static_cast<std::uint32_t>((known.next + 1) % limits_.ids_per_publisher);
+  }
+  return answer;
+}
+
+void IdMemory::forget_before(TimeUs log_time) {
+  std::erase_if(publishers_, [&](const auto& item) { return item.second.last_used < log_time; });
+}
+
+MqttMemory::Found MqttMemory::last_with_packet_id(const Client& client, std::uint16_t packet_id) const {
+  const auto most_ticks = static_cast<std::uint64_t>(limits_.record_age / kTick);
+  Found last;
+  for (const Connection& connection : client.connections) {
+    const std::vector<Record>& records = connection.records;
+    const std::size_t end = records.size() - std::min(records.size(), limits_.records_per_connection);
+    for (std::size_t i = records.size(); i > end; --i) {
+      const Record& record = records[i - 1];
+      if ((record.what & 0xffffU) != packet_id) continue;
+      // "Last" is by place in the log, not by epoch: a hung gateway may write late.
+      const bool young = ticks_before(record.where, connection.last) <= most_ticks;
+      const bool later = last.connection == nullptr || offset_of(record.where) > offset_of(last.record.where);
+      if (young && later) last = {&connection, record};
+      break;
+    }
+  }
+  return last;
+}
+
+MqttMemory::Answer MqttMemory::seen(std::uint64_t publisher, const DeliveryFacts& facts, std::int64_t offset, TimeUs log_time) {
+  Client& client = clients_[hash64(facts.client_id, publisher)];
+  client.last_used = log_time;
+  const Found last = last_with_packet_id(client, facts.packet_id);
+  Answer answer;
+  const bool equal = last.connection != nullptr && last.record.what == pack_what(facts);
+  const bool repeated = equal && facts.dup && last.connection->epoch < facts.connection_epoch;
+  const bool overtaken = equal && dup_of(last.record.where) && last.connection->epoch > facts.connection_epoch;
+  if (repeated || overtaken) {
+    if (client.repeats_without_dup) {
+      answer.without_proof = true;
+    } else {
+      answer.original = offset_of(last.record.where);
+    }
+  } else if (equal && !facts.dup) {
+    client.repeats_without_dup = true;
+  }
+  // A copy stands for its original, so that a copy of a copy names the first of them.
+  remember(client, facts, answer.original.value_or(offset), log_time);
+  return answer;
+}
+
+void MqttMemory::remember(Client& client, const DeliveryFacts& facts, std::int64_t original, TimeUs log_time) const {
+  auto at = std::find_if(client.connections.begin(), client.connections.end(),
+                         [&](const Connection& connection) { return connection.epoch >= facts.connection_epoch; });
+  if (at == client.connections.end() || at->epoch != facts.connection_epoch) {
+    at = client.connections.insert(at, Connection{facts.connection_epoch, log_time, {}});
+  }
+  if (log_time - at->last > limits_.record_age) at->records.clear();
+  at->last = log_time;
+  trim(*at);
+  at->records.push_back({pack_what(facts), pack_tick(original, log_time, facts.dup)});
+  if (client.connections.size() > limits_.connections_per_client) client.connections.erase(client.connections.begin());
+}
+
+// In strides, so that a busy connection does not move its whole history for each record.
+void MqttMemory::trim(Connection& connection) const {
+  constexpr std::size_t kStride = 128;
+  std::vector<Record>& records = connection.records;
+  if (records.empty() || records.size() % kStride != 0) return;
+  const auto most_ticks = static_cast<std::uint64_t>(limits_.record_age / kTick);
+  auto keep = std::find_if(records.begin(), records.end(), [&](const Record& record) {
+    return ticks_before(record.where, connection.last) <= most_ticks;
+  });
+  if (static_cast<std::size_t>(records.end() - keep) > limits_.records_per_connection) {
+    keep = records.end() - static_cast<std::ptrdiff_t>(limits_.records_per_connection);
+  }
+  // Dropping less than a stride is not worth a move.
+  if (keep - records.begin() >= static_cast<std::ptrdiff_t>(kStride)) records.erase(records.begin(), keep);
+}
+
+void MqttMemory::forget_before(TimeUs log_time) {
+  std::erase_if(clients_, [&](const auto& item) { return item.second.last_used < log_time; });
+}
+
+}  // namespace millrace::telemetry

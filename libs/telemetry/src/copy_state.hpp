@@ -1,0 +1,108 @@
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include <millrace/telemetry/copy_rules.hpp>
+
+namespace millrace::telemetry {
+
+/// Whoever is authenticated as the sender: the publisher where it is named, else the device itself.
+[[nodiscard]] std::uint64_t publisher_key(const Batch& facts);
+
+/// Rule 0: which counters of which gateway starts have been seen.
+class CounterMemory {
+ public:
+  explicit CounterMemory(const CopyLimits& limits) : limits_(limits) {}
+
+  /// Offset of the record with this id if there was one; remembers the id otherwise.
+  std::optional<std::int64_t> seen(const IngestId& id, std::int64_t offset, TimeUs log_time);
+
+ private:
+  struct Start {
+    StartId id{};
+    std::uint64_t highest = 0;
+    TimeUs last_used = 0;
+    std::vector<std::int64_t> offsets;  // ring by counter; -1: not seen; a power of two long
+  };
+  Start& start_of(const StartId& id, TimeUs log_time);
+  void advance(Start& start, std::uint64_t counter) const;
+
+  CopyLimits limits_;
+  std::list<Start> starts_;  // most recently used first
+};
+
+/// Rule 1: explicit ids of each publisher.
+class IdMemory {
+ public:
+  explicit IdMemory(const CopyLimits& limits) : limits_(limits) {}
+
+  struct Answer {
+    std::optional<std::int64_t> original;
+    bool other_payload = false;
+  };
+  Answer seen(std::uint64_t publisher, const DeliveryFacts& facts, std::int64_t offset, TimeUs log_time);
+  void forget_before(TimeUs log_time);
+
+ private:
+  // 24 bytes: offset and hour share a word.
+  struct Entry {
+    std::uint64_t id;
+    std::uint64_t payload;
+    std::uint64_t where;
+  };
+  struct Publisher {
+    std::vector<Entry> ring;
+    std::uint32_t next = 0;
+    TimeUs last_used = 0;
+  };
+
+  CopyLimits limits_;
+  std::unordered_map<std::uint64_t, Publisher> publishers_;
+};
+
+/// Rule 2: the last PUBLISHes of each MQTT client.
+class MqttMemory {
+ public:
+  explicit MqttMemory(const CopyLimits& limits) : limits_(limits) {}
+
+  struct Answer {
+    std::optional<std::int64_t> original;
+    bool without_proof = false;
+  };
+  Answer seen(std::uint64_t publisher, const DeliveryFacts& facts, std::int64_t offset, TimeUs log_time);
+  void forget_before(TimeUs log_time);
+
+ private:
+  // 16 bytes: 48 bits of the payload hash and the packet id; 44 bits of offset, 19 bits of time in eighths of a second (enough
+  // to order two minutes), the DUP flag.
+  struct Record {
+    std::uint64_t what;
+    std::uint64_t where;
+  };
+  struct Connection {
+    std::uint64_t epoch = 0;
+    TimeUs last = 0;
+    std::vector<Record> records;  // oldest first
+  };
+  struct Client {
+    std::vector<Connection> connections;  // by epoch
+    TimeUs last_used = 0;
+    bool repeats_without_dup = false;
+  };
+  struct Found {
+    const Connection* connection = nullptr;
+    Record record{};
+  };
+  [[nodiscard]] Found last_with_packet_id(const Client& client, std::uint16_t packet_id) const;
+  void trim(Connection& connection) const;
+  void remember(Client& client, const DeliveryFacts& facts, std::int64_t original, TimeUs log_time) const;
+
+  CopyLimits limits_;
+  std::unordered_map<std::uint64_t, Client> clients_;
+};
+
+}  // namespace millrace::telemetry
