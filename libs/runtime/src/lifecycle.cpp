@@ -38,7 +38,7 @@ void exit_on_second_signal() {
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
-bool run_phases(const Logger& log, std::vector<Phase> phases, Deadline deadline) {
+bool run_phases(const Logger& log, const std::vector<Phase>& phases, Deadline deadline) {
   bool clean = true;
   for (const Phase& phase : phases) {
     if (steady_clock::now() >= deadline) {
