@@ -4,7 +4,7 @@ import fcntl
 import signal
 import sys
 
-from . import say, testing, up
+from . import bench, quality, say, soak, testing, up
 from .layout import Layout
 from .say import DevError
 from .settings import DEFAULT_PORTS, port_setting
@@ -127,6 +127,32 @@ def _test(layout, rest):
     return testing.run(layout, options.label)
 
 
+def _bench(layout, rest):
+    options = _options("bench", rest, lambda parser: parser.add_argument("name", nargs="?"))
+    return bench.run(layout, options.name)
+
+
+def _soak(layout, rest):
+    options = _options("soak", rest, lambda parser: parser.add_argument("name", nargs="?"))
+    return soak.run(layout, options.name)
+
+
+def _format(layout, rest):
+    _options("format", rest)
+    return quality.format_sources(layout)
+
+
+def _tidy(layout, rest):
+    options = _options("tidy", rest, lambda parser: parser.add_argument("folder", nargs="*"))
+    return quality.tidy(layout, options.folder)
+
+
+def _release(layout, rest):
+    options = _options("release", rest, lambda parser: parser.add_argument(
+        "--breaking", action="store_true", help="even if a peer of the released contracts would break"))
+    return quality.release(layout, options.breaking)
+
+
 def _help(_layout, _rest):
     say.line("./dev CALL: builds, runs and tests Millrace on this machine\n")
     say.line(say.table([(usage, text) for _, usage, text in CALLS.values()]))
@@ -146,6 +172,11 @@ CALLS = {
     "start": (_start, "start SERVICE", "start it again, or wake it after SIGSTOP"),
     "down": (_down, "down", "end what was started here, and nothing else"),
     "reset": (_reset, "reset", "down, and drop the data"),
-    "test": (_test, "test [LABEL…]", "everything from a bare machine: unit, integration, conformance, e2e, chaos"),
+    "test": (_test, "test [LABEL…]", "everything from a bare machine: unit, integration, conformance, e2e, chaos, lint"),
+    "bench": (_bench, "bench [NAME]", "a benchmark as a table and .dev/bench/NAME.json; without a name: the list"),
+    "soak": (_soak, "soak [NAME]", "what is too long for test; without a name: the list"),
+    "format": (_format, "format", "clang-format over all sources"),
+    "tidy": (_tidy, "tidy [FOLDER…]", "clang-tidy over libs, services and tools, or over FOLDER"),
+    "release": (_release, "release [--breaking]", "make the protos of now the released contracts"),
     "help": (_help, "help", "this list"),
 }

@@ -7,7 +7,7 @@ import time
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
-from . import build, kafka, packages, say, toolchain
+from . import build, kafka, packages, quality, say, toolchain
 from .processes import sweep
 from .say import DevError
 from .settings import Settings, free_ports
@@ -15,7 +15,7 @@ from .stack import Stack
 
 CTEST = ("unit", "integration", "conformance")
 PYTEST = ("e2e", "chaos")
-LABELS = CTEST + PYTEST
+LABELS = CTEST + PYTEST + ("lint",)
 NEEDS_SERVERS = ("integration", "conformance")
 
 
@@ -40,20 +40,27 @@ def run(layout, labels):
     unknown = [label for label in labels if label not in LABELS]
     if unknown:
         raise DevError(f"there is no label {unknown[0]!r}; there are: {', '.join(LABELS)}")
-    wanted = [label for label in LABELS if not labels or label in labels]
-    begun = time.monotonic()
     prepare(layout)
     build.build(layout)
+    return run_labels(layout, [label for label in LABELS if not labels or label in labels])
+
+
+def run_labels(layout, labels, preset="release"):
+    """Runs the tests of a finished build; a failing label does not hide the others."""
+    begun = time.monotonic()
     folder = fresh_folder(layout)
     tally = Tally()
     servers = None
     try:
         environment = test_environment(layout, folder)
-        for label in wanted:
+        for label in labels:
             if label in NEEDS_SERVERS and servers is None:
                 servers = TestServers(layout, folder / "servers")
                 environment.update(servers.start())
-            _run_label(layout, label, folder, environment, tally)
+            if label not in NEEDS_SERVERS and servers is not None:
+                servers.stop()
+                servers = None
+            _run_label(layout, label, folder, environment, tally, preset)
     finally:
         if servers:
             servers.stop()
@@ -107,25 +114,41 @@ class TestServers:
         self._stack.stop_all()
 
 
-def _run_label(layout, label, folder, environment, tally):
+def _run_label(layout, label, folder, environment, tally, preset):
     say.line(f"== {label}")
     begun = time.monotonic()
     results = folder / f"results-{label}"
     results.mkdir()
-    if label in CTEST:
-        cases = _ctest(layout, label, results, environment)
-    else:
-        cases = _pytest(layout, label, results, environment)
+    try:
+        if label in CTEST:
+            cases = _ctest(layout.build(preset), label, results, environment)
+        elif label == "lint":
+            cases = _lint(layout)
+        else:
+            cases = _pytest(layout, label, results, environment)
+    except (DevError, OSError, subprocess.SubprocessError, xml.ParseError) as error:
+        say.warn(str(error))
+        cases = [(f"{label} could not run: {str(error).splitlines()[0]}", "failed")]
     tally.add(label, cases, time.monotonic() - begun)
 
 
-def _ctest(layout, label, results, environment):
+def _lint(layout):
+    cases = []
+    for name, faults in quality.cases(layout):
+        say.line(f"  {name}: {'ok' if not faults else f'{len(faults)} faults'}")
+        for fault in faults[:50]:
+            say.line(f"    {fault}")
+        cases.append((name, "failed" if faults else "passed"))
+    return cases
+
+
+def _ctest(folder, label, results, environment):
     """CTest runs programs; what is counted is their GoogleTest cases."""
     report = results / "ctest.xml"
     gtest = results / "gtest"
     gtest.mkdir()
     jobs = "2" if label == "unit" else "1"
-    subprocess.run(["ctest", "--test-dir", str(layout.build()), "-L", f"^{label}$", "--output-on-failure", "-j", jobs,
+    subprocess.run(["ctest", "--test-dir", str(folder), "-L", f"^{label}$", "--output-on-failure", "-j", jobs,
                     "--no-tests=ignore", "--output-junit", str(report)],
                    env=dict(environment, GTEST_OUTPUT=f"xml:{gtest}/"), check=False)
     cases = []

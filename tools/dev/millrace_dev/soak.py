@@ -1,0 +1,60 @@
+"""./dev soak: what is too long for ./dev test."""
+import json
+import os
+import subprocess
+import time
+
+from . import bench, build, kafka, packages, say, testing, toolchain
+from .processes import sweep
+from .say import DevError
+
+NAMES = {
+    "chaos": "every chaos case three times at full length; figures as a table and JSON",
+    "asan": "unit and integration tests with AddressSanitizer and UndefinedBehaviorSanitizer",
+    "tsan": "unit and integration tests with ThreadSanitizer",
+}
+
+
+def run(layout, name):
+    if name is None:
+        say.line(say.table(sorted(NAMES.items()), ["name", "does"]))
+        return 0
+    if name not in NAMES:
+        raise DevError(f"there is no soak {name!r}; there are: {', '.join(sorted(NAMES))}")
+    packages.install(packages.BUILD + packages.RUN + packages.TEST, layout.install_logs)
+    kafka.install(layout)
+    toolchain.install(layout)
+    if name == "chaos":
+        return _chaos(layout)
+    return _sanitizer(layout, {"asan": "asan-ubsan"}.get(name, name))
+
+
+def _chaos(layout, rounds=3):
+    build.build(layout)
+    folder = testing.fresh_folder(layout)
+    layout.soak.mkdir(parents=True, exist_ok=True)
+    figures = layout.soak / "chaos.jsonl"
+    figures.unlink(missing_ok=True)
+    environment = dict(testing.test_environment(layout, folder), MILLRACE_CHAOS_FIGURES=str(figures),
+                       MILLRACE_CHAOS_ROUNDS=str(rounds), MILLRACE_CHAOS_LENGTH="full")
+    begun = time.monotonic()
+    try:
+        code = subprocess.run(["/usr/bin/python3", "-m", "pytest", "-v", "-p", "no:cacheprovider",
+                               str(layout.root / "tests" / "chaos")],
+                              env=environment, cwd=layout.root, check=False).returncode
+    finally:
+        sweep(folder)
+    runs = [json.loads(line) for line in figures.read_text(encoding="utf-8").splitlines()] if figures.exists() else []
+    result = {"soak": "chaos", "commit": bench.commit(layout), "machine": bench.machine(), "runs": runs,
+              "seconds": round(time.monotonic() - begun)}
+    (layout.soak / "chaos.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    columns = ["case", "rate", "seed", "sent", "acknowledged", "stored", "lost", "doubled", "wrong_value", "resent", "back_s"]
+    say.line(say.table([[str(one.get(column, "")) for column in columns] for one in runs], columns))
+    say.line(f"  {layout.soak / 'chaos.json'}")
+    return code
+
+
+def _sanitizer(layout, preset):
+    build.build(layout, preset)
+    os.environ["MILLRACE_BIN"] = str(layout.build(preset) / "bin")
+    return testing.run_labels(layout, ("unit", "integration"), preset)
