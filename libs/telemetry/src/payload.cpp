@@ -48,6 +48,7 @@ std::string_view to_string(PayloadFault kind) {
     case PayloadFault::kBadTime: return "bad_time";
     case PayloadFault::kTimeRange: return "time_range";
     case PayloadFault::kWrongDevice: return "wrong_device";
+    case PayloadFault::kTooManyMetrics: return "too_many_metrics";
   }
   return "syntax";
 }

@@ -41,8 +41,9 @@ enum class PayloadFault {
   kBadTime,        ///< `ts` is no time
   kTimeRange,
   kWrongDevice,    ///< `device_id` names somebody else
+  kTooManyMetrics, ///< the tenant has no room for a further metric name
 };
-inline constexpr std::size_t kPayloadFaults = 16;
+inline constexpr std::size_t kPayloadFaults = 17;
 
 /// `empty`, `too_large`, `syntax` ...: stable.
 [[nodiscard]] std::string_view to_string(PayloadFault fault);

@@ -1,0 +1,66 @@
+#include "gateway_config.hpp"
+
+#include <array>
+
+namespace millrace::gateway {
+namespace {
+
+using config::Option;
+using config::Type;
+
+constexpr std::array kOptions{
+    Option{.key = "MQTT_ADDR", .type = Type::kAddress, .default_value = "127.0.0.1:1883", .help = "Where MQTT listens (IP address and port)."},
+    Option{.key = "HTTP_ADDR", .type = Type::kAddress, .default_value = "127.0.0.1:8080", .help = "Where HTTP listens."},
+    Option{.key = "OPS_ADDR", .type = Type::kAddress, .default_value = "127.0.0.1:9101", .help = "Where /metrics, /livez and /readyz listen."},
+    Option{.key = "KAFKA_BOOTSTRAP", .help = "Kafka brokers, host:port with commas between.", .required = true},
+    Option{.key = "KAFKA_TOPIC_PREFIX", .default_value = "millrace.", .help = "Prefix of all topics."},
+    Option{.key = "KAFKA_LINGER_US", .type = Type::kInteger, .default_value = "500", .help = "How long a record waits for company in its batch.", .least = 0, .most = 1'000'000},
+    Option{.key = "STATE_DIR", .help = "Folder for the count of starts; each gateway needs its own, kept over restarts.", .required = true},
+    Option{.key = "IO_THREADS", .type = Type::kInteger, .default_value = "0", .help = "Threads for connections; 0: one a core.", .least = 0, .most = 256},
+    Option{.key = "IN_FLIGHT_LIMIT_BYTES", .type = Type::kInteger, .default_value = "268435456", .help = "Memory for records without a delivery report; at the limit nothing new is taken.", .least = 1'048'576},
+    Option{.key = "STALL_AFTER_MS", .type = Type::kInteger, .default_value = "2000", .help = "Age of the oldest record without a delivery report from which on nothing new is taken.", .least = 100, .most = 600'000},
+    Option{.key = "HTTP_ANSWER_DEADLINE_MS", .type = Type::kInteger, .default_value = "10000", .help = "After this a request without a delivery report is answered 504, outcome unknown.", .least = 100, .most = 600'000},
+    Option{.key = "METRIC_NAMES_LIMIT", .type = Type::kInteger, .default_value = "10000", .help = "Different metric names of one tenant.", .least = 1, .most = 10'000'000},
+    Option{.key = "CONNECTIONS_LIMIT", .type = Type::kInteger, .default_value = "15000", .help = "Open connections for MQTT and for HTTP, each.", .least = 1},
+    Option{.key = "MQTT_PACKET_LIMIT_BYTES", .type = Type::kInteger, .default_value = "262144", .help = "Largest MQTT packet.", .least = 1024, .most = 268'435'455},
+    Option{.key = "MQTT_RECEIVE_MAXIMUM", .type = Type::kInteger, .default_value = "1024", .help = "QoS 1 messages of one connection without PUBACK.", .least = 1, .most = 65'535},
+    Option{.key = "STOP_DEADLINE_MS", .type = Type::kInteger, .default_value = "30000", .help = "Time for a clean stop after SIGTERM.", .least = 100, .most = 600'000},
+    Option{.key = "LOG_LEVEL", .type = Type::kChoice, .default_value = "info", .help = "Least level that is logged.", .choices = "debug|info|warn|error"},
+};
+
+constexpr config::OptionTable kTable{.program = "protocol-gateway",
+                                     .summary = "takes messages of devices over MQTT and HTTP and acknowledges them when Kafka has them",
+                                     .prefix = "MILLRACE_PROTOCOL_GATEWAY_",
+                                     .options = kOptions,
+                                     .commands = {}};
+
+}  // namespace
+
+const config::OptionTable& option_table() { return kTable; }
+
+Config read_config(const config::Values& values) {
+  const auto size = [&](std::string_view key) { return static_cast<std::size_t>(values.integer(key)); };
+  const auto ms = [&](std::string_view key) { return std::chrono::milliseconds{values.integer(key)}; };
+  Config config;
+  config.mqtt = values.address("MQTT_ADDR");
+  config.http = values.address("HTTP_ADDR");
+  config.ops = values.address("OPS_ADDR");
+  config.kafka.bootstrap = values.string("KAFKA_BOOTSTRAP");
+  config.kafka.client_id = "protocol-gateway";
+  config.topic_prefix = values.string("KAFKA_TOPIC_PREFIX");
+  config.state_dir = values.string("STATE_DIR");
+  config.io_threads = size("IO_THREADS");
+  config.linger_ms = static_cast<double>(values.integer("KAFKA_LINGER_US")) / 1000;
+  config.max_in_flight_bytes = size("IN_FLIGHT_LIMIT_BYTES");
+  config.stall_after = ms("STALL_AFTER_MS");
+  config.answer_deadline = ms("HTTP_ANSWER_DEADLINE_MS");
+  config.max_metric_names = size("METRIC_NAMES_LIMIT");
+  config.max_connections = size("CONNECTIONS_LIMIT");
+  config.max_packet_bytes = static_cast<std::uint32_t>(values.integer("MQTT_PACKET_LIMIT_BYTES"));
+  config.receive_maximum = static_cast<std::uint16_t>(values.integer("MQTT_RECEIVE_MAXIMUM"));
+  config.stop_deadline = ms("STOP_DEADLINE_MS");
+  config.log_level = observability::parse_level(values.string("LOG_LEVEL"));
+  return config;
+}
+
+}  // namespace millrace::gateway

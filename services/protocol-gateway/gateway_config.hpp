@@ -1,0 +1,36 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include <millrace/config/options.hpp>
+#include <millrace/kafka/settings.hpp>
+#include <millrace/observability/log.hpp>
+
+namespace millrace::gateway {
+
+[[nodiscard]] const config::OptionTable& option_table();
+
+struct Config {
+  Address mqtt;
+  Address http;
+  Address ops;
+  kafka::Settings kafka;
+  std::string topic_prefix;
+  std::string state_dir;
+  std::size_t io_threads = 0;  ///< 0: one a core
+  double linger_ms = 0;
+  std::size_t max_in_flight_bytes = 0;
+  std::chrono::milliseconds stall_after{0};
+  std::chrono::milliseconds answer_deadline{0};
+  std::size_t max_metric_names = 0;
+  std::size_t max_connections = 0;
+  std::uint32_t max_packet_bytes = 0;
+  std::uint16_t receive_maximum = 0;
+  std::chrono::milliseconds stop_deadline{0};
+  observability::Level log_level = observability::Level::kInfo;
+};
+
+[[nodiscard]] Config read_config(const config::Values& values);
+
+}  // namespace millrace::gateway

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include <millrace/observability/metrics.hpp>
+#include <millrace/telemetry/batch.hpp>
+#include <millrace/telemetry/payload.hpp>
+
+namespace millrace::gateway {
+
+/// How a message ended, as a label.
+enum class IngestResult { kAccepted, kInvalid, kUnauthorized, kThrottled, kUndeliverable, kUnknown, kDropped };
+inline constexpr std::size_t kIngestResults = 7;
+
+/// All metrics of the gateway's own; libraries add theirs. Handles only: thread-safe, cheap.
+struct GatewayMetrics {
+  explicit GatewayMetrics(observability::Metrics& metrics);
+
+  [[nodiscard]] const observability::Counter& ingested(telemetry::Protocol protocol, IngestResult result) const {
+    return messages[static_cast<std::size_t>(protocol)][static_cast<std::size_t>(result)];
+  }
+  [[nodiscard]] const observability::Counter& invalid(telemetry::PayloadFault fault) const {
+    return payload_faults[static_cast<std::size_t>(fault)];
+  }
+
+  std::vector<std::vector<observability::Counter>> messages;  // by protocol, result
+  observability::Histogram processing_seconds;
+  std::vector<observability::Counter> mqtt_qos;  // by QoS
+  std::vector<observability::Counter> payload_faults;
+
+  observability::Gauge in_flight_bytes;
+  observability::Gauge stalled;
+  observability::Counter producer_restarts;
+  observability::Gauge refused_queue;
+
+  observability::Gauge mqtt_connections;
+  observability::Counter mqtt_connects_accepted;
+  observability::Counter mqtt_connects_refused;
+  observability::Counter mqtt_closed_by_client;
+  observability::Counter mqtt_closed_protocol_error;
+  observability::Counter mqtt_closed_timeout;
+  observability::Counter mqtt_closed_by_server;
+  observability::Counter mqtt_repeated_in_flight;
+
+  observability::Gauge http_connections;
+  std::vector<observability::Counter> http_requests;  // by hundreds of the status: 2xx at 2
+  observability::Histogram http_seconds;
+  observability::Counter http_malformed;
+};
+
+}  // namespace millrace::gateway

@@ -1,0 +1,224 @@
+#include "http/telemetry_handler.hpp"
+
+#include <algorithm>
+
+#include <boost/asio/post.hpp>
+
+#include <millrace/base/ids.hpp>
+#include <millrace/observability/trace.hpp>
+
+#include "http/credentials.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+using http::problem;
+using http::Response;
+using std::chrono::steady_clock;
+
+constexpr std::string_view kPath = "/v1/telemetry";
+constexpr std::size_t kMaxMessageIdBytes = 128;
+constexpr std::chrono::milliseconds kDeadlineTick{100};
+
+Response retry_later(int status, std::string_view title, std::string_view detail, int seconds) {
+  Response response = problem(status, "/problems/unavailable", title, detail, "\"retry_after_s\":" + std::to_string(seconds));
+  response.headers.emplace_back("Retry-After", std::to_string(seconds));
+  return response;
+}
+
+Response payload_problem(const Outcome& outcome) {
+  const telemetry::PayloadError& error = *outcome.payload_error;
+  std::string extra = "\"reason\":\"" + std::string(to_string(error.fault)) + "\"";
+  if (error.offset) extra += ",\"offset\":" + std::to_string(*error.offset);
+  if (error.element) extra += ",\"element\":" + std::to_string(*error.element);
+  extra += ",\"receipt\":\"" + outcome.receipt.to_string() + "\"";
+  const int status = error.fault == telemetry::PayloadFault::kTooLarge ? 413 : 400;
+  return problem(status, "/problems/invalid-payload", "the payload was refused", error.message, extra);
+}
+
+Response unknown_outcome() {
+  return problem(504, "/problems/unknown-outcome", "the outcome is unknown",
+                 "the message was handed to Kafka, which has not answered yet; send it again with the same Idempotency-Key",
+                 "\"outcome\":\"unknown\"");
+}
+
+Response refusal(const Error& error) {
+  switch (error.kind) {
+    case ErrorKind::kTooLarge: return problem(413, "/problems/too-large", "the message is too large", error.message);
+    case ErrorKind::kThrottled: return retry_later(429, "too many messages", error.message, 1);
+    case ErrorKind::kUnavailable: return retry_later(503, "the message was not taken", error.message, 1);
+    case ErrorKind::kInvalid:
+    case ErrorKind::kUnauthenticated:
+    case ErrorKind::kForbidden:
+    case ErrorKind::kNotFound:
+    case ErrorKind::kAlreadyExists:
+    case ErrorKind::kUnknownOutcome:
+    case ErrorKind::kConflict:
+    case ErrorKind::kCorrupt:
+    case ErrorKind::kInternal: break;
+  }
+  return problem(500, "/problems/internal", "the message was not taken", error.message);
+}
+
+// `application/json`, or nothing said. curl says `application/x-www-form-urlencoded` when nobody told it otherwise.
+bool is_json_or_unsaid(std::string_view type) {
+  type = type.substr(0, type.find(';'));
+  while (type.ends_with(' ')) type.remove_suffix(1);
+  std::string lower(type);
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return lower.empty() || lower == "application/json" || lower == "application/x-www-form-urlencoded";
+}
+
+bool is_visible_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x21 && c <= 0x7e; });
+}
+
+}  // namespace
+
+// One request in flight. Lives on its io thread; answered once, by the outcome or by the deadline.
+class TelemetryHandler::Pending final : public AckSink {
+ public:
+  Pending(const http::Responder& responder, steady_clock::time_point deadline) : responder_(responder), deadline_(deadline) {}
+
+  [[nodiscard]] std::size_t io_index() const override { return responder_.io_index(); }
+  void flush() override {}
+  void settle(std::uint64_t /*token*/, const Outcome& outcome) override {
+    if (answered_) return;
+    switch (outcome.kind) {
+      case Outcome::Kind::kAcknowledged:
+        answer({202, "application/json", "{\"receipt\":\"" + outcome.receipt.to_string() + "\"}", {}});
+        break;
+      case Outcome::Kind::kKeptAsRefused: answer(payload_problem(outcome)); break;
+      case Outcome::Kind::kRefused: answer(refusal(outcome.error)); break;
+      case Outcome::Kind::kUnknown: answer(unknown_outcome()); break;
+    }
+  }
+
+  void answer(Response response) {
+    answered_ = true;
+    responder_.send(std::move(response));
+  }
+  [[nodiscard]] bool answered() const { return answered_; }
+  [[nodiscard]] steady_clock::time_point deadline() const { return deadline_; }
+
+ private:
+  http::Responder responder_;
+  steady_clock::time_point deadline_;
+  bool answered_ = false;
+};
+
+TelemetryHandler::TelemetryHandler(IoThreads& threads, std::vector<std::unique_ptr<IngestWorker>>& workers,
+                                   const registry_view::RegistryView& registry, GatewayMetrics& metrics,
+                                   std::chrono::milliseconds answer_deadline)
+    : threads_(threads), workers_(workers), registry_(registry), metrics_(metrics), answer_deadline_(answer_deadline) {
+  for (std::size_t i = 0; i < threads.size(); ++i) deadlines_.push_back(std::make_unique<Deadlines>(threads.context(i)));
+}
+
+TelemetryHandler::~TelemetryHandler() = default;
+
+void TelemetryHandler::start() {
+  for (std::size_t i = 0; i < threads_.size(); ++i) {
+    boost::asio::post(threads_.context(i), [this, i] { arm(i); });
+  }
+}
+
+void TelemetryHandler::arm(std::size_t index) {
+  Deadlines& deadlines = *deadlines_[index];
+  deadlines.timer.expires_after(kDeadlineTick);
+  deadlines.timer.async_wait([this, index](const boost::system::error_code& error) {
+    if (error) return;
+    expire(index);
+    arm(index);
+  });
+}
+
+void TelemetryHandler::expire(std::size_t index) {
+  std::deque<std::shared_ptr<Pending>>& waiting = deadlines_[index]->waiting;
+  const auto now = steady_clock::now();
+  while (!waiting.empty() && (waiting.front()->answered() || waiting.front()->deadline() <= now)) {
+    if (!waiting.front()->answered()) {
+      metrics_.ingested(telemetry::Protocol::kHttp, IngestResult::kUnknown).add();
+      waiting.front()->answer(unknown_outcome());
+    }
+    waiting.pop_front();
+  }
+}
+
+Result<std::shared_ptr<const Identity>> TelemetryHandler::authenticate(const http::Request& request) const {
+  if (request.header_count("authorization") > 1) return Error{ErrorKind::kUnauthenticated, "more than one Authorization header"};
+  const auto shown = parse_authorization(request.header("authorization").value_or(""));
+  if (!shown.ok()) return shown.error();
+  auto identity = std::make_shared<Identity>();
+  identity->token = shown->token;
+  if (shown->user.empty()) {
+    auto device = registry_.authenticate(shown->token);
+    if (!device.ok()) return device.error();
+    identity->device = std::move(*device);
+  } else {
+    const auto name = parse_device_name(shown->user);
+    if (!name.ok()) return Error{ErrorKind::kUnauthenticated, name.error().message};
+    auto device = registry_.authenticate(name->tenant, name->device, shown->token);
+    if (!device.ok()) return device.error();
+    identity->device = std::move(*device);
+  }
+  identity->key = record_key(identity->device.tenant, identity->device.device);
+  return std::shared_ptr<const Identity>(std::move(identity));
+}
+
+void TelemetryHandler::handle(const http::Request& request, const http::Responder& responder) {
+  if (request.path() != kPath) {
+    responder.send(problem(404, "/problems/not-found", "there is nothing here", "devices post to /v1/telemetry"));
+    return;
+  }
+  if (request.method() != http::Method::kPost) {
+    Response response = problem(405, "/problems/method", "this method is not allowed", "devices post to /v1/telemetry");
+    response.headers.emplace_back("Allow", "POST");
+    responder.send(std::move(response));
+    return;
+  }
+  ingest(request, responder);
+}
+
+void TelemetryHandler::ingest(const http::Request& request, const http::Responder& responder) {
+  constexpr auto kHttp = telemetry::Protocol::kHttp;
+  const auto identity = authenticate(request);
+  if (!identity.ok()) {
+    metrics_.ingested(kHttp, IngestResult::kUnauthorized).add();
+    Response response = problem(401, "/problems/unauthenticated", "the device is not known by these credentials", identity.error().message);
+    response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"millrace\", charset=\"UTF-8\"");
+    responder.send(std::move(response));
+    return;
+  }
+  const std::string_view id = request.header("idempotency-key").value_or("");
+  if (request.header_count("idempotency-key") > 1 || id.size() > kMaxMessageIdBytes || !is_visible_ascii(id)) {
+    metrics_.ingested(kHttp, IngestResult::kInvalid).add();
+    responder.send(problem(400, "/problems/idempotency-key", "the Idempotency-Key was refused", "one of 1 to 128 visible ASCII characters is expected"));
+    return;
+  }
+  if (!is_json_or_unsaid(request.header("content-type").value_or(""))) {
+    metrics_.ingested(kHttp, IngestResult::kInvalid).add();
+    responder.send(problem(415, "/problems/content-type", "this content type is not understood", "send application/json"));
+    return;
+  }
+  const std::size_t index = responder.io_index();
+  IngestWorker& worker = *workers_[index];
+  if (!worker.accepting()) {
+    metrics_.ingested(kHttp, IngestResult::kThrottled).add();
+    responder.send(retry_later(503, "messages cannot be made durable at the moment", "nothing was taken; send it again later", 1));
+    return;
+  }
+  const std::string_view traceparent = request.header("traceparent").value_or("");
+  Message message{.identity = *identity, .protocol = kHttp, .qos = 1, .topic = kPath, .content_type = "", .payload = request.body(),
+                  .metric_prefix = "", .traceparent = observability::is_traceparent(traceparent) ? traceparent : "", .facts = {}};
+  message.facts.message_id.assign(id);
+  auto pending = std::make_shared<Pending>(responder, steady_clock::now() + answer_deadline_);
+  const Status taken = worker.submit(message, {pending, 0});
+  if (!taken.ok()) {
+    metrics_.ingested(kHttp, IngestResult::kThrottled).add();
+    pending->answer(refusal(taken.error()));
+    return;
+  }
+  deadlines_[index]->waiting.push_back(std::move(pending));
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <millrace/http/server.hpp>
+#include <millrace/registry_view/registry_view.hpp>
+
+#include "gateway_metrics.hpp"
+#include "ingest/ingest_worker.hpp"
+#include "io/io_threads.hpp"
+
+namespace millrace::gateway {
+
+/// `POST /v1/telemetry`: one message or a batch, answered from the delivery report.
+class TelemetryHandler {
+ public:
+  /// `workers` by io thread. All references must outlive the handler, which must outlive the server it serves.
+  TelemetryHandler(IoThreads& threads, std::vector<std::unique_ptr<IngestWorker>>& workers,
+                   const registry_view::RegistryView& registry, GatewayMetrics& metrics, std::chrono::milliseconds answer_deadline);
+  ~TelemetryHandler();
+  TelemetryHandler(const TelemetryHandler&) = delete;
+  TelemetryHandler& operator=(const TelemetryHandler&) = delete;
+
+  /// Arms the deadline timers; the threads may already run.
+  void start();
+
+  /// On the connection's io thread.
+  void handle(const http::Request& request, const http::Responder& responder);
+
+ private:
+  class Pending;
+  // Requests of one io thread in the order of their deadlines, which all have the same length.
+  struct Deadlines {
+    explicit Deadlines(boost::asio::io_context& context) : timer(context) {}
+    boost::asio::steady_timer timer;
+    std::deque<std::shared_ptr<Pending>> waiting;
+  };
+
+  [[nodiscard]] Result<std::shared_ptr<const Identity>> authenticate(const http::Request& request) const;
+  void ingest(const http::Request& request, const http::Responder& responder);
+  void arm(std::size_t index);
+  void expire(std::size_t index);
+
+  IoThreads& threads_;
+  std::vector<std::unique_ptr<IngestWorker>>& workers_;
+  const registry_view::RegistryView& registry_;
+  GatewayMetrics& metrics_;
+  std::chrono::milliseconds answer_deadline_;
+  std::vector<std::unique_ptr<Deadlines>> deadlines_;
+};
+
+}  // namespace millrace::gateway

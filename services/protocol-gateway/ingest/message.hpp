@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <millrace/base/digest.hpp>
+#include <millrace/base/result.hpp>
+#include <millrace/registry_view/registry_view.hpp>
+#include <millrace/telemetry/batch.hpp>
+#include <millrace/telemetry/payload.hpp>
+#include <millrace/telemetry/receipt.hpp>
+
+namespace millrace::gateway {
+
+/// An authenticated device, made once per connection or request and shared by its messages.
+struct Identity {
+  registry_view::Device device;
+  Sha256 token{};   ///< SHA-256 of the token it showed
+  std::string key;  ///< record key, `tenant/device`
+};
+
+/// What an adapter took off the wire. The views need to live during the call only.
+struct Message {
+  std::shared_ptr<const Identity> identity;
+  telemetry::Protocol protocol = telemetry::Protocol::kUnspecified;
+  std::uint8_t qos = 1;
+  std::string_view topic;          ///< MQTT topic or HTTP path
+  std::string_view content_type;
+  std::string_view payload;
+  std::string_view metric_prefix;  ///< put before each metric name
+  std::string_view traceparent;    ///< valid or empty
+  telemetry::DeliveryFacts facts;  ///< all but payload_hash, which is computed here
+};
+
+/// What became of a message that was taken.
+struct Outcome {
+  enum class Kind {
+    kAcknowledged,   ///< Kafka has it at `receipt`
+    kKeptAsRefused,  ///< undecodable; the bytes are kept in telemetry.dead at `receipt`, `payload_error` says why
+    kRefused,        ///< surely not in the log; `error` says why
+    kUnknown,        ///< nobody knows
+  };
+  Kind kind = Kind::kUnknown;
+  telemetry::Receipt receipt;
+  Error error;
+  std::shared_ptr<const telemetry::PayloadError> payload_error;
+};
+
+/// The adapter's side of a message in flight. Both calls come on the io thread of io_index().
+class AckSink {
+ public:
+  virtual ~AckSink() = default;
+  [[nodiscard]] virtual std::size_t io_index() const = 0;
+  /// Once for each token that was submitted; outcomes of one thread's batch come in a row.
+  virtual void settle(std::uint64_t token, const Outcome& outcome) = 0;
+  /// After the last settle() of a batch: write what has gathered.
+  virtual void flush() = 0;
+};
+
+/// Where an outcome goes. An empty sink: nobody waits (QoS 0).
+struct Waiter {
+  std::shared_ptr<AckSink> sink;
+  std::uint64_t token = 0;
+};
+
+}  // namespace millrace::gateway

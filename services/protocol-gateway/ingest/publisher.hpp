@@ -1,0 +1,60 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <millrace/base/result.hpp>
+
+#include "ingest/message.hpp"
+
+namespace millrace::gateway {
+
+/// A record on its way into the log. The publisher owns it until its outcome is known, so that its bytes can be produced again.
+struct InFlight {
+  std::shared_ptr<const Identity> identity;  ///< its key is the record's key
+  std::string value;                         ///< encoded batch; the publisher sets the ingest counter
+  Waiter waiter;
+  telemetry::Protocol protocol = telemetry::Protocol::kUnspecified;
+  TimeUs ingest_time = 0;
+  std::chrono::steady_clock::time_point taken{};
+  std::int32_t partition = -1;
+  std::uint64_t counter = 0;
+  bool settled = false;
+};
+
+/// Port to the log of telemetry.
+class RecordPublisher {
+ public:
+  virtual ~RecordPublisher() = default;
+
+  /// Random bits of this start, part of every ingest id.
+  [[nodiscard]] virtual const telemetry::StartId& start_id() const = 0;
+
+  /// False while nothing new should be taken: no connection yet, records without a report for too long, or the in-flight limit
+  /// reached. What was taken before may still be submitted. Thread-safe, cheap.
+  [[nodiscard]] virtual bool accepting() const = 0;
+
+  /// Takes the record; its outcome reaches the waiter later. An Error: nothing was produced, and nothing will come. Thread-safe,
+  /// never blocks for I/O.
+  [[nodiscard]] virtual Status submit(std::unique_ptr<InFlight> record) = 0;
+};
+
+/// Port to the evidence of refused payloads.
+class RefusedPayloads {
+ public:
+  struct Refused {
+    std::shared_ptr<const Identity> identity;
+    telemetry::Protocol protocol = telemetry::Protocol::kUnspecified;
+    std::string payload;
+    std::string topic;
+    std::shared_ptr<const telemetry::PayloadError> error;
+    Waiter waiter;
+  };
+  virtual ~RefusedPayloads() = default;
+  /// Keeps the payload; the waiter learns kKeptAsRefused when it is kept. kUnavailable: the queue is full, nothing was kept.
+  [[nodiscard]] virtual Status keep(Refused refused) = 0;
+};
+
+}  // namespace millrace::gateway

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include <millrace/mqtt/server_session.hpp>
+#include <millrace/observability/log.hpp>
+#include <millrace/registry_view/registry_view.hpp>
+
+#include "gateway_metrics.hpp"
+#include "ingest/epoch.hpp"
+#include "ingest/ingest_worker.hpp"
+#include "io/io_threads.hpp"
+#include "mqtt/session_directory.hpp"
+
+namespace millrace::gateway {
+
+struct MqttOptions {
+  mqtt::ServerOptions session;
+  std::size_t max_connections = 15'000;
+  std::size_t max_in_flight_bytes = 4ULL * 1024 * 1024;  ///< payload bytes of one connection without an answer
+  std::size_t max_unsent_bytes = 256ULL * 1024;          ///< answers that a client does not read
+  std::chrono::milliseconds write_timeout{30'000};
+};
+
+/// What all MQTT connections share; outlives them.
+struct MqttContext {
+  MqttOptions options;
+  IoThreads& threads;
+  std::vector<std::unique_ptr<IngestWorker>>& workers;  // by io thread
+  const registry_view::RegistryView& registry;
+  Epochs& epochs;
+  GatewayMetrics& metrics;
+  SessionDirectory sessions = {};
+  std::atomic<std::size_t> open_connections{0};
+  std::vector<std::vector<std::weak_ptr<MqttConnection>>> held = {};  // by io thread: not read on until messages are taken again
+  observability::Logger log{"mqtt"};
+  observability::LogLimiter limiter = {};
+};
+
+}  // namespace millrace::gateway

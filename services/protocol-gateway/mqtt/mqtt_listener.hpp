@@ -1,0 +1,50 @@
+#pragma once
+
+#include <memory>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <millrace/base/address.hpp>
+#include <millrace/runtime/lifecycle.hpp>
+
+#include "mqtt/mqtt_context.hpp"
+
+namespace millrace::gateway {
+
+/// Accepts MQTT connections and deals them out to the io threads in turn.
+class MqttListener {
+ public:
+  /// `context` must outlive the listener and the threads.
+  explicit MqttListener(MqttContext& context);
+  ~MqttListener();
+  MqttListener(const MqttListener&) = delete;
+  MqttListener& operator=(const MqttListener&) = delete;
+
+  /// kUnavailable names the address if it is taken.
+  [[nodiscard]] Status start(const Address& address);
+  [[nodiscard]] const Address& address() const { return address_; }
+
+  /// Messages are taken again: every connection held for that reads on. Any thread.
+  void resume_held();
+
+  /// A device, token or tenant is not valid any more: closes the sessions that it let in. Any thread.
+  void on_revocation(const registry_view::Revocation& revocation);
+
+  /// No new connections, and nothing more is read from the open ones. Any thread.
+  void stop_intake();
+  /// Says goodbye to every session and closes it. Any thread.
+  void close_all();
+
+ private:
+  void accept();
+
+  MqttContext& context_;
+  boost::asio::ip::tcp::acceptor acceptor_;
+  boost::asio::steady_timer pause_;
+  Address address_;
+  std::size_t next_ = 0;
+  bool stopped_ = false;  // io thread 0
+};
+
+}  // namespace millrace::gateway

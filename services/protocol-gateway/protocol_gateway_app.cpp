@@ -1,0 +1,138 @@
+#include "protocol_gateway_app.hpp"
+
+#include <algorithm>
+
+namespace millrace::gateway {
+namespace {
+
+std::size_t thread_count(const Config& config) {
+  return config.io_threads != 0 ? config.io_threads : std::max<std::size_t>(1, std::thread::hardware_concurrency());
+}
+
+PublisherOptions publisher_options(const Config& config, const kafka::TopicNames& topics) {
+  PublisherOptions options;
+  options.kafka = config.kafka;
+  options.topic = topics.telemetry();
+  options.linger_ms = config.linger_ms;
+  options.max_in_flight_bytes = config.max_in_flight_bytes;
+  options.stall_after = config.stall_after;
+  return options;
+}
+
+DeadLetterOptions dead_letter_options(const Config& config, const kafka::TopicNames& topics) {
+  DeadLetterOptions options;
+  options.kafka = config.kafka;
+  options.topic = topics.telemetry_dead();
+  return options;
+}
+
+http::ServerSettings http_settings(const Config& config) {
+  http::ServerSettings settings;
+  settings.address = config.http;
+  settings.max_connections = config.max_connections;
+  // The decoder's own limit answers with the reason; this one is for what is far beyond it.
+  settings.max_body_bytes = 2 * telemetry::PayloadLimits{}.max_bytes;
+  return settings;
+}
+
+}  // namespace
+
+ProtocolGatewayApp::ProtocolGatewayApp(Config config)
+    : config_(std::move(config)),
+      topics_{config_.topic_prefix},
+      gateway_metrics_(metrics_),
+      metric_names_(config_.max_metric_names),
+      registry_({config_.kafka, topics_.registry()}, metrics_),
+      threads_(thread_count(config_)),
+      publisher_(publisher_options(config_, topics_), gateway_metrics_,
+                 [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
+      dead_letters_(dead_letter_options(config_, topics_), gateway_metrics_,
+                    [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
+      durability_(config_.kafka, topics_.telemetry()) {}
+
+ProtocolGatewayApp::~ProtocolGatewayApp() {
+  // Callbacks into the parts end before the parts do.
+  ops_.reset();
+  registry_.stop();
+  durability_.stop();
+  dead_letters_.stop();
+  publisher_.stop();
+  threads_.stop();
+}
+
+void ProtocolGatewayApp::add_checks() {
+  health_.add("kafka", [this] { return publisher_.kafka_check(); });
+  health_.add("clock", [this] { return publisher_.clock_check(); });
+  health_.add("registry", [this] { return runtime::CheckResult{registry_.ready(), registry_.detail()}; });
+  health_.add_detail("durability", [this] { return durability_.text(); });
+}
+
+void ProtocolGatewayApp::wire() {
+  for (std::size_t i = 0; i < threads_.size(); ++i) {
+    workers_.push_back(std::make_unique<IngestWorker>(publisher_, dead_letters_, metric_names_));
+  }
+  MqttOptions options;
+  options.max_connections = config_.max_connections;
+  options.session.maximum_packet_size = config_.max_packet_bytes;
+  options.session.receive_maximum = config_.receive_maximum;
+  mqtt_context_.reset(new MqttContext{options, threads_, workers_, registry_, *epochs_, gateway_metrics_});
+  listener_ = std::make_unique<MqttListener>(*mqtt_context_);
+  handler_ = std::make_unique<TelemetryHandler>(threads_, workers_, registry_, gateway_metrics_, config_.answer_deadline);
+  publisher_.on_accepting([this] { listener_->resume_held(); });
+  registry_.on_revocation([this](const registry_view::Revocation& revocation) { listener_->on_revocation(revocation); });
+}
+
+Status ProtocolGatewayApp::start() {
+  auto epochs = Epochs::open(config_.state_dir);
+  if (!epochs.ok()) return epochs.error();
+  epochs_ = std::move(*epochs);
+  wire();
+  add_checks();
+  auto ops = runtime::OpsServer::start(config_.ops, health_, metrics_);
+  if (!ops.ok()) return ops.error();
+  ops_ = std::move(*ops);
+  registry_.start();
+  publisher_.start();
+  dead_letters_.start();
+  durability_.start();
+  threads_.start();
+  handler_->start();
+  return start_listeners();
+}
+
+Status ProtocolGatewayApp::start_listeners() {
+  if (auto status = listener_->start(config_.mqtt); !status.ok()) return status;
+  http::Observer observer;
+  observer.answered = [this](int status, std::chrono::nanoseconds took) {
+    gateway_metrics_.http_requests[static_cast<std::size_t>(std::clamp(status / 100, 0, 5))].add();
+    gateway_metrics_.http_seconds.observe(std::chrono::duration<double>(took).count());
+  };
+  observer.connections = [this](int delta) { gateway_metrics_.http_connections.add(delta); };
+  observer.refused = [this](std::string_view) { gateway_metrics_.http_malformed.add(); };
+  const auto contexts = threads_.contexts();
+  auto server = http::Server::start(
+      http_settings(config_), contexts,
+      [this](const http::Request& request, const http::Responder& responder) { handler_->handle(request, responder); }, observer);
+  if (!server.ok()) return server.error();
+  http_ = std::move(*server);
+  const observability::Logger log("gateway");
+  log.info("listening", {{"mqtt", listener_->address().to_string()}, {"http", http_->address().to_string()}});
+  return {};
+}
+
+std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
+  using runtime::Deadline;
+  return {
+      {"not-ready", [this](Deadline) { health_.set_stopping(); return Status{}; }},
+      {"stop intake", [this](Deadline) { listener_->stop_intake(); http_->stop_intake(); return Status{}; }},
+      {"drain", [this](Deadline deadline) { return publisher_.drain(deadline); }},
+      {"flush", [this](Deadline deadline) { return dead_letters_.drain(deadline); }},
+      {"close", [this](Deadline) {
+         listener_->close_all();
+         http_->close();
+         return Status{};
+       }},
+  };
+}
+
+}  // namespace millrace::gateway

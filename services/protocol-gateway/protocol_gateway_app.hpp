@@ -1,0 +1,64 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include <millrace/http/server.hpp>
+#include <millrace/kafka/topics.hpp>
+#include <millrace/registry_view/registry_view.hpp>
+#include <millrace/runtime/health.hpp>
+#include <millrace/runtime/lifecycle.hpp>
+#include <millrace/runtime/ops_server.hpp>
+
+#include "durability.hpp"
+#include "gateway_config.hpp"
+#include "gateway_metrics.hpp"
+#include "http/telemetry_handler.hpp"
+#include "ingest/dead_letters.hpp"
+#include "ingest/epoch.hpp"
+#include "ingest/kafka_publisher.hpp"
+#include "io/io_threads.hpp"
+#include "mqtt/mqtt_listener.hpp"
+
+namespace millrace::gateway {
+
+/// The composition root: the only place that knows all parts. Members stand in the order they depend on each other.
+class ProtocolGatewayApp final : public runtime::App {
+ public:
+  explicit ProtocolGatewayApp(Config config);
+  ~ProtocolGatewayApp() override;
+
+  [[nodiscard]] Status start() override;
+  [[nodiscard]] std::vector<runtime::Phase> stop_phases() override;
+
+  /// With the ports that were really bound; after start().
+  [[nodiscard]] const Address& mqtt_address() const { return listener_->address(); }
+  [[nodiscard]] const Address& http_address() const { return http_->address(); }
+
+ private:
+  void add_checks();
+  void wire();
+  [[nodiscard]] Status start_listeners();
+
+  Config config_;
+  kafka::TopicNames topics_;
+  observability::Metrics metrics_;
+  GatewayMetrics gateway_metrics_;
+  runtime::Health health_;
+  std::unique_ptr<Epochs> epochs_;
+  MetricNames metric_names_;
+  registry_view::RegistryView registry_;
+  // Connections die with the io_contexts and look at this while they do.
+  std::unique_ptr<MqttContext> mqtt_context_;
+  std::vector<std::unique_ptr<IngestWorker>> workers_;
+  IoThreads threads_;
+  KafkaPublisher publisher_;
+  DeadLetters dead_letters_;
+  Durability durability_;
+  std::unique_ptr<MqttListener> listener_;
+  std::unique_ptr<TelemetryHandler> handler_;
+  std::unique_ptr<http::Server> http_;
+  std::unique_ptr<runtime::OpsServer> ops_;
+};
+
+}  // namespace millrace::gateway
