@@ -1,0 +1,103 @@
+#include "command_line.hpp"
+
+#include <algorithm>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+
+#include <millrace/base/version.hpp>
+
+#include "command_error.hpp"
+
+namespace millrace::cli {
+namespace {
+
+void add_setting_flags(CLI::App& app, SettingFlags& flags) {
+  const char* group = "Where and who (before the environment, before the profile)";
+  app.add_option("--profile", flags.profile, "profile file [MILLRACE_PROFILE, ~/.config/millrace/profile]")->group(group);
+  app.add_option("--registry", flags.registry, "address of device-registry [MILLRACE_REGISTRY_ADDR]")->group(group);
+  app.add_option("--query", flags.query, "address of query-api [MILLRACE_QUERY_ADDR]")->group(group);
+  app.add_option("--api-key", flags.api_key, "mk_... [MILLRACE_API_KEY]")->group(group);
+  app.add_option("--tenant", flags.tenant, "tenant; default: the key's own [MILLRACE_TENANT]")->group(group);
+  app.add_option("--kafka", flags.kafka, "bootstrap servers, for admin [MILLRACE_KAFKA]")->group(group);
+  app.add_option("--timeout", flags.timeout_seconds, "seconds a call may take (30)")
+      ->check(CLI::Range(0.001, 86'400.0))
+      ->group(group);
+}
+
+void print_error(const CommandError& error, std::ostream& err) {
+  err << "millrace: " << error.what() << '\n';
+  if (!error.next().empty()) err << "next: " << error.next() << '\n';
+}
+
+/// CLI11's own message for a mistake, and the help that belongs to it.
+int report_usage(const CLI::App& app, const CLI::ParseError& error, std::ostream& err) {
+  const CLI::App* deepest = &app;
+  std::string path = "millrace";
+  for (auto chosen = deepest->get_subcommands(); !chosen.empty(); chosen = deepest->get_subcommands()) {
+    deepest = chosen.front();
+    path += ' ' + deepest->get_name();
+  }
+  err << "millrace: " << error.what() << '\n' << "next: `" << path << " --help` shows what it takes\n";
+  return kExitUsage;
+}
+
+}  // namespace
+
+CLI::App* add_command(CLI::App& parent, Session& session, const std::string& name, const std::string& description,
+                      const std::string& examples, std::function<void()> run) {
+  CLI::App* command = parent.add_subcommand(name, description);
+  command->footer("Examples:\n" + examples);
+  command->callback([&session, run = std::move(run)] { session.action = run; });
+  return command;
+}
+
+CLI::App* add_group(CLI::App& parent, const std::string& name, const std::string& description) {
+  CLI::App* group = parent.add_subcommand(name, description);
+  group->require_subcommand(1);
+  group->footer("Examples: `millrace " + name + " COMMAND --help`");
+  return group;
+}
+
+int run_command_line(std::vector<std::string> arguments, Streams streams) {
+  Session session(streams);
+  CLI::App app("The operator's command line of Millrace: tenants, devices, keys, and the readings they sent.", "millrace");
+  app.set_version_flag("--version", std::string("millrace ") + kVersion, "print the version");
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.footer(
+      "Examples:\n"
+      "  millrace device create meter-1 --json     a device and its token\n"
+      "  millrace latest meter-1                   its newest values\n"
+      "  millrace range meter-1 power --plot       the last hour, drawn\n"
+      "  millrace tail                             readings as they come\n"
+      "Exit codes: 0 done, 1 failed, 2 wrong usage.");
+  add_setting_flags(app, session.flags);
+  add_tenant_commands(app, session);
+  add_device_commands(app, session);
+  add_key_commands(app, session);
+  add_latest_command(app, session);
+  add_range_command(app, session);
+  add_tail_command(app, session);
+  add_receipt_command(app, session);
+  add_dead_commands(app, session);
+  add_completion_command(app, session);
+  try {
+    std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them last first
+    app.parse(arguments);
+    session.settings = load_settings(session.flags, process_environment);
+    session.action();
+    session.out().flush();
+    return kExitOk;
+  } catch (const CLI::Success& success) {
+    return app.exit(success, streams.out, streams.err);
+  } catch (const CLI::ParseError& error) {
+    return report_usage(app, error, streams.err);
+  } catch (const CommandError& error) {
+    session.out().flush();
+    print_error(error, streams.err);
+    return error.exit_code();
+  }
+}
+
+}  // namespace millrace::cli

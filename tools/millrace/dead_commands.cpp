@@ -1,0 +1,119 @@
+#include <memory>
+
+#include <CLI/CLI.hpp>
+
+#include <millrace/base/digest.hpp>
+#include <millrace/base/time.hpp>
+
+#include "client.hpp"
+#include "command_error.hpp"
+#include "command_line.hpp"
+#include "format_option.hpp"
+#include "millrace/query/v1/query.grpc.pb.h"
+#include "text.hpp"
+
+namespace millrace::cli {
+namespace {
+
+namespace api = query::v1;
+
+struct DeadArguments {
+  std::string receipt;
+  std::int64_t limit = 100;
+  bool raw = false;
+  Format format = Format::kTable;
+};
+
+std::string points_text(const api::DeadLetter& letter) {
+  std::string text;
+  for (const int point : letter.points()) text += (text.empty() ? "" : ",") + std::to_string(point);
+  return text;
+}
+
+std::string json_of(const api::DeadLetter& letter) {
+  return "{\"receipt\":" + json_string(letter.receipt()) + ",\"source\":" + json_string(letter.source()) +
+         ",\"device\":" + json_string(letter.device()) + ",\"reason\":" + json_string(letter.reason()) +
+         ",\"time\":" + json_string(format_rfc3339(letter.time_us())) + ",\"points\":[" + points_text(letter) +
+         "],\"payload_base64\":" + json_string(to_base64(letter.payload())) + "}";
+}
+
+void list_dead(Session& session, const DeadArguments& arguments) {
+  Client<api::QueryService> query(session.settings, Target::kQuery);
+  api::ListDeadLettersRequest request;
+  request.set_tenant(session.settings.tenant);
+  request.set_page_size(static_cast<std::int32_t>(std::min<std::int64_t>(arguments.limit, 1'000)));
+  Table table({"RECEIPT", "TIME", "DEVICE", "REASON"});
+  const bool json = arguments.format == Format::kJson;
+  std::int64_t left = arguments.limit;
+  bool first = true;
+  if (json) session.out() << '[';
+  do {
+    const auto page = query.call(&api::QueryService::StubInterface::ListDeadLetters, request);
+    for (const auto& letter : page.dead_letters()) {
+      if (left-- <= 0) break;
+      if (json) {
+        session.out() << (first ? "" : ",\n") << json_of(letter);
+      } else {
+        table.add({letter.receipt(), format_rfc3339(letter.time_us()), letter.device(), printable(letter.reason())});
+      }
+      first = false;
+    }
+    request.set_page_token(page.next_page_token());
+  } while (left > 0 && !request.page_token().empty());
+  if (json) {
+    session.out() << "]\n";
+  } else if (first) {
+    session.out() << "no dead letters\n";
+  } else {
+    table.print(session.out());
+  }
+}
+
+void print_letter(Session& session, const api::DeadLetter& letter) {
+  std::ostream& out = session.out();
+  out << "receipt  " << letter.receipt() << "\ntime     " << format_rfc3339(letter.time_us()) << "\ndevice   "
+      << letter.device() << "\nreason   " << printable(letter.reason()) << '\n';
+  if (!letter.source().empty()) out << "source   " << letter.source() << '\n';
+  if (letter.points_size() > 0) out << "points   " << points_text(letter) << '\n';
+  out << "payload  " << letter.payload().size() << " bytes\n" << printable(letter.payload()) << '\n';
+}
+
+void show_dead(Session& session, const DeadArguments& arguments) {
+  Client<api::QueryService> query(session.settings, Target::kQuery);
+  api::ListDeadLettersRequest request;
+  request.set_tenant(session.settings.tenant);
+  request.set_receipt(arguments.receipt);
+  const auto answer = query.call(&api::QueryService::StubInterface::ListDeadLetters, request);
+  if (answer.dead_letters().empty()) {
+    throw CommandError("there is no dead letter " + arguments.receipt, "`millrace dead list` shows them");
+  }
+  const auto& letter = answer.dead_letters(0);
+  if (arguments.raw) {
+    session.out().write(letter.payload().data(), static_cast<std::streamsize>(letter.payload().size()));
+  } else if (arguments.format == Format::kJson) {
+    session.out() << json_of(letter) << '\n';
+  } else {
+    print_letter(session, letter);
+  }
+}
+
+}  // namespace
+
+void add_dead_commands(CLI::App& app, Session& session) {
+  CLI::App* group = add_group(app, "dead", "dead letters: payloads that were refused, points that could not be stored");
+  auto arguments = std::make_shared<DeadArguments>();
+  CLI::App* list = add_command(*group, session, "list", "list the tenant's dead letters, newest last",
+                               "  millrace dead list --limit 20",
+                               [&session, arguments] { list_dead(session, *arguments); });
+  list->add_option("--limit", arguments->limit, "at most so many (100)")->check(CLI::PositiveNumber.description(""));
+  add_format_option(*list, arguments->format, {"table", "json"});
+  CLI::App* show = add_command(*group, session, "show", "one dead letter with its bytes",
+                               "  millrace dead show dead:3:12\n"
+                               "  millrace dead show dead:3:12 --raw > payload",
+                               [&session, arguments] { show_dead(session, *arguments); });
+  show->add_option("RECEIPT", arguments->receipt, "dead:partition:offset")->required();
+  show->add_flag("--raw", arguments->raw, "only the bytes");
+  add_format_option(*show, arguments->format, {"table", "json"});
+}
+
+}  // namespace millrace::cli
