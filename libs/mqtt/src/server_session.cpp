@@ -51,6 +51,7 @@ void ServerSession::hold() {
 
 void ServerSession::resume(TimePoint now) {
   held_ = false;
+  unheard_ = false;
   last_heard_ = now;
 }
 
@@ -147,6 +148,7 @@ Event ServerSession::on_connect(const Frame& frame) {
 void ServerSession::accept(TimePoint now, const AcceptOptions& options) {
   if (state_ != SessionState::kConnecting) return;
   last_heard_ = now;
+  unheard_ = false;
   keep_alive_s_ = client_keep_alive_s_;
   Connack connack;
   PropertyWriter& writer = scratch();
