@@ -49,7 +49,7 @@ class Producer {
  public:
   /// Reports in arrays as they come, on the producer's own thread. Must not block and must not destroy the producer.
   using OnReports = std::function<void(std::span<const DeliveryReport>)>;
-  /// Once, on the producer's own thread, after the last report that may be believed. Must not destroy the producer.
+  /// Once, on the producer's own thread. From then on only kPersisted reports come. Must not destroy the producer.
   using OnFatal = std::function<void(std::string_view reason)>;
 
   /// Throws std::invalid_argument on a bad property. Connects in the background.
@@ -69,14 +69,14 @@ class Producer {
   /// kUnavailable: librdkafka takes no more.
   [[nodiscard]] Status produce(std::int32_t partition, std::string_view key, std::string_view value, void* opaque);
 
-  /// Waits until everything handed over has its report, at most `timeout`. Returns how many have none.
+  /// Waits until everything handed over has its report, at most `timeout`, not at all after a fatal error. Returns how many
+  /// have none.
   [[nodiscard]] std::size_t flush(std::chrono::milliseconds timeout);
 
   /// Records handed over without a report.
   [[nodiscard]] std::size_t outstanding() const;
 
  private:
-  friend class ProducerTestHook;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
