@@ -1,0 +1,38 @@
+"""A device that speaks HTTP over one kept-alive connection."""
+import base64
+import http.client
+import json
+
+
+class HttpDevice:
+    def __init__(self, lab, device, token, tenant="demo", timeout=90):
+        self._address = lab.http_url.removeprefix("http://")
+        self._credentials = "Basic " + base64.b64encode(f"{device}@{tenant}:{token}".encode()).decode()
+        self._timeout = timeout
+        self._connection = None
+
+    def post(self, payload, headers=None, path="/v1/telemetry"):
+        """(status, headers, parsed body). The payload is bytes, or anything that becomes JSON."""
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection(self._address, timeout=self._timeout)
+        body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        try:
+            self._connection.request("POST", path, body, {
+                "Authorization": self._credentials, "Content-Type": "application/json", **(headers or {})})
+            answer = self._connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
+        return answer.status, answer.headers, json.loads(text) if text else None
+
+    def send(self, payload, headers=None):
+        """Posts what must be acknowledged; returns the receipt."""
+        status, _, body = self.post(payload, headers)
+        assert status == 202, (status, body)
+        return body["receipt"]
+
+    def close(self):
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
