@@ -1,19 +1,13 @@
-#include <array>
 #include <bit>
 
 #include <millrace/postgres/copy.hpp>
+
+#include "big_endian.hpp"
 
 namespace millrace::postgres {
 namespace {
 
 constexpr std::string_view kSignature{"PGCOPY\n\377\r\n\0", 11};
-
-template <typename T>
-void append_big_endian(std::string& out, T value) {
-  std::array<char, sizeof(T)> bytes;
-  for (std::size_t i = 0; i < sizeof(T); ++i) bytes[i] = static_cast<char>(value >> (8 * (sizeof(T) - 1 - i)));
-  out.append(bytes.data(), bytes.size());
-}
 
 }  // namespace
 

@@ -41,7 +41,7 @@ class Params {
   Params& boolean(bool value);   // NOLINT: the value, not a mode
   Params& bytea(std::string_view bytes);
   Params& timestamptz(TimeUs value);
-  Params& text(const std::optional<std::string>& value);
+  Params& optional_text(const std::optional<std::string>& value);
   Params& int2_array(std::span<const std::int16_t> values);
   Params& int4_array(std::span<const std::int32_t> values);
   Params& int8_array(std::span<const std::int64_t> values);
