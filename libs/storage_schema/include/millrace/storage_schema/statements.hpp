@@ -1,0 +1,56 @@
+#pragma once
+
+/// Statements that more than one program uses. Each comment lists parameters and columns.
+namespace millrace::storage_schema::sql {
+
+/// For CopyEncoder and encode_sample().
+inline constexpr const char* kCopySamples =
+    "COPY storage.sample (time, device_id, metric, value, kind, other, untimed) FROM STDIN (FORMAT binary)";
+
+/// $1 tenant, $2 names text[] → name, id int4, type int2.
+inline constexpr const char* kMetricsByName =
+    "SELECT name, id, type FROM storage.metric WHERE tenant = $1 AND name = ANY($2::text[])";
+
+/// $1 device int4 → metric id, name, type, time, value, kind, other; only series with a value that is not future-dated.
+inline constexpr const char* kLatestOfDevice =
+    "SELECT l.metric, m.name, m.type, l.time, l.value, l.kind, l.other FROM storage.latest l JOIN storage.metric m ON m.id = l.metric"
+    " WHERE l.device_id = $1::int4 AND l.time IS NOT NULL ORDER BY m.name";
+
+/// Raw points of a series, keyset: $1 device, $2 metric, $3 from (inclusive), $4 to (exclusive), $5 limit
+/// → time, value, kind, other, untimed (NULL: false). A time occurs once, so the next page starts 1 us behind the last row.
+inline constexpr const char* kRange =
+    "SELECT time, value, kind, other, untimed FROM storage.sample WHERE device_id = $1::int4 AND metric = $2::int4"
+    " AND time >= $3::timestamptz AND time < $4::timestamptz ORDER BY time LIMIT $5::int8";
+
+/// Buckets of width $5 (microseconds) over the numbers: $1 device, $2 metric, $3 from, $4 to, $6 limit
+/// → bucket number int8 (start = number * width), count, min, max, mean. 64-bit arithmetic; times before 1970 floor down.
+inline constexpr const char* kRangeBuckets =
+    "SELECT floor(us::numeric / $5::int8)::int8 AS bucket, count(*), min(value), max(value), avg(value) FROM ("
+    " SELECT (extract(epoch FROM time) * 1000000)::int8 AS us, value FROM storage.sample WHERE device_id = $1::int4"
+    " AND metric = $2::int4 AND time >= $3::timestamptz AND time < $4::timestamptz AND value IS NOT NULL) s"
+    " GROUP BY 1 ORDER BY 1 LIMIT $6::int8";
+
+/// $1 topic → part, generation, next_offset, latest_offset, cluster_id, log_time_us (0: nothing yet).
+inline constexpr const char* kOffsets =
+    "SELECT part, generation, next_offset, latest_offset, cluster_id, log_time_us FROM storage.ingest_offset"
+    " WHERE topic = $1 ORDER BY part";
+
+/// $1 topic, $2 part → generation, next_offset, latest_offset.
+inline constexpr const char* kOffset =
+    "SELECT generation, next_offset, latest_offset FROM storage.ingest_offset WHERE topic = $1 AND part = $2::int4";
+
+/// $1 part, $2 generation, $3 offset → original_offset, rule.
+inline constexpr const char* kDroppedCopy =
+    "SELECT original_offset, rule FROM storage.dropped_copy WHERE part = $1::int4 AND generation = $2::int4 AND log_offset = $3::int8";
+
+/// $1 part, $2 generation, $3 offset → tenant, device, points int4[] (empty: all), reason, dead_part, dead_offset.
+inline constexpr const char* kDeadLetterOf =
+    "SELECT tenant, device, points, reason, dead_part, dead_offset FROM storage.dead_letter"
+    " WHERE part = $1::int4 AND generation = $2::int4 AND log_offset = $3::int8";
+
+/// $1 part, $2 generation, $3 offset → reason: the offset lies in a stretch that was lost.
+inline constexpr const char* kLogBreakAt =
+    "SELECT reason FROM storage.log_break WHERE part = $1::int4 AND generation = $2::int4 AND from_offset <= $3::int8"
+    " AND $3::int8 < to_offset";
+
+}  // namespace millrace::storage_schema::sql

@@ -1,0 +1,140 @@
+#include <array>
+
+#include <millrace/storage_schema/schema.hpp>
+
+namespace millrace::storage_schema {
+namespace {
+
+constexpr std::string_view kFirst = R"sql(
+-- One row per (device, metric, time). The nullable columns cost nothing where they are NULL: the null bitmap of seven columns fits
+-- into the padding of the row header.
+CREATE TABLE storage.sample (
+  time      timestamptz NOT NULL,
+  device_id int4        NOT NULL,  -- the registry's integer key
+  metric    int4        NOT NULL,  -- storage.metric.id
+  value     float8,                -- doubles and integers up to 2^53
+  kind      int2,                  -- NULL: value; 1 larger integer, 2 boolean, 3 text, 4 JSON, all in `other`
+  other     text,
+  untimed   boolean                -- true: the platform stamped the time; NULL: the device gave it
+) PARTITION BY RANGE (time);
+-- Ascending: 10 % smaller than with time DESC, and read backwards just as well.
+CREATE INDEX sample_series ON storage.sample (device_id, metric, time);
+-- Strays only: a day gets its partition before its first row. Each attach scans this one, so it must stay near empty.
+CREATE TABLE storage.sample_default PARTITION OF storage.sample DEFAULT;
+
+-- Partitions for the days, if they are missing; returns how many it made. Attaching locks the parent less than CREATE … PARTITION OF,
+-- which would stop the writers.
+CREATE FUNCTION storage.ensure_days(days date[]) RETURNS int4 LANGUAGE plpgsql AS $$
+DECLARE
+  day  date;
+  part text;
+  made int4 := 0;
+BEGIN
+  PERFORM pg_advisory_xact_lock(7813571436801);
+  FOREACH day IN ARRAY days LOOP
+    part := 'sample_' || to_char(day, 'YYYYMMDD');
+    CONTINUE WHEN to_regclass('storage.' || part) IS NOT NULL;
+    EXECUTE format('CREATE TABLE storage.%I (LIKE storage.sample INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part);
+    EXECUTE format('CREATE INDEX %I ON storage.%I (device_id, metric, time)', part || '_series', part);
+    EXECUTE format('ALTER TABLE storage.sample ATTACH PARTITION storage.%I FOR VALUES FROM (%L) TO (%L)', part,
+                   day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
+    made := made + 1;
+  END LOOP;
+  RETURN made;
+END $$;
+
+-- Names of the metrics of a tenant. Committed in a transaction of its own before a row uses the id.
+CREATE TABLE storage.metric (
+  id     int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  tenant text NOT NULL,
+  name   text NOT NULL,
+  type   int2 NOT NULL,  -- of the first value: 1 double, 2 integer, 3 boolean, 4 text, 5 JSON
+  UNIQUE (tenant, name)
+);
+
+-- How far the log is stored: moved by compare-and-set in the transaction that stores the rows.
+CREATE TABLE storage.ingest_offset (
+  topic         text NOT NULL,
+  part          int4 NOT NULL,
+  generation    int4 NOT NULL DEFAULT 0,  -- grows with every break of the log
+  next_offset   int8 NOT NULL,
+  latest_offset int8 NOT NULL,            -- `latest` holds everything below
+  cluster_id    text NOT NULL,
+  last_start    bytea,                    -- ingest id and checksum of the record before next_offset; NULL: none yet
+  last_counter  int8,
+  last_crc      int8,
+  log_time_us   int8 NOT NULL DEFAULT 0,  -- running maximum of append times below next_offset
+  updated_at    timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (topic, part)
+) WITH (fillfactor = 50);
+
+-- Newest value of each series, about a second behind `sample`.
+CREATE TABLE storage.latest (
+  device_id int4 NOT NULL,
+  metric    int4 NOT NULL,
+  time      timestamptz,           -- greatest event time not more than 5 minutes ahead of the log; NULL: none
+  value     float8,
+  kind      int2,
+  other     text,
+  max_time  timestamptz NOT NULL,  -- greatest stored time, future-dated and untimed rows included
+  PRIMARY KEY (device_id, metric)
+) WITH (fillfactor = 50);
+
+-- Points that are not stored, decided in the transaction that skips them. The bytes are in telemetry.dead.
+CREATE TABLE storage.dead_letter (
+  part        int4   NOT NULL,
+  generation  int4   NOT NULL,
+  log_offset  int8   NOT NULL,
+  points      int4[] NOT NULL,  -- indexes within the record; empty: the whole record
+  reason      text   NOT NULL,
+  tenant      text   NOT NULL,
+  device      text   NOT NULL,
+  dead_part   int4   NOT NULL,  -- where telemetry.dead has the record
+  dead_offset int8   NOT NULL,
+  created_at  timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (part, generation, log_offset)
+);
+CREATE INDEX dead_letter_tenant ON storage.dead_letter (tenant, created_at);
+
+-- Records that repeat a message already in the log; they answer as their original.
+CREATE TABLE storage.dropped_copy (
+  part            int4 NOT NULL,
+  generation      int4 NOT NULL,
+  log_offset      int8 NOT NULL,
+  original_offset int8 NOT NULL,
+  rule            int2 NOT NULL,  -- 0 ingest id, 1 explicit id, 2 MQTT DUP, 3 CoAP
+  PRIMARY KEY (part, generation, log_offset)
+);
+
+-- Stretches of the log that are lost, written by an operator's decision only.
+CREATE TABLE storage.log_break (
+  part        int4 NOT NULL,
+  generation  int4 NOT NULL,  -- that ended with this break
+  from_offset int8 NOT NULL,
+  to_offset   int8 NOT NULL,
+  reason      text NOT NULL,
+  created_at  timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (part, generation, from_offset)
+);
+)sql";
+
+constexpr std::array kMigrations{postgres::Migration{1, "samples, metrics, offsets, latest, dead letters", kFirst}};
+
+}  // namespace
+
+std::span<const postgres::Migration> migrations() { return kMigrations; }
+
+Status grant_reads(postgres::Connection& connection, std::string_view role) {
+  const std::string name = postgres::quote_identifier(role);
+  return connection.script("GRANT USAGE ON SCHEMA storage TO " + name + "; GRANT SELECT ON ALL TABLES IN SCHEMA storage TO " +
+                           name + "; ALTER DEFAULT PRIVILEGES IN SCHEMA storage GRANT SELECT ON TABLES TO " + name);
+}
+
+Status grant_reads_to_default_role(postgres::Connection& connection) {
+  constexpr std::string_view kReader = "millrace_reader";
+  auto found = connection.exec("SELECT 1 FROM pg_roles WHERE rolname = $1", postgres::Params{}.text(kReader));
+  if (!found) return found.error();
+  return found->empty() ? Status{} : grant_reads(connection, kReader);
+}
+
+}  // namespace millrace::storage_schema
