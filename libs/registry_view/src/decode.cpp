@@ -1,0 +1,98 @@
+#include <algorithm>
+
+#include <millrace/base/ids.hpp>
+
+#include "decode.hpp"
+#include "millrace/registry/v1/entry.pb.h"
+
+namespace millrace::registry_view {
+namespace {
+
+using registry::v1::ApiKeyEntry;
+using registry::v1::DeviceEntry;
+using registry::v1::Entry;
+
+Error bad(std::string_view key, std::string_view why) {
+  return {ErrorKind::kInvalid, "registry entry " + std::string(key.substr(0, 160)) + ": " + std::string(why)};
+}
+
+bool read_digest(const std::string& bytes, Sha256& out) {
+  if (bytes.size() != out.size()) return false;
+  std::copy(bytes.begin(), bytes.end(), reinterpret_cast<char*>(out.data()));
+  return true;
+}
+
+Status put_tenant(State& state, std::string_view key, std::string_view id, const Entry& entry) {
+  if (!entry.has_tenant() || entry.tenant().tenant() != id) return bad(key, "the value is not of this tenant");
+  state.put(TenantFact{std::string(id), entry.tenant().enabled()});
+  return {};
+}
+
+Status put_device(State& state, std::string_view key, std::string_view name, const Entry& entry) {
+  const auto parsed = parse_record_key(name);
+  if (!parsed.ok()) return bad(key, parsed.error().message);
+  const DeviceEntry& device = entry.device();
+  if (!entry.has_device() || device.tenant() != parsed->first || device.device() != parsed->second) {
+    return bad(key, "the value is not of this device");
+  }
+  if (device.device_key() <= 0) return bad(key, "the device key is not positive");
+  DeviceFact fact{device.tenant(), device.device(), device.device_key(), device.enabled(), {}};
+  for (const std::string& bytes : device.token_sha256()) {
+    if (!read_digest(bytes, fact.tokens.emplace_back())) return bad(key, "a token digest is not 32 bytes");
+  }
+  state.put(fact);
+  return {};
+}
+
+Result<rpc::Role> role_of(registry::v1::Role role) {
+  switch (static_cast<int>(role)) {
+    case registry::v1::ROLE_VIEWER: return rpc::Role::kViewer;
+    case registry::v1::ROLE_OPERATOR: return rpc::Role::kOperator;
+    case registry::v1::ROLE_ADMIN: return rpc::Role::kAdmin;
+    default: return Error{ErrorKind::kInvalid, "unknown role"};
+  }
+}
+
+Status put_api_key(State& state, std::string_view key, std::string_view id, const Entry& entry) {
+  const ApiKeyEntry& api_key = entry.api_key();
+  if (!entry.has_api_key() || api_key.key_id() != id) return bad(key, "the value is not of this API key");
+  const auto role = role_of(api_key.role());
+  if (!role.ok()) return bad(key, role.error().message);
+  ApiKeyFact fact{{api_key.key_id(), api_key.tenant(), *role}, {}, api_key.enabled(), api_key.expires_at_us()};
+  if (!read_digest(api_key.sha256(), fact.sha256)) return bad(key, "the digest is not 32 bytes");
+  state.put(fact);
+  return {};
+}
+
+Status remove(State& state, std::string_view key, std::string_view kind, std::string_view name) {
+  if (kind == "tenant") {
+    state.remove_tenant(name);
+  } else if (kind == "device") {
+    const auto parsed = parse_record_key(name);
+    if (!parsed.ok()) return bad(key, parsed.error().message);
+    state.remove_device(parsed->first, parsed->second);
+  } else if (kind == "key") {
+    state.remove_api_key(name);
+  }
+  return {};
+}
+
+}  // namespace
+
+Status apply(State& state, std::string_view key, std::optional<std::string_view> value) {
+  const auto slash = key.find('/');
+  if (slash == std::string_view::npos) return bad(key, "the key names no kind");
+  const std::string_view kind = key.substr(0, slash);
+  const std::string_view name = key.substr(slash + 1);
+  if (!value) return remove(state, key, kind, name);
+  Entry entry;
+  if (!entry.ParseFromArray(value->data(), static_cast<int>(value->size()))) return bad(key, "the value is no Entry");
+  state.note_revision(entry.revision());
+  if (kind == "tenant") return put_tenant(state, key, name, entry);
+  if (kind == "device") return put_device(state, key, name, entry);
+  if (kind == "key") return put_api_key(state, key, name, entry);
+  if (kind == "sequence" && entry.has_sequence()) state.note_device_key(entry.sequence().highest_device_key());
+  return {};
+}
+
+}  // namespace millrace::registry_view

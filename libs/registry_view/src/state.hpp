@@ -1,0 +1,150 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <millrace/registry_view/registry_view.hpp>
+
+#include "handle_table.hpp"
+
+namespace millrace::registry_view {
+
+/// What one record of the topic says, decoded.
+struct TenantFact {
+  std::string tenant;
+  bool enabled = false;
+};
+struct DeviceFact {
+  std::string tenant;
+  std::string device;
+  std::int32_t device_key = 0;
+  bool enabled = false;
+  std::vector<Sha256> tokens;
+};
+struct ApiKeyFact {
+  rpc::Caller caller;
+  Sha256 sha256{};
+  bool enabled = false;
+  TimeUs expires_at_us = 0;  ///< 0: never
+};
+
+struct DeviceSlot;
+
+/// The copy of the registry in memory. One thread changes it, any number read. No I/O, no clock.
+///
+/// Locks are never nested: an index (by token, by key) gives a handle under its own lock, the slot is then checked again under
+/// the lock of its shard, so that a slot that changed in between is simply no match.
+class State {
+ public:
+  using OnRevocation = std::function<void(const Revocation&)>;
+
+  State();
+  ~State();
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  // Changes: one thread.
+  void on_revocation(OnRevocation callback) { on_revocation_ = std::move(callback); }
+  void put(const TenantFact& fact);
+  void put(const DeviceFact& fact);
+  void put(const ApiKeyFact& fact);
+  void remove_tenant(std::string_view tenant);
+  void remove_device(std::string_view tenant, std::string_view device);
+  void remove_api_key(std::string_view key_id);
+  void note_device_key(std::int32_t device_key);
+  void note_revision(std::int64_t revision);
+
+  /// Around a second reading from the beginning (the log was cut or replaced): what was not put between the two goes.
+  void begin_reload();
+  void end_reload();
+
+  // Lookups: any thread.
+  [[nodiscard]] std::optional<Device> find(std::string_view tenant, std::string_view device) const;
+  [[nodiscard]] std::optional<Device> find_by_key(std::int32_t device_key) const;
+  [[nodiscard]] std::optional<Device> find_by_token(const Sha256& token) const;
+  /// With a token: nullopt unless it is one of the device's.
+  [[nodiscard]] std::optional<Device> find_with_token(std::string_view tenant, std::string_view device,
+                                                      const Sha256& token) const;
+  [[nodiscard]] std::optional<ApiKeyFact> find_api_key(const Sha256& sha256) const;
+  [[nodiscard]] bool tenant_enabled(std::string_view tenant) const;
+
+  [[nodiscard]] std::int32_t highest_device_key() const { return highest_device_key_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t revision() const { return revision_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::size_t devices() const { return devices_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::size_t api_keys() const;
+  [[nodiscard]] std::size_t tenants() const;
+
+ private:
+  static constexpr std::size_t kShards = 64;
+  static constexpr std::uint32_t kShardBits = 6;
+
+  /// Never removed, so that slots may point to it; a removed tenant is just not enabled.
+  struct Tenant {
+    std::string name;
+    std::atomic<bool> enabled{false};
+    bool known = false;             // an entry of its own was read (writer thread and `tenants_mutex_`)
+    std::uint8_t generation = 0;
+  };
+  struct Shard;
+  struct Index {
+    mutable std::shared_mutex mutex;
+    HandleTable table;
+  };
+  struct Name {
+    std::uint32_t shard;
+    std::uint32_t tag;
+  };
+  struct StoredKey {
+    ApiKeyFact fact;
+    std::uint8_t generation = 0;
+  };
+  friend struct DeviceSlot;
+
+  static Name name_of(std::string_view tenant, std::string_view device);
+  static std::uint32_t token_tag(const Sha256& token);
+  Tenant& tenant_named(std::string_view name);
+  void revoke(Revocation::Kind kind, std::string_view tenant, std::string_view device, std::int32_t device_key) const;
+  void index_token(const Sha256& token, std::uint32_t handle);
+  void unindex_token(const Sha256& token, std::uint32_t handle);
+  void index_key(std::int32_t key, std::uint32_t handle);
+  void unindex_key(std::int32_t key, std::uint32_t handle);
+  void create(const Name& name, const DeviceFact& fact);
+  void update(std::uint32_t handle, const DeviceFact& fact);
+  void remove_slot(const Name& name, std::uint32_t handle);
+  [[nodiscard]] std::uint32_t handle_of(const Name& name, std::string_view tenant, std::string_view device) const;
+  /// The device behind a handle if `accept(slot)`.
+  template <typename Accept>
+  [[nodiscard]] std::optional<Device> device_at(std::uint32_t handle, Accept accept) const;
+  template <typename Accept>
+  [[nodiscard]] std::optional<Device> search(const Index& index, std::uint32_t tag, Accept accept) const;
+
+  std::array<std::unique_ptr<Shard>, kShards> shards_;
+  std::array<Index, kShards> by_token_;
+  std::array<Index, kShards> by_key_;
+
+  mutable std::shared_mutex tenants_mutex_;
+  std::deque<Tenant> tenants_;
+  std::map<std::string, Tenant*, std::less<>> tenant_by_name_;
+
+  mutable std::shared_mutex keys_mutex_;
+  std::map<Sha256, StoredKey> keys_;
+  std::map<std::string, Sha256, std::less<>> key_by_id_;
+
+  std::atomic<std::size_t> devices_{0};
+  std::atomic<std::int32_t> highest_device_key_{0};
+  std::atomic<std::int64_t> revision_{0};
+  std::uint8_t generation_ = 0;
+  OnRevocation on_revocation_;
+};
+
+}  // namespace millrace::registry_view
