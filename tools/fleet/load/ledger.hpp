@@ -1,0 +1,53 @@
+// What became of every message of a run, as the devices saw it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "readings/readings.hpp"
+
+namespace millrace::fleet {
+
+enum class Fate : std::uint8_t {
+  kMade,          ///< due, but never on a wire
+  kSent,          ///< on the wire at least once, no answer: may be stored once or not at all
+  kAcknowledged,  ///< must be stored once
+  kRefused,       ///< must not be stored
+};
+
+/// `partition:offset`, or none where the protocol gives none.
+struct Receipt {
+  std::int32_t partition = -1;
+  std::int64_t offset = -1;
+  [[nodiscard]] bool given() const { return partition >= 0; }
+  [[nodiscard]] std::string to_string() const { return std::to_string(partition) + ":" + std::to_string(offset); }
+};
+
+[[nodiscard]] std::optional<Receipt> parse_receipt(std::string_view text);
+
+struct LedgerEntry {
+  TimeUs time_us = 0;
+  Receipt receipt;
+  Fate fate = Fate::kMade;
+  bool timed = true;
+};
+
+/// One row per message, by device and index (entry i is index i + 1). Written by the load's thread, read by the
+/// verifier after it.
+class Ledger {
+ public:
+  explicit Ledger(std::size_t devices) : devices_(devices) {}
+  void made(std::size_t device, const Message& message);
+  void sent(std::size_t device, std::uint32_t index);
+  void acknowledged(std::size_t device, std::uint32_t index, const Receipt& receipt);
+  void refused(std::size_t device, std::uint32_t index);
+  [[nodiscard]] const std::vector<LedgerEntry>& device(std::size_t device) const { return devices_[device]; }
+  [[nodiscard]] std::size_t devices() const { return devices_.size(); }
+
+ private:
+  std::vector<std::vector<LedgerEntry>> devices_;
+};
+
+}  // namespace millrace::fleet

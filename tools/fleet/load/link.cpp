@@ -1,0 +1,158 @@
+#include "load/link.hpp"
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace millrace::fleet {
+namespace {
+
+constexpr std::int64_t kConnectNs = 10'000 * kNsPerMs;
+/// Bytes waiting for the socket beyond which no further message is encoded.
+constexpr std::size_t kOutMost = 256 * 1024;
+
+}  // namespace
+
+Link::Link(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server)
+    : context_(context), index_(index), device_(device), server_(server) {}
+
+Link::~Link() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void Link::connect() {
+  fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd_ < 0) return lose();
+  const int one = 1;
+  ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  state_ = State::kConnecting;
+  connect_by_ns_ = context_.now_ns + kConnectNs;
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT;
+  event.data.ptr = this;
+  watching_writable_ = true;
+  if (::epoll_ctl(context_.epoll, EPOLL_CTL_ADD, fd_, &event) != 0) return lose();
+  if (::connect(fd_, reinterpret_cast<const sockaddr*>(&server_), sizeof server_) == 0) return opened();
+  if (errno != EINPROGRESS) lose();
+}
+
+void Link::opened() {
+  state_ = State::kOpen;
+  heard_ns_ = context_.now_ns;
+  on_open();
+}
+
+void Link::set_up() {
+  state_ = State::kUp;
+  backoff_.reset();
+  context_.outcome->connected();
+}
+
+void Link::lose(std::int64_t least_ms) {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+  if (state_ == State::kUp) context_.outcome->lost_connection();
+  const bool was_open = state_ == State::kOpen || state_ == State::kUp;
+  state_ = State::kDown;
+  in_.clear();
+  out_.clear();
+  retry_ns_ = context_.now_ns + std::max<std::int64_t>(backoff_.next().count(), least_ms) * kNsPerMs;
+  if (was_open) on_lost();
+}
+
+Message Link::take_backlog() {
+  const Message message = backlog_.front();
+  backlog_.pop_front();
+  return message;
+}
+
+void Link::on_ready(std::uint32_t events) {
+  if (state_ == State::kConnecting) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) return lose();
+    if ((events & EPOLLOUT) != 0) opened();
+  }
+  if (state_ != State::kDown && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read();
+}
+
+void Link::read() {
+  thread_local std::array<char, 64 * 1024> buffer;
+  const ssize_t size = ::recv(fd_, buffer.data(), buffer.size(), 0);
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (size <= 0) return lose();
+  heard_ns_ = context_.now_ns;
+  std::string_view input(buffer.data(), static_cast<std::size_t>(size));
+  if (!in_.empty()) {
+    in_.append(input);
+    input = in_;
+  }
+  if (!on_bytes(input)) {
+    if (state_ != State::kDown) lose();
+    return;
+  }
+  if (state_ == State::kDown) return;
+  std::string rest(input);
+  in_ = std::move(rest);
+}
+
+void Link::flush() {
+  if (state_ == State::kDown || state_ == State::kConnecting) return;
+  if (state_ == State::kUp && out_.size() < kOutMost) pump();
+  write();
+}
+
+void Link::write() {
+  std::size_t written = 0;
+  while (written < out_.size()) {
+    const ssize_t size = ::send(fd_, out_.data() + written, out_.size() - written, MSG_NOSIGNAL);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0 && errno == EAGAIN) break;
+    if (size < 0) return lose();
+    written += static_cast<std::size_t>(size);
+    wrote_ns_ = context_.now_ns;
+  }
+  out_.erase(0, written);
+  watch(!out_.empty());
+}
+
+void Link::watch(bool writable) {
+  if (writable == watching_writable_) return;
+  epoll_event event{};
+  event.events = writable ? (EPOLLIN | EPOLLOUT) : EPOLLIN;
+  event.data.ptr = this;
+  if (::epoll_ctl(context_.epoll, EPOLL_CTL_MOD, fd_, &event) == 0) watching_writable_ = writable;
+}
+
+void Link::on_tick() {
+  switch (state_) {
+    case State::kDown:
+      if (context_.now_ns >= retry_ns_) connect();
+      break;
+    case State::kConnecting:
+      if (context_.now_ns >= connect_by_ns_) lose();
+      break;
+    case State::kOpen:
+    case State::kUp:
+      if (!alive()) lose();
+      break;
+  }
+}
+
+void Link::close_politely() {
+  if (state_ == State::kUp) {
+    on_goodbye();
+    write();
+  }
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+  state_ = State::kDown;
+}
+
+}  // namespace millrace::fleet

@@ -1,0 +1,146 @@
+#include "load/mqtt_link.hpp"
+
+#include <algorithm>
+
+namespace millrace::fleet {
+namespace {
+
+constexpr std::uint16_t kKeepAliveS = 120;
+constexpr std::int64_t kPingAfterNs = 30'000 * kNsPerMs;
+/// A server that does not read a 3.1.1 client (its storage is away) does not answer its pings either.
+constexpr std::int64_t kSilenceNs = 150'000 * kNsPerMs;
+constexpr std::int64_t kConnackNs = 20'000 * kNsPerMs;
+constexpr std::uint32_t kLargestPacket = 1 << 20;
+
+}  // namespace
+
+MqttLink::MqttLink(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server,
+                   const std::string& tenant)
+    : Link(context, index, device, server),
+      version_(device.protocol == Protocol::kMqtt5 ? mqtt::Version::k5 : mqtt::Version::k311),
+      user_name_(device.id + "@" + tenant),
+      topic_("devices/" + device.id + "/telemetry") {}
+
+void MqttLink::on_open() {
+  mqtt::Connect connect;
+  connect.version = version_;
+  connect.keep_alive_s = kKeepAliveS;
+  connect.client_id = device_.id;
+  connect.user_name = user_name_;
+  connect.password = device_.token;
+  encode(connect, out_);
+  window_ = context_.window;
+}
+
+bool MqttLink::on_bytes(std::string_view& input) {
+  for (;;) {
+    mqtt::Frame frame;
+    switch (next_frame(input, kLargestPacket, frame).status) {
+      case mqtt::FrameStatus::kIncomplete:
+        return true;
+      case mqtt::FrameStatus::kMalformed:
+      case mqtt::FrameStatus::kTooLarge:
+        return false;
+      case mqtt::FrameStatus::kComplete:
+        break;
+    }
+    if (!on_packet(frame)) return false;
+    input.remove_prefix(frame.size);
+  }
+}
+
+bool MqttLink::on_packet(const mqtt::Frame& frame) {
+  if (state_ == State::kOpen) return frame.type == mqtt::PacketType::kConnack && on_connack(frame);
+  if (frame.type == mqtt::PacketType::kPuback) return on_puback(frame);
+  return frame.type == mqtt::PacketType::kPingresp;
+}
+
+bool MqttLink::on_connack(const mqtt::Frame& frame) {
+  mqtt::Connack connack;
+  if (decode(frame, version_, connack)) return false;
+  if (connack.reason != mqtt::ReasonCode::kSuccess) {
+    ++context_.outcome->turned_away;
+    return false;
+  }
+  const auto maximum = connack.properties.number(mqtt::PropertyId::kReceiveMaximum).value_or(65535);
+  window_ = std::min<std::size_t>(context_.window, maximum);
+  set_up();
+  return true;
+}
+
+bool MqttLink::on_puback(const mqtt::Frame& frame) {
+  mqtt::Ack ack;
+  if (decode(frame, version_, ack)) return false;
+  // In order, so that it is the first one; a search for a server that is not.
+  const auto entry = std::ranges::find(in_flight_, ack.packet_id, &InFlight::packet_id);
+  if (entry == in_flight_.end()) return true;
+  if (static_cast<std::size_t>(entry - in_flight_.begin()) < to_send_) --to_send_;
+  if (is_failure(ack.reason)) {
+    context_.outcome->refused(index_, entry->message);
+  } else {
+    const auto text = ack.properties.user("receipt");
+    const auto receipt = text ? parse_receipt(*text) : std::nullopt;
+    context_.outcome->acknowledged(index_, entry->message, receipt.value_or(Receipt{}), context_.now_ns);
+  }
+  in_flight_.erase(entry);
+  return true;
+}
+
+void MqttLink::on_lost() { to_send_ = 0; }
+
+std::uint16_t MqttLink::next_packet_id() {
+  // Goes on over connections: an id comes again only after 65,534 others, so that DUP always means the same message.
+  last_packet_id_ = last_packet_id_ == 65535 ? 1 : static_cast<std::uint16_t>(last_packet_id_ + 1);
+  return last_packet_id_;
+}
+
+void MqttLink::send(InFlight& entry) {
+  payload_.clear();
+  context_.readings->write(index_, entry.message, payload_);
+  mqtt::Publish publish;
+  publish.topic = topic_;
+  publish.payload = payload_;
+  publish.qos = context_.qos == 0 ? mqtt::Qos::kAtMostOnce : mqtt::Qos::kAtLeastOnce;
+  publish.packet_id = entry.packet_id;
+  publish.dup = entry.sent && context_.qos != 0;
+  encode(version_, publish, out_);
+  if (entry.sent) {
+    context_.outcome->resent();
+  } else {
+    context_.outcome->sent(index_, entry.message);
+  }
+  entry.sent = true;
+}
+
+void MqttLink::pump() {
+  if (context_.qos == 0) {
+    while (!backlog_.empty()) {
+      InFlight entry{take_backlog(), 0, false};
+      send(entry);
+    }
+    return;
+  }
+  while (to_send_ < window_) {
+    if (to_send_ == in_flight_.size()) {
+      if (backlog_.empty()) return;
+      in_flight_.push_back({take_backlog(), next_packet_id(), false});
+    }
+    send(in_flight_[to_send_++]);
+  }
+}
+
+void MqttLink::on_goodbye() { encode(version_, mqtt::Disconnect{}, out_); }
+
+bool MqttLink::alive() {
+  const std::int64_t silence = context_.now_ns - heard_ns_;
+  if (state_ == State::kOpen) return silence < kConnackNs;
+  const bool quiet = silence > kPingAfterNs || context_.now_ns - wrote_ns_ > kPingAfterNs;
+  if (quiet && context_.now_ns - pinged_ns_ > kPingAfterNs) {
+    mqtt::encode_pingreq(out_);
+    pinged_ns_ = context_.now_ns;
+    flush();
+  }
+  return silence < kSilenceNs;
+}
+
+}  // namespace millrace::fleet

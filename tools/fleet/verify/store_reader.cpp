@@ -1,0 +1,82 @@
+#include "verify/store_reader.hpp"
+
+#include <algorithm>
+
+#include <millrace/postgres/connection.hpp>
+
+namespace millrace::fleet {
+namespace {
+
+constexpr const char* kMetricsSql =
+    "SELECT m.name, m.metric_id FROM storage.metric m JOIN registry.tenant t ON t.tenant_key = m.tenant_id "
+    "WHERE t.tenant = $1 AND m.name = ANY($2::text[])";
+
+constexpr const char* kRowsSql =
+    "SELECT s.metric, s.time, s.value, coalesce(s.untimed, false) FROM storage.sample s "
+    "JOIN registry.device d ON d.device_key = s.device_id "
+    "JOIN registry.tenant t ON t.tenant_key = d.tenant_key "
+    "WHERE t.tenant = $1 AND d.device = $2 AND s.metric = ANY($3::int4[]) "
+    "AND s.time >= $4::timestamptz AND (s.untimed IS NOT TRUE OR s.time >= $5::timestamptz)";
+
+}  // namespace
+
+StoreReader::StoreReader(std::string database_url, std::string tenant, const Readings& readings)
+    : url_(std::move(database_url)), tenant_(std::move(tenant)), readings_(readings) {}
+
+StoreReader::~StoreReader() = default;
+
+Status StoreReader::connect() {
+  if (connection_ && connection_->usable()) return {};
+  postgres::ConnectOptions options;
+  options.url = url_;
+  options.application_name = "millrace-fleet";
+  options.call_timeout = std::chrono::minutes(1);
+  auto connection = postgres::Connection::open(options);
+  if (!connection) return connection.error();
+  connection_ = std::move(*connection);
+  return {};
+}
+
+Status StoreReader::learn_metrics() {
+  std::vector<std::string> names = readings_.metrics();
+  names.emplace_back(kSequenceMetric);
+  if (metric_ids_.size() == names.size()) return {};
+  postgres::Params params;
+  params.text(tenant_).text_array(names);
+  auto rows = connection_->exec(kMetricsSql, params);
+  if (!rows) return rows.error();
+  metric_ids_.clear();
+  metric_indexes_.clear();
+  for (int row = 0; row < rows->size(); ++row) {
+    const std::string_view name = rows->text(row, 0);
+    metric_ids_.push_back(static_cast<std::int32_t>(rows->integer(row, 1)));
+    const auto found = std::ranges::find(readings_.metrics(), name);
+    metric_indexes_.push_back(found == readings_.metrics().end()
+                                  ? StoredPoint::kSequence
+                                  : static_cast<int>(found - readings_.metrics().begin()));
+  }
+  return {};
+}
+
+Result<std::vector<StoredPoint>> StoreReader::read(const std::string& device, TimeUs timed_from_us,
+                                                   TimeUs untimed_from_us) {
+  if (Status status = connect(); !status) return status.error();
+  if (Status status = learn_metrics(); !status) return status.error();
+  postgres::Params params;
+  params.text(tenant_).text(device).int4_array(metric_ids_).timestamptz(timed_from_us).timestamptz(untimed_from_us);
+  auto rows = connection_->exec(kRowsSql, params);
+  if (!rows) return rows.error();
+  std::vector<StoredPoint> points(static_cast<std::size_t>(rows->size()));
+  for (int row = 0; row < rows->size(); ++row) {
+    StoredPoint& point = points[static_cast<std::size_t>(row)];
+    const auto id = static_cast<std::int32_t>(rows->integer(row, 0));
+    const auto at = std::ranges::find(metric_ids_, id) - metric_ids_.begin();
+    point.metric = metric_indexes_[static_cast<std::size_t>(at)];
+    point.time_us = rows->timestamptz(row, 1);
+    if (!rows->is_null(row, 2)) point.value = rows->float8(row, 2);
+    point.untimed = rows->boolean(row, 3);
+  }
+  return points;
+}
+
+}  // namespace millrace::fleet

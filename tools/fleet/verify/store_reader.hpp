@@ -1,0 +1,40 @@
+// Reads the rows of a device straight from the database, past every service.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <millrace/base/result.hpp>
+
+#include "verify/accounting.hpp"
+
+namespace millrace::postgres {
+class Connection;
+}
+
+namespace millrace::fleet {
+
+class StoreReader {
+ public:
+  StoreReader(std::string database_url, std::string tenant, const Readings& readings);
+  ~StoreReader();
+
+  /// All rows of the run's metrics from `from_us` on. Connects when there is no connection; blocks.
+  [[nodiscard]] Result<std::vector<StoredPoint>> read(const std::string& device, TimeUs timed_from_us,
+                                                      TimeUs untimed_from_us);
+
+ private:
+  Status connect();
+  Status learn_metrics();
+
+  std::string url_;
+  std::string tenant_;
+  const Readings& readings_;
+  std::unique_ptr<postgres::Connection> connection_;
+  std::vector<std::int32_t> metric_ids_;  // as far as the store knows them
+  std::vector<int> metric_indexes_;       // the same in the terms of StoredPoint::metric
+};
+
+}  // namespace millrace::fleet
