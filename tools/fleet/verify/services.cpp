@@ -1,5 +1,7 @@
 #include "verify/services.hpp"
 
+#include <grpcpp/channel.h>
+
 #include <cmath>
 #include <thread>
 

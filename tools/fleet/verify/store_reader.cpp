@@ -42,7 +42,7 @@ Status StoreReader::learn_metrics() {
   names.emplace_back(kSequenceMetric);
   if (metric_ids_.size() == names.size()) return {};
   postgres::Params params;
-  params.text(tenant_).text_array(names);
+  params.text(std::string_view(tenant_)).text_array(names);
   auto rows = connection_->exec(kMetricsSql, params);
   if (!rows) return rows.error();
   metric_ids_.clear();
@@ -63,7 +63,7 @@ Result<std::vector<StoredPoint>> StoreReader::read(const std::string& device, Ti
   if (Status status = connect(); !status) return status.error();
   if (Status status = learn_metrics(); !status) return status.error();
   postgres::Params params;
-  params.text(tenant_).text(device).int4_array(metric_ids_).timestamptz(timed_from_us).timestamptz(untimed_from_us);
+  params.text(std::string_view(tenant_)).text(std::string_view(device)).int4_array(metric_ids_).timestamptz(timed_from_us).timestamptz(untimed_from_us);
   auto rows = connection_->exec(kRowsSql, params);
   if (!rows) return rows.error();
   std::vector<StoredPoint> points(static_cast<std::size_t>(rows->size()));
