@@ -26,7 +26,7 @@ struct Run {
   explicit Run(std::size_t devices) : ledger(devices), outcome(&ledger, nullptr) {}
 };
 
-struct Setup {
+struct Plan {
   Protocol protocol = Protocol::kMqtt311;
   std::size_t devices = 4;
   double rate = 2000;
@@ -35,7 +35,7 @@ struct Setup {
   mqtt::ServerOptions server;
 };
 
-std::unique_ptr<Run> run(const Setup& setup, Script script) {
+std::unique_ptr<Run> run(const Plan& setup, Script script) {
   TestGateway gateway(setup.protocol == Protocol::kHttp ? TestGateway::Speaks::kHttp : TestGateway::Speaks::kMqtt,
                       setup.server, std::move(script));
   const MeterReadings readings({.seed = 3, .untimed_share = 0.5}, 3);
@@ -84,7 +84,7 @@ void expect_complete(const Run& run, std::uint64_t least_repeats) {
 
 TEST(Load, EveryMessageOnceWhereNothingGoesWrong) {
   for (const Protocol protocol : {Protocol::kMqtt311, Protocol::kMqtt5, Protocol::kHttp}) {
-    Setup setup;
+    Plan setup;
     setup.protocol = protocol;
     const auto result = run(setup, [](const Arrival&) { return 202; });
     expect_complete(*result, 0);
@@ -98,12 +98,13 @@ TEST(Load, EveryMessageOnceWhereNothingGoesWrong) {
 
 TEST(Load, MqttSendsAgainWithDupAndTheSameIdOnTheNextConnection) {
   for (const Protocol protocol : {Protocol::kMqtt311, Protocol::kMqtt5}) {
-    Setup setup;
+    Plan setup;
     setup.protocol = protocol;
+    setup.devices = 1;
     int count = 0;
-    // Some messages get no answer, and then the connection goes.
+    // Time and again the last messages get no answer, and then the connection goes.
     const auto result = run(setup, [count](const Arrival&) mutable {
-      ++count;
+      if (++count > 800) return 202;
       if (count % 100 == 0) return -1;
       return count % 100 > 80 ? 0 : 202;
     });
@@ -122,7 +123,7 @@ TEST(Load, MqttSendsAgainWithDupAndTheSameIdOnTheNextConnection) {
 }
 
 TEST(Load, TheServersReceiveMaximumIsKept) {
-  Setup setup;
+  Plan setup;
   setup.protocol = Protocol::kMqtt5;
   setup.server.receive_maximum = 3;
   setup.rate = 0;
@@ -132,7 +133,7 @@ TEST(Load, TheServersReceiveMaximumIsKept) {
 }
 
 TEST(Load, HttpKeepsItsKeyThroughBusyUnknownAndLostConnections) {
-  Setup setup;
+  Plan setup;
   setup.protocol = Protocol::kHttp;
   int count = 0;
   const auto result = run(setup, [count](const Arrival&) mutable {
@@ -150,7 +151,7 @@ TEST(Load, HttpKeepsItsKeyThroughBusyUnknownAndLostConnections) {
 
 TEST(Load, RefusedIsFinal) {
   for (const Protocol protocol : {Protocol::kMqtt5, Protocol::kHttp}) {
-    Setup setup;
+    Plan setup;
     setup.protocol = protocol;
     int count = 0;
     const auto result = run(setup, [count](const Arrival&) mutable { return ++count % 10 == 0 ? 400 : 202; });

@@ -3,13 +3,10 @@
 #include <algorithm>
 
 #include <millrace/postgres/connection.hpp>
+#include <millrace/storage_schema/statements.hpp>
 
 namespace millrace::fleet {
 namespace {
-
-constexpr const char* kMetricsSql =
-    "SELECT m.name, m.metric_id FROM storage.metric m JOIN registry.tenant t ON t.tenant_key = m.tenant_id "
-    "WHERE t.tenant = $1 AND m.name = ANY($2::text[])";
 
 constexpr const char* kRowsSql =
     "SELECT s.metric, s.time, s.value, coalesce(s.untimed, false) FROM storage.sample s "
@@ -43,7 +40,7 @@ Status StoreReader::learn_metrics() {
   if (metric_ids_.size() == names.size()) return {};
   postgres::Params params;
   params.text(std::string_view(tenant_)).text_array(names);
-  auto rows = connection_->exec(kMetricsSql, params);
+  auto rows = connection_->exec(storage_schema::sql::kMetricsByName, params);
   if (!rows) return rows.error();
   metric_ids_.clear();
   metric_indexes_.clear();
@@ -63,7 +60,11 @@ Result<std::vector<StoredPoint>> StoreReader::read(const std::string& device, Ti
   if (Status status = connect(); !status) return status.error();
   if (Status status = learn_metrics(); !status) return status.error();
   postgres::Params params;
-  params.text(std::string_view(tenant_)).text(std::string_view(device)).int4_array(metric_ids_).timestamptz(timed_from_us).timestamptz(untimed_from_us);
+  params.text(std::string_view(tenant_))
+      .text(std::string_view(device))
+      .int4_array(metric_ids_)
+      .timestamptz(timed_from_us)
+      .timestamptz(untimed_from_us);
   auto rows = connection_->exec(kRowsSql, params);
   if (!rows) return rows.error();
   std::vector<StoredPoint> points(static_cast<std::size_t>(rows->size()));
