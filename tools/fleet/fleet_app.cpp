@@ -143,6 +143,7 @@ int run_fleet(const FleetOptions& options) {
       asked.database_url = options.database_url;
       asked.tenant = options.tenant;
       asked.query = client_options(options.query, options.api_key, "--query");
+      asked.registry = client_options(options.registry, options.api_key, "--registry");
       asked.patience = std::chrono::seconds(static_cast<std::int64_t>(options.verify_timeout_s));
       asked.started_us = started_us;
       report.verdict = need(verify(asked, *readings, devices, *ledger,

@@ -1,9 +1,9 @@
 #include "verify/services.hpp"
 
-#include <grpcpp/channel.h>
-
 #include <cmath>
 #include <thread>
+
+#include <grpcpp/channel.h>
 
 #include <millrace/rpc/call.hpp>
 
@@ -42,6 +42,25 @@ Result<std::vector<Device>> import_devices(const rpc::ClientOptions& registry, c
   if (!refused.empty()) return Error{ErrorKind::kInvalid, refused};
   if (devices.size() != names.size()) return Error{ErrorKind::kUnavailable, "the registry's answer ended early"};
   return devices;
+}
+
+Result<std::vector<std::int32_t>> device_keys(const rpc::ClientOptions& registry, const std::string& tenant,
+                                              const std::vector<Device>& devices) {
+  const auto stub = registry::v1::RegistryService::NewStub(rpc::make_channel(registry));
+  std::vector<std::int32_t> keys;
+  for (const Device& device : devices) {
+    registry::v1::GetDeviceRequest request;
+    request.set_tenant(tenant);
+    request.set_device(device.id);
+    registry::v1::Device answer;
+    grpc::ClientContext context;
+    rpc::prepare(context, registry);
+    if (const Status status = rpc::from_grpc_status(stub->GetDevice(&context, request, &answer)); !status) {
+      return status.error();
+    }
+    keys.push_back(answer.device_key());
+  }
+  return keys;
 }
 
 struct QueryClient::Impl {

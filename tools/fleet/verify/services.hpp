@@ -18,6 +18,11 @@ namespace millrace::fleet {
 [[nodiscard]] Result<std::vector<Device>> import_devices(const rpc::ClientOptions& registry, const std::string& tenant,
                                                          const std::vector<std::string>& names);
 
+/// The registry's integer keys of devices, in the order of `devices`.
+[[nodiscard]] Result<std::vector<std::int32_t>> device_keys(const rpc::ClientOptions& registry,
+                                                            const std::string& tenant,
+                                                            const std::vector<Device>& devices);
+
 enum class ReceiptAnswer : std::uint8_t { kStored, kPending, kOther };
 
 class QueryClient {

@@ -9,11 +9,9 @@ namespace millrace::fleet {
 namespace {
 
 constexpr const char* kRowsSql =
-    "SELECT s.metric, s.time, s.value, coalesce(s.untimed, false) FROM storage.sample s "
-    "JOIN registry.device d ON d.device_key = s.device_id "
-    "JOIN registry.tenant t ON t.tenant_key = d.tenant_key "
-    "WHERE t.tenant = $1 AND d.device = $2 AND s.metric = ANY($3::int4[]) "
-    "AND s.time >= $4::timestamptz AND (s.untimed IS NOT TRUE OR s.time >= $5::timestamptz)";
+    "SELECT metric, time, value, coalesce(untimed, false) FROM storage.sample "
+    "WHERE device_id = $1::int4 AND metric = ANY($2::int4[]) AND time >= $3::timestamptz "
+    "AND (untimed IS NOT TRUE OR time >= $4::timestamptz)";
 
 }  // namespace
 
@@ -55,16 +53,12 @@ Status StoreReader::learn_metrics() {
   return {};
 }
 
-Result<std::vector<StoredPoint>> StoreReader::read(const std::string& device, TimeUs timed_from_us,
+Result<std::vector<StoredPoint>> StoreReader::read(std::int32_t device_key, TimeUs timed_from_us,
                                                    TimeUs untimed_from_us) {
   if (Status status = connect(); !status) return status.error();
   if (Status status = learn_metrics(); !status) return status.error();
   postgres::Params params;
-  params.text(std::string_view(tenant_))
-      .text(std::string_view(device))
-      .int4_array(metric_ids_)
-      .timestamptz(timed_from_us)
-      .timestamptz(untimed_from_us);
+  params.integer(device_key).int4_array(metric_ids_).timestamptz(timed_from_us).timestamptz(untimed_from_us);
   auto rows = connection_->exec(kRowsSql, params);
   if (!rows) return rows.error();
   std::vector<StoredPoint> points(static_cast<std::size_t>(rows->size()));

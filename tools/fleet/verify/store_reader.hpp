@@ -21,8 +21,9 @@ class StoreReader {
   StoreReader(std::string database_url, std::string tenant, const Readings& readings);
   ~StoreReader();
 
-  /// All rows of the run's metrics from `from_us` on. Connects when there is no connection; blocks.
-  [[nodiscard]] Result<std::vector<StoredPoint>> read(const std::string& device, TimeUs timed_from_us,
+  /// `device_key` is the registry's. All rows of the run's metrics from `from_us` on. Connects when there is no
+  /// connection; blocks.
+  [[nodiscard]] Result<std::vector<StoredPoint>> read(std::int32_t device_key, TimeUs timed_from_us,
                                                       TimeUs untimed_from_us);
 
  private:

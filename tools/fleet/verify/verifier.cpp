@@ -38,6 +38,9 @@ class Verification {
   }
 
   Result<Verdict> run() {
+    auto keys = patiently([&] { return device_keys(options_.registry, options_.tenant, devices_); });
+    if (!keys) return keys.error();
+    keys_ = std::move(*keys);
     if (Status status = wait_for_acknowledged(); !status) return status.error();
     if (Status status = wait_for_quiet(); !status) return status.error();
     if (Status status = ask_receipts(); !status) return status.error();
@@ -58,8 +61,7 @@ class Verification {
   }
 
   Status account_device(std::size_t i) {
-    auto points =
-        patiently([&] { return store_.read(devices_[i].id, timed_from_us_, options_.started_us - kClockSlackUs); });
+    auto points = patiently([&] { return store_.read(keys_[i], timed_from_us_, options_.started_us - kClockSlackUs); });
     if (!points) return points.error();
     tallies_[i] = account(i, devices_[i].id, readings_, ledger_.device(i), *points);
     return {};
@@ -158,6 +160,7 @@ class Verification {
   const Clock::time_point started_;
   const Clock::time_point deadline_;
   TimeUs timed_from_us_ = 0;
+  std::vector<std::int32_t> keys_;
   std::vector<Tally> tallies_;
   Verdict verdict_;
 };

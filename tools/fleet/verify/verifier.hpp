@@ -16,6 +16,7 @@ struct VerifyOptions {
   std::string database_url;
   std::string tenant;
   rpc::ClientOptions query;
+  rpc::ClientOptions registry;
   std::chrono::seconds patience{600};  ///< how long the store may take to hold what was acknowledged
   TimeUs started_us = 0;               ///< wall clock before the first message
 };
