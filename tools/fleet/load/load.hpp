@@ -57,6 +57,7 @@ class Load {
 
  private:
   Status open();
+  void warm_up();
   void make_due();
   bool make_one(std::size_t device, std::int64_t due_ns);
   void mark(Link& link);
