@@ -1,0 +1,22 @@
+#include <exception>
+
+#include <millrace/base/version.hpp>
+#include <millrace/runtime/lifecycle.hpp>
+
+#include "query_api_app.hpp"
+
+int main(int argc, char** argv) {
+  using namespace millrace;
+  runtime::block_signals();
+  const auto line = config::parse_command_line(query_api::option_table(), argc, argv, config::process_environment(), kVersion);
+  if (!line.invocation) return line.exit_code;
+  const query_api::Config config = query_api::read_config(line.invocation->values);
+  observability::init_logging({"query-api", config.log_level});
+  try {
+    query_api::QueryApiApp app(config);
+    return runtime::run(app, config.stop_deadline);
+  } catch (const std::exception& error) {
+    observability::Logger("main").error("cannot start", {{"error", error.what()}});
+    return 1;
+  }
+}

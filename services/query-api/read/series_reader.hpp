@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <millrace/base/result.hpp>
+#include <millrace/base/time.hpp>
+#include <millrace/postgres/pool.hpp>
+#include <millrace/storage_schema/value.hpp>
+#include <millrace/telemetry/batch.hpp>
+
+namespace millrace::query_api {
+
+struct LatestValue {
+  std::string metric;
+  TimeUs time = 0;
+  telemetry::Value value;
+};
+
+struct Series {
+  std::int32_t device_key = 0;
+  std::int32_t metric_id = 0;
+  storage_schema::MetricType type = storage_schema::MetricType::kDouble;
+};
+
+/// [from, to) and where to go on.
+struct Window {
+  TimeUs from = 0;
+  TimeUs to = 0;
+  int rows = 1'000;
+};
+
+struct Sample {
+  TimeUs time = 0;
+  telemetry::Value value;
+  bool untimed = false;
+};
+struct SamplePage {
+  std::vector<Sample> samples;
+  std::optional<TimeUs> next_from;  ///< empty: no more
+};
+
+struct Bucket {
+  TimeUs time = 0;
+  std::int64_t count = 0;
+  double min = 0;
+  double max = 0;
+  double mean = 0;
+};
+struct BucketPage {
+  std::vector<Bucket> buckets;
+  std::optional<TimeUs> next_from;
+};
+
+/// What PostgreSQL holds. Blocking, each call at most until its deadline, after which the statement is cancelled.
+/// Thread-safe. kUnavailable: no database; kThrottled: all connections are busy until the deadline.
+class SeriesReader {
+ public:
+  explicit SeriesReader(postgres::Pool& pool) : pool_(pool) {}
+
+  /// Newest values by metric name; of the named metrics only if there are any.
+  [[nodiscard]] Result<std::vector<LatestValue>> latest(std::int32_t device_key, const std::vector<std::string>& metrics,
+                                                        postgres::Clock::time_point deadline);
+
+  /// kNotFound naming the metric if the tenant never sent one of that name.
+  [[nodiscard]] Result<Series> resolve(std::string_view tenant, std::int32_t device_key, const std::string& metric,
+                                       postgres::Clock::time_point deadline);
+
+  /// Raw points in time order: at most `window.rows`, and about kPageBytes.
+  [[nodiscard]] Result<SamplePage> samples(const Series& series, const Window& window,
+                                           postgres::Clock::time_point deadline);
+
+  /// Buckets over the numbers. Each call reads only the stretch that its page covers, so that all pages together read every
+  /// row once.
+  [[nodiscard]] Result<BucketPage> buckets(const Series& series, const Window& window, std::int64_t step_us,
+                                           postgres::Clock::time_point deadline);
+
+  static constexpr std::int64_t kPageBytes = 3 << 20;  ///< below the 4 MB that gRPC clients take by default
+
+ private:
+  postgres::Pool& pool_;
+};
+
+/// Start of the bucket that holds `time`; buckets start at multiples of `step_us`, before 1970 too.
+[[nodiscard]] TimeUs bucket_start(TimeUs time, std::int64_t step_us);
+
+}  // namespace millrace::query_api

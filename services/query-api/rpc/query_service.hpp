@@ -1,0 +1,65 @@
+#pragma once
+
+#include <millrace/registry_view/registry_view.hpp>
+#include <millrace/rpc/call.hpp>
+
+#include "log/dead_letters.hpp"
+#include "millrace/query/v1/query.grpc.pb.h"
+#include "read/progress.hpp"
+#include "read/series_reader.hpp"
+#include "receipts/receipt_reader.hpp"
+#include "rpc/tail_reactor.hpp"
+#include "tail/tail_hub.hpp"
+
+namespace millrace::query_api {
+
+/// What the calls need. All outlive the service.
+struct QueryParts {
+  rpc::Dispatcher& dispatcher;
+  const registry_view::RegistryView& registry;
+  SeriesReader& series;
+  Progress& progress;
+  ReceiptReader& receipts;
+  DeadLetters& dead_letters;
+  TailHub& tails;
+  TailCalls& tail_calls;
+};
+
+/// The RPC edge: parses, calls, translates. Every call is bound to the tenant of its key; a key of the platform names one.
+class QueryService final : public query::v1::QueryService::CallbackService {
+ public:
+  explicit QueryService(const QueryParts& parts);
+
+  grpc::ServerUnaryReactor* Latest(grpc::CallbackServerContext* context, const query::v1::LatestRequest* request,
+                                   query::v1::LatestResponse* response) override;
+  grpc::ServerUnaryReactor* Range(grpc::CallbackServerContext* context, const query::v1::RangeRequest* request,
+                                  query::v1::RangeResponse* response) override;
+  grpc::ServerUnaryReactor* GetReceipt(grpc::CallbackServerContext* context, const query::v1::GetReceiptRequest* request,
+                                       query::v1::GetReceiptResponse* response) override;
+  grpc::ServerUnaryReactor* ListDeadLetters(grpc::CallbackServerContext* context,
+                                            const query::v1::ListDeadLettersRequest* request,
+                                            query::v1::ListDeadLettersResponse* response) override;
+  grpc::ServerWriteReactor<query::v1::TailResponse>* Tail(grpc::CallbackServerContext* context,
+                                                          const query::v1::TailRequest* request) override;
+
+ private:
+  [[nodiscard]] Status latest(const rpc::Call& call, const query::v1::LatestRequest& request,
+                              query::v1::LatestResponse& response);
+  [[nodiscard]] Status range(const rpc::Call& call, const query::v1::RangeRequest& request,
+                             query::v1::RangeResponse& response);
+  [[nodiscard]] Status receipt(const rpc::Call& call, const query::v1::GetReceiptRequest& request,
+                               query::v1::GetReceiptResponse& response);
+  [[nodiscard]] Status dead_letters(const rpc::Call& call, const query::v1::ListDeadLettersRequest& request,
+                                    query::v1::ListDeadLettersResponse& response);
+  [[nodiscard]] Result<TailFilter> tail_filter(const rpc::Caller& caller, const query::v1::TailRequest& request) const;
+  [[nodiscard]] Result<registry_view::Device> device_of(const std::string& tenant, const std::string& device) const;
+
+  QueryParts parts_;
+  rpc::Method latest_;
+  rpc::Method range_;
+  rpc::Method receipt_;
+  rpc::Method dead_letters_;
+  rpc::Method tail_;
+};
+
+}  // namespace millrace::query_api
