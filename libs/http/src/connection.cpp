@@ -70,8 +70,8 @@ Response bad_request(std::string_view detail) { return problem(400, "/problems/m
 void Responder::send(Response response) const { slot_->send(std::move(response)); }
 std::size_t Responder::io_index() const { return slot_->io_index(); }
 
-Responder::Slot::Slot(const std::shared_ptr<Connection>& connection, std::uint64_t sequence)
-    : connection_(connection), io_index_(connection->io_index()), sequence_(sequence) {}
+Responder::Slot::Slot(std::shared_ptr<Connection> connection, std::uint64_t sequence)
+    : connection_(std::move(connection)), io_index_(connection_->io_index()), sequence_(sequence) {}
 
 Responder::Slot::~Slot() {
   if (!answered_.load()) send(problem(500, "/problems/internal", "the request was not answered", ""));
@@ -79,10 +79,8 @@ Responder::Slot::~Slot() {
 
 void Responder::Slot::send(Response response) {
   if (answered_.exchange(true)) return;
-  std::shared_ptr<Connection> connection = connection_.lock();
-  if (!connection) return;
-  asio::any_io_executor executor = connection->executor();
-  asio::dispatch(executor, [connection = std::move(connection), sequence = sequence_, response = std::move(response)]() mutable {
+  asio::any_io_executor executor = connection_->executor();
+  asio::dispatch(executor, [connection = std::move(connection_), sequence = sequence_, response = std::move(response)]() mutable {
     connection->answer(sequence, std::move(response));
   });
 }
@@ -239,6 +237,10 @@ std::optional<Response> Connection::check_framing() {
     }
     return std::nullopt;
   }
+  const std::string_view said = view(message[bhttp::field::content_length]);
+  if (!std::all_of(said.begin(), said.end(), [](char c) { return c >= '0' && c <= '9'; })) {
+    return bad_request("Content-Length must be one number");
+  }
   const auto length = parser_->content_length();
   if (length && *length > shared_->settings.max_body_bytes) {
     return problem(413, "/problems/too-large", "the body is too large",
@@ -291,9 +293,9 @@ void Connection::refuse(std::string_view reason, Response response) {
 
 void Connection::refuse_parse(const boost::system::error_code& error) {
   const std::size_t limit = shared_->settings.max_header_bytes;
+  const auto data = input_.cdata();
+  const std::string_view seen(static_cast<const char*>(data.data()), data.size());
   if (error == bhttp::error::header_limit) {
-    const auto data = input_.cdata();
-    const std::string_view seen(static_cast<const char*>(data.data()), data.size());
     if (seen.substr(0, limit).find('\n') == std::string_view::npos) {
       return refuse("headers_too_large", problem(414, "/problems/target-too-long", "the target is too long",
                                                  "the whole header may have " + std::to_string(limit) + " bytes"));
@@ -305,7 +307,8 @@ void Connection::refuse_parse(const boost::system::error_code& error) {
     return refuse("body_too_large", problem(413, "/problems/too-large", "the body is too large",
                                             "at most " + std::to_string(shared_->settings.max_body_bytes) + " bytes are taken"));
   }
-  if (error == bhttp::error::bad_version) {
+  // A line that ends in a bare LF breaks the parser at the same place; that one is malformed.
+  if (error == bhttp::error::bad_version && seen.substr(0, seen.find('\n')).ends_with('\r')) {
     return refuse("malformed", problem(505, "/problems/version", "this HTTP version is not spoken", "HTTP/1.1 and HTTP/1.0 are"));
   }
   refuse("malformed", bad_request(error.message()));

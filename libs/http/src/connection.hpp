@@ -121,10 +121,11 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::optional<Clock::time_point> armed_for_;
 };
 
-/// Held by the Responder's copies; the last one to go answers 500 if nobody has answered.
+/// Held by the Responder's copies; the last one to go answers 500 if nobody has answered. Keeps the connection alive: while
+/// it reads nothing, nobody else does.
 class Responder::Slot {
  public:
-  Slot(const std::shared_ptr<Connection>& connection, std::uint64_t sequence);
+  Slot(std::shared_ptr<Connection> connection, std::uint64_t sequence);
   ~Slot();
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
@@ -133,7 +134,7 @@ class Responder::Slot {
   [[nodiscard]] std::size_t io_index() const { return io_index_; }
 
  private:
-  std::weak_ptr<Connection> connection_;
+  std::shared_ptr<Connection> connection_;  // until the answer is given
   std::size_t io_index_;
   std::uint64_t sequence_;
   std::atomic<bool> answered_{false};
