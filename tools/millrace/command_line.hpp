@@ -56,6 +56,7 @@ void add_range_command(CLI::App& app, Session& session);
 void add_tail_command(CLI::App& app, Session& session);
 void add_receipt_command(CLI::App& app, Session& session);
 void add_dead_commands(CLI::App& app, Session& session);
+void add_admin_commands(CLI::App& app, Session& session);
 void add_completion_command(CLI::App& app, Session& session);
 
 /// Runs one command line (without the program's name) and returns the exit code.

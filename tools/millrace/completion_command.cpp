@@ -27,7 +27,8 @@ bool takes_device(const CLI::App& command) {
 
 /// One `path) words=...` branch of the script for each command.
 void write_branches(std::ostream& out, const CLI::App& command, const std::string& path, const std::string& global) {
-  out << "    '" << path << "') words='" << words_of(command) << (path.empty() ? "" : global) << "'";
+  const std::string choices = path == "completion" ? "bash zsh " : "";
+  out << "    '" << path << "') words='" << choices << words_of(command) << (path.empty() ? "" : global) << "'";
   if (takes_device(command) && command.get_name() != "create") out << "; devices=1";
   out << " ;;\n";
   for (const CLI::App* child : command.get_subcommands([](const CLI::App*) { return true; })) {

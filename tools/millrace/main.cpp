@@ -4,11 +4,15 @@
 #include <string>
 #include <vector>
 
+#include <millrace/observability/log.hpp>
+
 #include "command_error.hpp"
 #include "command_line.hpp"
 
 int main(int argc, char** argv) {
   std::ios::sync_with_stdio(false);
+  // What a library logs below an error is told by the command's own error in better words.
+  millrace::observability::init_logging({"millrace", millrace::observability::Level::kError});
   try {
     return millrace::cli::run_command_line(std::vector<std::string>(argv + 1, argv + argc),
                                            {std::cin, std::cout, std::cerr});
