@@ -92,6 +92,7 @@ std::vector<Header> Record::headers() const {
 }
 
 struct Consumer::Impl {
+  static void on_error(rd_kafka_t* client, int code, const char* reason, void* opaque);
   static void on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* list, void* opaque);
   void assigned(const rd_kafka_topic_partition_list_t& list);
   void revoked(rd_kafka_topic_partition_list_t& list);
@@ -100,8 +101,17 @@ struct Consumer::Impl {
   ClientHandle client;
   RebalanceCallbacks callbacks;
   std::optional<std::string> assignment_error;  // of on_assigned, on its way out of poll()
+  std::uint64_t connection_losses = 0;
   bool closed = false;
 };
+
+// Runs inside poll(). Everything that a caller must react to comes out of poll() itself; here only the losses are counted.
+void Consumer::Impl::on_error(rd_kafka_t*, int code, const char*, void* opaque) {
+  const auto error = static_cast<rd_kafka_resp_err_t>(code);
+  if (error == RD_KAFKA_RESP_ERR__TRANSPORT || error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || error == RD_KAFKA_RESP_ERR__TIMED_OUT) {
+    ++static_cast<Impl*>(opaque)->connection_losses;
+  }
+}
 
 void Consumer::Impl::on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* list, void* opaque) {
   auto& impl = *static_cast<Impl*>(opaque);
@@ -165,6 +175,7 @@ Consumer::Consumer(const Settings& settings, const ConsumerOptions& options) : i
   // The fetch back-off of 2.0.2 is a fixed second once this many records wait: more than a second of peak input.
   conf.set_default("queued.min.messages", "100000");
   conf.set_default("fetch.error.backoff.ms", "100");
+  rd_kafka_conf_set_error_cb(conf.get(), &Impl::on_error);
   rd_kafka_conf_set_rebalance_cb(conf.get(), &Impl::on_rebalance);
   rd_kafka_conf_set_opaque(conf.get(), impl_.get());
   impl_->client = std::move(conf).make_client(RD_KAFKA_CONSUMER);
@@ -184,6 +195,8 @@ Status Consumer::assign(std::span<const Position> positions) {
   const PartitionListHandle list = list_of(positions);
   return status_of(rd_kafka_assign(impl_->client.get(), list.get()), "assign");
 }
+
+std::uint64_t Consumer::connection_losses() const { return impl_->connection_losses; }
 
 Polled Consumer::poll(milliseconds timeout) {
   rd_kafka_message_t* message = rd_kafka_consumer_poll(impl_->client.get(), to_ms(timeout));

@@ -149,6 +149,10 @@ class Consumer {
   [[nodiscard]] Result<int> partitions(const std::string& topic, std::chrono::milliseconds timeout);
   [[nodiscard]] Result<std::string> cluster_id(std::chrono::milliseconds timeout);
 
+  /// How often a broker's connection was lost so far, as poll() learned it: whoever must know that the log is still the same
+  /// one asks after each poll.
+  [[nodiscard]] std::uint64_t connection_losses() const;
+
   /// Leaves the group (a static member only closes), after on_revoked for what is assigned. No calls after it.
   void close();
 

@@ -1,0 +1,193 @@
+#include "log/log_opener.hpp"
+
+#include <algorithm>
+#include <unordered_set>
+
+namespace millrace::writer {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kAnswer{10'000};    // one question to the broker
+constexpr milliseconds kProgress{15'000};  // without a record, the broker counts as away
+
+// Keeps one entry for each series.
+void remove_repeated(std::vector<NamedSeries>& series) {
+  std::unordered_set<std::uint64_t> seen;
+  std::erase_if(series, [&](const NamedSeries& one) {
+    return !seen.insert((static_cast<std::uint64_t>(static_cast<std::uint32_t>(one.device)) << 32) | one.metric).second;
+  });
+}
+
+}  // namespace
+
+kafka::ConsumerOptions LogOpener::consumer_options() const {
+  kafka::ConsumerOptions options;
+  options.isolation = kafka::Isolation::kReadUncommitted;  // `telemetry` is never transactional
+  options.prefetch_bytes = config_.prefetch_bytes;
+  options.fetch_wait = milliseconds{50};
+  return options;
+}
+
+Result<LogOpener::Opened> LogOpener::open(std::span<const std::int32_t> partitions, const std::function<bool()>& is_void) {
+  if (auto connected = store_.connect(); !connected) return connected.error();
+  kafka::Consumer consumer(config_.kafka, consumer_options());
+  auto cluster = consumer.cluster_id(kAnswer);
+  if (!cluster) return cluster.error();
+  const std::string topic = config_.topics.telemetry();
+  std::map<std::int32_t, kafka::Watermarks> logs;
+  for (const std::int32_t partition : partitions) {
+    auto marks = consumer.watermarks({topic, partition}, kAnswer);
+    if (!marks) return marks.error();
+    logs[partition] = *marks;
+  }
+  auto rows = offset_rows(partitions, *cluster, logs);
+  if (!rows) return rows.error();
+
+  Opened opened;
+  std::map<std::int32_t, Replay> todo;
+  for (const std::int32_t partition : partitions) {
+    const OffsetRow& row = rows->at(partition);
+    PartitionState& state = opened.partitions[partition];
+    state.generation = row.generation;
+    state.next_offset = row.next_offset;
+    state.last = row.last;
+    opened.opening.partitions[partition] = {row.generation, row.next_offset, row.latest_offset, row.log_time};
+    state.stopped = contradiction(partition, row, *cluster, logs[partition]);
+    if (state.stopped) continue;
+    const kafka::TopicPartition where{topic, partition};
+    const TimeUs window = std::chrono::duration_cast<std::chrono::microseconds>(config_.copy_window).count();
+    auto begin = consumer.offsets_at(std::span(&where, 1), std::max<TimeUs>(0, row.log_time - window), kAnswer);
+    if (!begin) return begin.error();
+    const std::int64_t by_time = begin->empty() || (*begin)[0].offset < 0 ? row.next_offset : (*begin)[0].offset;
+    const auto most = static_cast<std::int64_t>(config_.copy_records / std::max<std::size_t>(1, partitions.size()));
+    Replay part;
+    part.next = replay_begin(row, logs[partition], by_time, most);
+    part.end = row.next_offset;
+    part.series_from = row.latest_offset;
+    // What retention removed cannot be compared.
+    if (row.last && row.next_offset > logs[partition].low) part.expected = row.last;
+    if (part.next < part.end) todo[partition] = part;
+  }
+  if (auto done = replay(consumer, std::move(todo), opened, is_void); !done) return done.error();
+  remove_repeated(opened.opening.touched);
+  std::erase_if(opened.opening.partitions, [&](const auto& one) { return opened.partitions.at(one.first).stopped.has_value(); });
+  return opened;
+}
+
+Result<std::map<std::int32_t, OffsetRow>> LogOpener::offset_rows(std::span<const std::int32_t> partitions, std::string_view cluster_id,
+                                                                 const std::map<std::int32_t, kafka::Watermarks>& logs) {
+  auto rows = store_.offsets();
+  if (!rows) return rows.error();
+  bool created = false;
+  for (const std::int32_t partition : partitions) {
+    if (rows->contains(partition)) continue;
+    if (auto made = store_.create_offset(partition, logs.at(partition).low, cluster_id); !made) return made.error();
+    created = true;
+  }
+  if (!created) return rows;
+  rows = store_.offsets();
+  if (!rows) return rows.error();
+  for (const std::int32_t partition : partitions) {
+    if (!rows->contains(partition)) return Error{ErrorKind::kInternal, "storage.ingest_offset did not keep a row"};
+  }
+  return rows;
+}
+
+Status LogOpener::replay(kafka::Consumer& consumer, std::map<std::int32_t, Replay> todo, Opened& opened,
+                         const std::function<bool()>& is_void) {
+  const std::string topic = config_.topics.telemetry();
+  std::vector<kafka::Position> from;
+  for (const auto& [partition, part] : todo) from.push_back({{topic, partition}, part.next});
+  if (from.empty()) return {};
+  if (auto assigned = consumer.assign(from); !assigned) return assigned;
+  auto progress = steady_clock::now();
+  while (!todo.empty()) {
+    if (is_void()) return Error{ErrorKind::kUnavailable, "given up: the service stops"};
+    const kafka::Polled polled = consumer.poll(milliseconds{100});
+    if (polled.kind == kafka::Polled::Kind::kFault && polled.fault == kafka::Fault::kOffsetOutOfRange) {
+      return Error{ErrorKind::kUnavailable, "the log moved while it was read: " + polled.message};
+    }
+    if (polled.kind != kafka::Polled::Kind::kRecord) {
+      if (steady_clock::now() - progress > kProgress) return Error{ErrorKind::kUnavailable, "Kafka gives no records: " + polled.message};
+      continue;
+    }
+    progress = steady_clock::now();
+    const auto part = todo.find(polled.record.partition());
+    if (part == todo.end()) continue;
+    if (auto done = replay_record(polled.record, part->second, opened); !done) return done;
+    const bool stopped = opened.partitions[part->first].stopped.has_value();
+    if (!stopped && part->second.next < part->second.end) continue;
+    const kafka::TopicPartition where{topic, part->first};
+    if (auto paused = consumer.pause(std::span(&where, 1)); !paused) return paused;
+    todo.erase(part);
+  }
+  return {};
+}
+
+Status LogOpener::replay_record(const kafka::Record& record, Replay& part, Opened& opened) {
+  PartitionState& state = opened.partitions[record.partition()];
+  if (record.offset() < part.next) return {};
+  const std::string where = "partition " + std::to_string(record.partition()) + ": ";
+  if (record.offset() > part.next) {
+    state.stopped = where + "the records " + std::to_string(part.next) + " to " + std::to_string(record.offset() - 1) +
+                    " are missing in the log" + how_to_go_on(record.partition());
+    return {};
+  }
+  part.next = record.offset() + 1;
+  telemetry::Batch facts;
+  const Status decoded = telemetry::decode_facts(record.value(), facts);
+  if (!decoded) facts = {};
+  if (part.next == part.end && part.expected && mark_of(record.value(), facts) != *part.expected) {
+    state.stopped = where + "the record " + std::to_string(record.offset()) +
+                    " is not the one that was stored: the log was cut or replaced" + how_to_go_on(record.partition());
+    return {};
+  }
+  if (!decoded || facts.device_key <= 0) return {};
+  const auto verdict = state.rules.judge(record.offset(), record.timestamp_us(), facts);
+  if (record.offset() < part.series_from || verdict.is_copy()) return {};
+  // A record that cannot be decoded was a dead letter the first time, too.
+  static_cast<void>(taker_.series_of(record, opened.opening.touched));
+  if (opened.opening.touched.size() > 1'000'000) remove_repeated(opened.opening.touched);
+  return {};
+}
+
+Status LogOpener::verify(std::map<std::int32_t, PartitionState>& partitions) {
+  kafka::Consumer consumer(config_.kafka, consumer_options());
+  const std::string topic = config_.topics.telemetry();
+  std::map<std::int32_t, PartitionState*> todo;
+  std::vector<kafka::Position> from;
+  for (auto& [partition, state] : partitions) {
+    if (state.stopped) continue;
+    auto marks = consumer.watermarks({topic, partition}, kAnswer);
+    if (!marks) return marks.error();
+    OffsetRow row;
+    row.next_offset = state.next_offset;
+    state.stopped = contradiction(partition, row, row.cluster_id, *marks);
+    if (state.stopped || !state.last || marks->low >= state.next_offset) continue;
+    todo[partition] = &state;
+    from.push_back({{topic, partition}, state.next_offset - 1});
+  }
+  if (from.empty()) return {};
+  if (auto assigned = consumer.assign(from); !assigned) return assigned;
+  auto progress = steady_clock::now();
+  while (!todo.empty()) {
+    const kafka::Polled polled = consumer.poll(milliseconds{100});
+    if (steady_clock::now() - progress > kProgress) return Error{ErrorKind::kUnavailable, "Kafka gives no records: " + polled.message};
+    if (polled.kind != kafka::Polled::Kind::kRecord) continue;
+    const auto found = todo.find(polled.record.partition());
+    if (found == todo.end()) continue;
+    PartitionState& state = *found->second;
+    telemetry::Batch facts;
+    if (!telemetry::decode_facts(polled.record.value(), facts)) facts = {};
+    if (polled.record.offset() != state.next_offset - 1 || mark_of(polled.record.value(), facts) != *state.last) {
+      state.stopped = "partition " + std::to_string(found->first) + ": the record " + std::to_string(state.next_offset - 1) +
+                      " is not the one that was read before: the log was cut or replaced" + how_to_go_on(found->first);
+    }
+    todo.erase(found);
+  }
+  return {};
+}
+
+}  // namespace millrace::writer

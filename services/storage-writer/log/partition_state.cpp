@@ -1,0 +1,107 @@
+#include "log/partition_state.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <millrace/base/digest.hpp>
+#include <millrace/base/ids.hpp>
+
+namespace millrace::writer {
+
+std::string how_to_go_on(std::int32_t partition) {
+  return "; nothing of this partition is stored until an operator has decided: millrace admin log --partition " + std::to_string(partition);
+}
+
+std::optional<std::string> contradiction(std::int32_t partition, const OffsetRow& row, std::string_view cluster_id,
+                                         const kafka::Watermarks& log) {
+  const std::string where = "partition " + std::to_string(partition) + ": ";
+  if (row.cluster_id != cluster_id) {
+    return where + "the database belongs to Kafka cluster " + row.cluster_id + ", this is " + std::string(cluster_id) + how_to_go_on(partition);
+  }
+  const std::string next = std::to_string(row.next_offset);
+  if (log.high < row.next_offset) {
+    return where + "the log ends at " + std::to_string(log.high) + ", before the next offset " + next + ": it was cut" + how_to_go_on(partition);
+  }
+  if (log.low > row.next_offset) {
+    return where + "the log begins at " + std::to_string(log.low) + ", behind the next offset " + next + ": records were deleted unread" +
+           how_to_go_on(partition);
+  }
+  return std::nullopt;
+}
+
+std::int64_t replay_begin(const OffsetRow& row, const kafka::Watermarks& log, std::int64_t window_begin, std::int64_t max_records) {
+  std::int64_t begin = std::max(std::min(window_begin, row.next_offset), row.next_offset - max_records);
+  begin = std::min(begin, row.latest_offset);
+  if (row.last) begin = std::min(begin, row.next_offset - 1);
+  return std::clamp(begin, std::min(log.low, row.next_offset), row.next_offset);
+}
+
+RecordMark mark_of(std::string_view value, const telemetry::Batch& facts) { return {facts.ingest_id, crc32c(value)}; }
+
+void RecordTaker::take(kafka::Record record, PartitionState& state, Batch& batch) {
+  const std::int64_t offset = record.offset();
+  if (state.stopped || offset < state.next_offset) return;
+  if (offset > state.next_offset) {
+    state.stopped = "partition " + std::to_string(record.partition()) + ": the records " + std::to_string(state.next_offset) + " to " +
+                    std::to_string(offset - 1) + " are missing in the log" + how_to_go_on(record.partition());
+    return;
+  }
+  Slice& slice = batch.slices[record.partition()];
+  if (slice.records.empty()) {
+    if (batch.slices.size() == 1) batch.first = std::chrono::steady_clock::now();
+    slice.generation = state.generation;
+    slice.begin = offset;
+  }
+  const Status decoded = codec_.decode(record.value(), message_);
+  // A later start judges by the facts alone: so does this one, where the points are damaged.
+  const bool has_facts = decoded.ok() || telemetry::decode_facts(record.value(), message_).ok();
+  if (!has_facts) message_ = {};
+  telemetry::CopyVerdict verdict;
+  if (has_facts && message_.device_key > 0) verdict = state.rules.judge(offset, record.timestamp_us(), message_);
+  if (verdict.is_copy()) {
+    slice.copies.push_back({offset, verdict.original, static_cast<std::int16_t>(verdict.rule)});
+  } else if (decoded.ok() && message_.device_key > 0) {
+    add_rows(record, state.rules.log_time(), batch);
+  } else {
+    const auto key = parse_record_key(record.key());
+    slice.dead.push_back({offset, {}, decoded ? "the record has no device key" : decoded.error().message,
+                          key ? std::string(key->first) : std::string{}, key ? std::string(key->second) : std::string{}, -1, -1});
+  }
+  state.last = mark_of(record.value(), message_);
+  state.next_offset = offset + 1;
+  slice.end = state.next_offset;
+  slice.last = *state.last;
+  slice.log_time = state.rules.log_time();
+  // What a record holds in librdkafka beyond its bytes.
+  constexpr std::size_t kOverhead = 200;
+  batch.bytes += record.value().size() + record.key().size() + kOverhead;
+  slice.records.push_back(std::move(record));
+}
+
+void RecordTaker::add_rows(const kafka::Record& record, TimeUs log_time, Batch& batch) {
+  std::int32_t index = 0;
+  for (const telemetry::Point& point : message_.points) {
+    const auto given = telemetry::device_time(message_, point);
+    Row row;
+    row.device = message_.device_key;
+    row.metric = names_.index_of(message_.tenant, point.metric, storage_schema::type_of(point.value));
+    row.time = given ? *given : message_.ingest_time + index;
+    row.timed = given.has_value();
+    row.cell = storage_schema::cell_of(point.value);
+    row.partition = record.partition();
+    row.offset = record.offset();
+    row.index = index++;
+    row.log_time = log_time;
+    batch.rows.push_back(std::move(row));
+  }
+}
+
+Status RecordTaker::series_of(const kafka::Record& record, std::vector<NamedSeries>& out) {
+  if (auto decoded = codec_.decode(record.value(), message_); !decoded) return decoded;
+  for (const telemetry::Point& point : message_.points) {
+    out.push_back({message_.device_key, names_.index_of(message_.tenant, point.metric, storage_schema::type_of(point.value)), record.partition()});
+  }
+  return {};
+}
+
+}  // namespace millrace::writer

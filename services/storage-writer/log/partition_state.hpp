@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <millrace/kafka/consumer.hpp>
+#include <millrace/kafka/settings.hpp>
+#include <millrace/telemetry/batch.hpp>
+#include <millrace/telemetry/copy_rules.hpp>
+
+#include "batch/batch.hpp"
+#include "batch/name_table.hpp"
+#include "store/store.hpp"
+
+namespace millrace::writer {
+
+/// What the reader knows about one owned partition.
+struct PartitionState {
+  std::int32_t generation = 0;
+  std::int64_t next_offset = 0;        ///< of the next record to take
+  std::optional<RecordMark> last;      ///< of the record before it; none: the log begins there
+  telemetry::CopyRules rules;
+  std::optional<std::string> stopped;  ///< why nothing is taken any more
+};
+
+/// Whether the log can be the one that the offset row was written for, before any record is read; a sentence if not.
+[[nodiscard]] std::optional<std::string> contradiction(std::int32_t partition, const OffsetRow& row, std::string_view cluster_id,
+                                                       const kafka::Watermarks& log);
+
+/// Where to begin reading again before `row.next_offset`: what `latest` lacks, the record that identifies the log, and the
+/// copies. `window_begin` is the first offset within the time window.
+[[nodiscard]] std::int64_t replay_begin(const OffsetRow& row, const kafka::Watermarks& log, std::int64_t window_begin,
+                                        std::int64_t max_records);
+
+[[nodiscard]] RecordMark mark_of(std::string_view value, const telemetry::Batch& facts);
+
+/// Turns records into rows of a batch. One thread; keeps its decoder's memory.
+class RecordTaker {
+ public:
+  explicit RecordTaker(NameTable& names) : names_(names) {}
+
+  /// Takes the record at state.next_offset into the batch; moves the state on. Sets state.stopped on a hole and takes nothing.
+  /// A record before state.next_offset is ignored.
+  void take(kafka::Record record, PartitionState& state, Batch& batch);
+
+  /// The series of a record's points, for storage.latest.
+  [[nodiscard]] Status series_of(const kafka::Record& record, std::vector<NamedSeries>& out);
+
+ private:
+  void add_rows(const kafka::Record& record, TimeUs log_time, Batch& batch);
+
+  NameTable& names_;
+  telemetry::BatchCodec codec_;
+  telemetry::Batch message_;
+};
+
+/// "… `millrace admin log` …": what an operator has to do.
+[[nodiscard]] std::string how_to_go_on(std::int32_t partition);
+
+}  // namespace millrace::writer

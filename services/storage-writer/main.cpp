@@ -1,0 +1,23 @@
+#include <cstdio>
+
+#include <millrace/base/version.hpp>
+#include <millrace/runtime/lifecycle.hpp>
+
+#include "storage_writer_app.hpp"
+
+int main(int argc, char** argv) {
+  using namespace millrace;
+  runtime::block_signals();
+  const auto line = config::parse_command_line(writer::option_table(), argc, argv, config::process_environment(), kVersion);
+  if (!line.invocation) return line.exit_code;
+  const writer::Config config = writer::read_config(line.invocation->values);
+  observability::init_logging({"storage-writer", config.log_level});
+  if (line.invocation->command == "migrate") return writer::migrate(config);
+  try {
+    writer::StorageWriterApp app(config);
+    return runtime::run(app, config.stop_deadline);
+  } catch (const std::exception& error) {
+    observability::Logger("main").error("cannot start", {{"error", error.what()}});
+    return 1;
+  }
+}

@@ -1,0 +1,84 @@
+#include "storage_writer_app.hpp"
+
+#include <cstdio>
+#include <thread>
+
+#include <millrace/postgres/migrations.hpp>
+#include <millrace/storage_schema/schema.hpp>
+
+namespace millrace::writer {
+
+StorageWriterApp::StorageWriterApp(Config config)
+    : config_(std::move(config)),
+      committer_(config_, handover_, names_, writer_metrics_),
+      reader_(config_, handover_, names_, writer_metrics_) {}
+
+StorageWriterApp::~StorageWriterApp() {
+  handover_.stop();
+  reader_.join();
+  committer_.join();
+}
+
+void StorageWriterApp::add_checks() {
+  health_.add("database", [this] {
+    const auto state = committer_.state();
+    return runtime::CheckResult{state.database_ok, state.detail};
+  });
+  health_.add("log", [this] {
+    const auto state = reader_.state();
+    return runtime::CheckResult{state.ok, state.detail};
+  });
+}
+
+Status StorageWriterApp::start() {
+  add_checks();
+  auto ops = runtime::OpsServer::start(config_.ops, health_, metrics_);
+  if (!ops.ok()) return ops.error();
+  ops_ = std::move(*ops);
+  committer_.start();
+  reader_.start();
+  return {};
+}
+
+Status StorageWriterApp::drain(runtime::Deadline deadline) {
+  while (!reader_.is_drained()) {
+    if (std::chrono::steady_clock::now() >= deadline) return Error{ErrorKind::kUnavailable, "the last batch was not taken; it is read again at the next start"};
+    std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  }
+  if (!handover_.wait_idle(deadline)) return Error{ErrorKind::kUnavailable, "the last batch was not committed; it is read again at the next start"};
+  return {};
+}
+
+std::vector<runtime::Phase> StorageWriterApp::stop_phases() {
+  using runtime::Deadline;
+  return {
+      {"not-ready", [this](Deadline) { health_.set_stopping(); return Status{}; }},
+      {"stop intake", [this](Deadline) { reader_.stop_intake(); return Status{}; }},
+      {"drain", [this](Deadline deadline) { return drain(deadline); }},
+      {"flush", [this](Deadline) { handover_.stop(); committer_.join(); return Status{}; }},
+      {"close", [this](Deadline) { reader_.join(); return Status{}; }},
+  };
+}
+
+int migrate(const Config& config) {
+  auto connection = postgres::Connection::open(config.database);
+  if (!connection) {
+    std::fprintf(stderr, "storage-writer: %s\n", connection.error().message.c_str());
+    return 1;
+  }
+  // A later migration may have to wait for readers; the server's own statement time-out still holds.
+  (*connection)->set_deadline(postgres::Clock::now() + std::chrono::minutes{10});
+  const auto applied = postgres::migrate(**connection, storage_schema::kSchema, storage_schema::migrations());
+  if (!applied) {
+    std::fprintf(stderr, "storage-writer: %s\n", applied.error().message.c_str());
+    return 1;
+  }
+  if (auto granted = storage_schema::grant_reads_to_default_role(**connection); !granted) {
+    std::fprintf(stderr, "storage-writer: %s\n", granted.error().message.c_str());
+    return 1;
+  }
+  std::printf("schema storage: %d migrations applied\n", *applied);
+  return 0;
+}
+
+}  // namespace millrace::writer

@@ -1,0 +1,176 @@
+#include "store/resolver.hpp"
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace millrace::writer {
+namespace {
+
+// Where a sample key is taken: by an insert of this batch or by a stored row.
+struct Taken {
+  std::optional<std::size_t> insert;  // index into Changes::inserts
+  StoredSample stored;                // if insert is empty
+};
+
+class Resolver {
+ public:
+  Resolver(const Batch& batch, std::span<const std::int32_t> ids, SeriesTable& series, StoredSamples& stored)
+      : batch_(batch), ids_(ids), series_(series), stored_(stored) {}
+
+  Result<Changes> run() {
+    if (auto status = learn_unknown_series(); !status.ok()) return status.error();
+    if (auto status = look_up_old_points(); !status.ok()) return status.error();
+    for (std::size_t i = 0; i < batch_.rows.size(); ++i) {
+      const Row& row = batch_.rows[i];
+      if (auto status = row.timed ? place_timed(i, row) : place_untimed(i, row); !status.ok()) return status.error();
+    }
+    return std::move(changes_);
+  }
+
+ private:
+  SeriesKey series_of(const Row& row) const { return {row.device, ids_[row.metric]}; }
+
+  Status learn_unknown_series() {
+    std::vector<SeriesKey> unknown;
+    std::vector<std::int32_t> partitions;
+    std::unordered_set<SeriesKey, SeriesKeyHash> asked;
+    for (const Row& row : batch_.rows) {
+      const SeriesKey key = series_of(row);
+      if (series_.max_time(key) || !asked.insert(key).second) continue;
+      unknown.push_back(key);
+      partitions.push_back(row.partition);
+    }
+    if (unknown.empty()) return {};
+    const auto times = stored_.max_times(unknown);
+    if (!times.ok()) return times.error();
+    for (std::size_t i = 0; i < unknown.size(); ++i) series_.learn(unknown[i], partitions[i], (*times)[i]);
+    return {};
+  }
+
+  // One question for all points that are not newer than what the series has stored or has in this batch before them.
+  Status look_up_old_points() {
+    std::vector<SampleKey> old;
+    std::unordered_map<SeriesKey, TimeUs, SeriesKeyHash> greatest;
+    for (const Row& row : batch_.rows) {
+      const SeriesKey key = series_of(row);
+      const auto [known, first] = greatest.try_emplace(key, *series_.max_time(key));
+      if (row.time <= known->second) {
+        old.push_back({key, row.time});
+        watch_ = true;
+      }
+      known->second = std::max(known->second, row.time);
+    }
+    if (old.empty()) return {};
+    return remember_stored(old);
+  }
+
+  Status remember_stored(std::span<const SampleKey> keys) {
+    auto found = stored_.find(keys);
+    if (!found.ok()) return found.error();
+    for (StoredSample& sample : *found) taken_.try_emplace(sample.key, Taken{std::nullopt, sample});
+    return {};
+  }
+
+  void insert(std::size_t source, const SampleKey& key, const Row& row) {
+    changes_.inserts.push_back({key, row.cell, !row.timed, source});
+    if (watch_) taken_[key] = Taken{changes_.inserts.size() - 1, {}};
+    series_.raise(key.series, key.time);
+  }
+
+  Status place_timed(std::size_t source, const Row& row) {
+    const SampleKey key{series_of(row), row.time};
+    const auto found = taken_.find(key);
+    if (found == taken_.end()) {
+      insert(source, key, row);
+      return {};
+    }
+    Taken& taken = found->second;
+    const bool untimed = taken.insert ? changes_.inserts[*taken.insert].untimed : taken.stored.untimed;
+    if (untimed) {
+      if (auto status = move_untimed(key, taken, source); !status.ok()) return status;
+      insert(source, key, row);
+      return {};
+    }
+    if (taken.insert) {
+      changes_.inserts[*taken.insert].cell = row.cell;
+      return {};
+    }
+    if (taken.stored.cell == row.cell) return {};
+    taken.stored.cell = row.cell;
+    changes_.replaced.push_back({key, row.cell, false, source});
+    return {};
+  }
+
+  // The platform's own stamp gives way; the device's time is what somebody will ask for.
+  Status move_untimed(const SampleKey& key, const Taken& taken, std::size_t source) {
+    const Taken leaving = taken;
+    const auto free = next_free(key);
+    if (!free.ok()) return free.error();
+    const SampleKey target{key.series, *free};
+    taken_.erase(key);
+    if (leaving.insert) {
+      changes_.inserts[*leaving.insert].key = target;
+      taken_[target] = leaving;
+    } else {
+      record_move(key, *free, leaving.stored.cell, source);
+      StoredSample moved = leaving.stored;
+      moved.key = target;
+      taken_[target] = Taken{std::nullopt, moved};
+    }
+    series_.raise(key.series, *free);
+    return {};
+  }
+
+  // A row that moves twice within one batch moves once, from where it is stored.
+  void record_move(const SampleKey& from, TimeUs to, const Cell& cell, std::size_t source) {
+    for (MovedSample& moved : changes_.moved) {
+      if (moved.from.series == from.series && moved.to == from.time) {
+        moved.to = to;
+        return;
+      }
+    }
+    changes_.moved.push_back({from, to, cell, source});
+  }
+
+  Status place_untimed(std::size_t source, const Row& row) {
+    SampleKey key{series_of(row), row.time};
+    if (watch_ && taken_.contains(key)) {
+      const auto free = next_free(key);
+      if (!free.ok()) return free.error();
+      key.time = *free;
+    }
+    insert(source, key, row);
+    return {};
+  }
+
+  // First free microsecond behind `key`, asking the database for a stretch at a time.
+  Result<TimeUs> next_free(const SampleKey& key) {
+    constexpr TimeUs kStretch = 64;
+    for (TimeUs from = key.time + 1;; from += kStretch) {
+      std::vector<SampleKey> keys;
+      for (TimeUs t = from; t < from + kStretch; ++t) keys.push_back({key.series, t});
+      if (auto status = remember_stored(keys); !status.ok()) return status.error();
+      for (const SampleKey& candidate : keys) {
+        // A time that a later row of this batch brings is looked at when its turn comes: that row finds this one then.
+        if (!taken_.contains(candidate)) return candidate.time;
+      }
+    }
+  }
+
+  const Batch& batch_;
+  std::span<const std::int32_t> ids_;
+  SeriesTable& series_;
+  StoredSamples& stored_;
+  Changes changes_;
+  std::unordered_map<SampleKey, Taken, SampleKeyHash> taken_;
+  bool watch_ = false;  // some point is not newer: inserts are remembered too
+};
+
+}  // namespace
+
+Result<Changes> resolve(const Batch& batch, std::span<const std::int32_t> metric_ids, SeriesTable& series, StoredSamples& stored) {
+  return Resolver(batch, metric_ids, series, stored).run();
+}
+
+}  // namespace millrace::writer

@@ -1,0 +1,390 @@
+#include "store/store.hpp"
+
+#include <millrace/storage_schema/statements.hpp>
+
+namespace millrace::writer {
+
+using postgres::Params;
+namespace sql = storage_schema::sql;
+
+namespace {
+
+std::string_view bytes_of(const telemetry::StartId& start) { return {reinterpret_cast<const char*>(start.data()), start.size()}; }
+
+// Series and times as parallel arrays.
+struct KeyColumns {
+  std::vector<std::int32_t> devices;
+  std::vector<std::int32_t> metrics;
+  std::vector<TimeUs> times;
+  void add(const SeriesKey& key) {
+    devices.push_back(key.device);
+    metrics.push_back(key.metric);
+  }
+  void add(const SampleKey& key) {
+    add(key.series);
+    times.push_back(key.time);
+  }
+};
+
+// Cells as three parallel arrays.
+struct CellColumns {
+  std::vector<std::optional<double>> values;
+  std::vector<std::optional<std::int16_t>> kinds;
+  std::vector<std::optional<std::string>> others;
+  void add(const Cell& cell) {
+    const bool number = cell.kind == Kind::kNumber;
+    values.push_back(number ? std::optional(cell.number) : std::nullopt);
+    kinds.push_back(number ? std::nullopt : std::optional(static_cast<std::int16_t>(cell.kind)));
+    others.push_back(number ? std::nullopt : std::optional(cell.other));
+  }
+  void append_to(Params& params) const {
+    params.float8_array(std::span<const std::optional<double>>(values));
+    params.int2_array(std::span<const std::optional<std::int16_t>>(kinds));
+    params.text_array(std::span<const std::optional<std::string>>(others));
+  }
+};
+
+}  // namespace
+
+Status Store::connect() {
+  if (connected()) return {};
+  auto opened = postgres::Connection::open(options_);
+  if (!opened) return opened.error();
+  connection_ = std::move(*opened);
+  return {};
+}
+
+postgres::ServerError Store::last_error() const { return connection_ ? connection_->last_error() : postgres::ServerError{}; }
+
+Result<std::map<std::int32_t, OffsetRow>> Store::offsets() {
+  auto rows = connection_->exec(
+      "SELECT part, generation, next_offset, latest_offset, cluster_id, last_start, last_counter, last_crc, log_time_us"
+      " FROM storage.ingest_offset WHERE topic = $1",
+      Params{}.text(topic_));
+  if (!rows) return rows.error();
+  std::map<std::int32_t, OffsetRow> all;
+  for (int i = 0; i < rows->size(); ++i) {
+    OffsetRow& row = all[static_cast<std::int32_t>(rows->integer(i, 0))];
+    row.generation = static_cast<std::int32_t>(rows->integer(i, 1));
+    row.next_offset = rows->integer(i, 2);
+    row.latest_offset = rows->integer(i, 3);
+    row.cluster_id = rows->text(i, 4);
+    row.log_time = rows->integer(i, 8);
+    if (rows->is_null(i, 5)) continue;
+    RecordMark mark;
+    const std::string_view start = rows->text(i, 5);
+    if (start.size() != mark.ingest_id.start.size()) return Error{ErrorKind::kCorrupt, "storage.ingest_offset: last_start has another length"};
+    std::copy(start.begin(), start.end(), mark.ingest_id.start.begin());
+    mark.ingest_id.counter = static_cast<std::uint64_t>(rows->integer(i, 6));
+    mark.checksum = static_cast<std::uint32_t>(rows->integer(i, 7));
+    row.last = mark;
+  }
+  return all;
+}
+
+Status Store::create_offset(std::int32_t partition, std::int64_t next_offset, std::string_view cluster_id) {
+  auto done = connection_->exec(
+      "INSERT INTO storage.ingest_offset (topic, part, next_offset, latest_offset, cluster_id)"
+      " VALUES ($1, $2::int4, $3::int8, $3::int8, $4) ON CONFLICT DO NOTHING",
+      Params{}.text(topic_).integer(partition).integer(next_offset).text(cluster_id));
+  return done ? Status{} : Status{done.error()};
+}
+
+Result<std::vector<std::int32_t>> Store::metric_ids(std::span<const MetricName> names) {
+  std::vector<std::string> tenants;
+  std::vector<std::string> metrics;
+  std::vector<std::int16_t> types;
+  for (const MetricName& name : names) {
+    tenants.push_back(name.tenant);
+    metrics.push_back(name.name);
+    types.push_back(static_cast<std::int16_t>(name.type));
+  }
+  auto made = connection_->exec(
+      "INSERT INTO storage.metric (tenant, name, type)"
+      " SELECT * FROM unnest($1::text[], $2::text[], $3::int2[]) AS n(t, m, y)"
+      " WHERE NOT EXISTS (SELECT 1 FROM storage.metric k WHERE k.tenant = n.t AND k.name = n.m)"
+      " ORDER BY 1, 2 ON CONFLICT (tenant, name) DO NOTHING",
+      Params{}.text_array(tenants).text_array(metrics).int2_array(std::span<const std::int16_t>(types)));
+  if (!made) return made.error();
+  auto found = connection_->exec(
+      "SELECT n.i, k.id FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n(t, m, i)"
+      " JOIN storage.metric k ON k.tenant = n.t AND k.name = n.m",
+      Params{}.text_array(tenants).text_array(metrics));
+  if (!found) return found.error();
+  if (static_cast<std::size_t>(found->size()) != names.size()) {
+    return Error{ErrorKind::kInternal, "storage.metric did not keep a name"};
+  }
+  std::vector<std::int32_t> ids(names.size());
+  for (int i = 0; i < found->size(); ++i) {
+    ids[static_cast<std::size_t>(found->integer(i, 0)) - 1] = static_cast<std::int32_t>(found->integer(i, 1));
+  }
+  return ids;
+}
+
+Status Store::ensure_days(std::span<const std::int32_t> days) {
+  // The lock on the default partition waits for its readers: never longer than this, then again.
+  auto transaction = postgres::Transaction::begin(*connection_);
+  if (!transaction) return transaction.error();
+  if (auto set = connection_->script("SET LOCAL lock_timeout = '3s'"); !set) return set;
+  auto made = connection_->exec("SELECT storage.ensure_days((SELECT array_agg(date '1970-01-01' + d) FROM unnest($1::int4[]) d))",
+                                Params{}.int4_array(days));
+  if (!made) return made.error();
+  return transaction->commit();
+}
+
+Result<std::set<std::int32_t>> Store::days() {
+  auto rows = connection_->exec(
+      "SELECT to_date(substr(c.relname, 8), 'YYYYMMDD') - date '1970-01-01' FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+      " WHERE i.inhparent = 'storage.sample'::regclass AND c.relname ~ '^sample_[0-9]{8}$'");
+  if (!rows) return rows.error();
+  std::set<std::int32_t> days;
+  for (int i = 0; i < rows->size(); ++i) days.insert(static_cast<std::int32_t>(rows->integer(i, 0)));
+  return days;
+}
+
+Result<std::int64_t> Store::default_partition_rows() {
+  auto rows = connection_->exec("SELECT count(*) FROM (SELECT 1 FROM storage.sample_default LIMIT 1000) s");
+  if (!rows) return rows.error();
+  return rows->integer(0, 0);
+}
+
+Result<std::vector<std::optional<TimeUs>>> Store::max_times(std::span<const SeriesKey> series) {
+  KeyColumns keys;
+  for (const SeriesKey& key : series) keys.add(key);
+  auto rows = connection_->exec(
+      "SELECT k.i, l.max_time FROM unnest($1::int4[], $2::int4[]) WITH ORDINALITY AS k(d, m, i)"
+      " JOIN storage.latest l ON l.device_id = k.d AND l.metric = k.m",
+      Params{}.int4_array(keys.devices).int4_array(keys.metrics));
+  if (!rows) return rows.error();
+  std::vector<std::optional<TimeUs>> times(series.size());
+  for (int i = 0; i < rows->size(); ++i) times[static_cast<std::size_t>(rows->integer(i, 0)) - 1] = rows->timestamptz(i, 1);
+  return times;
+}
+
+Result<std::vector<StoredSample>> Store::find(std::span<const SampleKey> keys) {
+  KeyColumns columns;
+  for (const SampleKey& key : keys) columns.add(key);
+  // LATERAL with a limit: an index look-up for each key whatever the planner believes about the arrays.
+  auto rows = connection_->exec(
+      "SELECT k.i, s.value, s.kind, s.other, s.untimed FROM unnest($1::int4[], $2::int4[], $3::timestamptz[])"
+      " WITH ORDINALITY AS k(d, m, t, i), LATERAL (SELECT * FROM storage.sample x WHERE x.device_id = k.d AND x.metric = k.m"
+      " AND x.time = k.t LIMIT 1) s",
+      Params{}.int4_array(columns.devices).int4_array(columns.metrics).timestamptz_array(columns.times));
+  if (!rows) return rows.error();
+  std::vector<StoredSample> found;
+  for (int i = 0; i < rows->size(); ++i) {
+    found.push_back({keys[static_cast<std::size_t>(rows->integer(i, 0)) - 1], storage_schema::cell_at(*rows, i, 1),
+                     !rows->is_null(i, 4) && rows->boolean(i, 4)});
+  }
+  return found;
+}
+
+Result<std::vector<SeriesState>> Store::series_states(std::span<const SeriesKey> series, TimeUs latest_bound) {
+  KeyColumns keys;
+  for (const SeriesKey& key : series) keys.add(key);
+  auto rows = connection_->exec(
+      "SELECT k.i, g.time, l.time, l.value, l.kind, l.other FROM unnest($1::int4[], $2::int4[]) WITH ORDINALITY AS k(d, m, i)"
+      " LEFT JOIN LATERAL (SELECT time FROM storage.sample s WHERE s.device_id = k.d AND s.metric = k.m ORDER BY time DESC LIMIT 1) g ON true"
+      " LEFT JOIN LATERAL (SELECT time, value, kind, other FROM storage.sample s WHERE s.device_id = k.d AND s.metric = k.m"
+      " AND s.time <= $3::timestamptz ORDER BY time DESC LIMIT 1) l ON true",
+      Params{}.int4_array(keys.devices).int4_array(keys.metrics).timestamptz(latest_bound));
+  if (!rows) return rows.error();
+  std::vector<SeriesState> states;
+  for (int i = 0; i < rows->size(); ++i) {
+    SeriesState state;
+    state.key = series[static_cast<std::size_t>(rows->integer(i, 0)) - 1];
+    if (!rows->is_null(i, 1)) state.max_time = rows->timestamptz(i, 1);
+    if (!rows->is_null(i, 2)) {
+      state.latest_time = rows->timestamptz(i, 2);
+      state.latest = storage_schema::cell_at(*rows, i, 3);
+    }
+    states.push_back(std::move(state));
+  }
+  return states;
+}
+
+Status Store::commit(const Transaction& work, std::optional<std::int32_t>& fenced) {
+  auto transaction = postgres::Transaction::begin(*connection_);
+  if (!transaction) return transaction.error();
+  for (const auto& [partition, slice] : work.batch->slices) {
+    if (auto moved = move_offset(partition, slice, fenced); !moved) return moved;
+    if (auto noted = note_dead(partition, slice); !noted) return noted;
+  }
+  if (auto noted = note_copies(*work.batch); !noted) return noted;
+  if (auto done = move(work.changes->moved); !done) return done;
+  if (auto done = replace(work.changes->replaced); !done) return done;
+  if (auto done = copy(work); !done) return done;
+  return transaction->commit();
+}
+
+Status Store::move_offset(std::int32_t partition, const Slice& slice, std::optional<std::int32_t>& fenced) {
+  auto moved = connection_->exec(
+      "UPDATE storage.ingest_offset SET next_offset = $5::int8, last_start = $6, last_counter = $7::int8, last_crc = $8::int8,"
+      " log_time_us = greatest(log_time_us, $9::int8), updated_at = now()"
+      " WHERE topic = $1 AND part = $2::int4 AND generation = $3::int4 AND next_offset = $4::int8",
+      Params{}
+          .text(topic_)
+          .integer(partition)
+          .integer(slice.generation)
+          .integer(slice.begin)
+          .integer(slice.end)
+          .bytea(bytes_of(slice.last.ingest_id.start))
+          .integer(static_cast<std::int64_t>(slice.last.ingest_id.counter))
+          .integer(slice.last.checksum)
+          .integer(slice.log_time));
+  if (!moved) return moved.error();
+  if (moved->affected() == 1) return {};
+  fenced = partition;
+  return Error{ErrorKind::kConflict, "another writer owns partition " + std::to_string(partition)};
+}
+
+Status Store::note_copies(const Batch& batch) {
+  std::vector<std::int32_t> parts;
+  std::vector<std::int32_t> generations;
+  std::vector<std::int64_t> offsets;
+  std::vector<std::int64_t> originals;
+  std::vector<std::int16_t> rules;
+  for (const auto& [partition, slice] : batch.slices) {
+    for (const DroppedCopy& one : slice.copies) {
+      parts.push_back(partition);
+      generations.push_back(slice.generation);
+      offsets.push_back(one.offset);
+      originals.push_back(one.original);
+      rules.push_back(one.rule);
+    }
+  }
+  if (parts.empty()) return {};
+  auto done = connection_->exec(
+      "INSERT INTO storage.dropped_copy (part, generation, log_offset, original_offset, rule)"
+      " SELECT * FROM unnest($1::int4[], $2::int4[], $3::int8[], $4::int8[], $5::int2[])",
+      Params{}.int4_array(parts).int4_array(generations).int8_array(offsets).int8_array(originals).int2_array(
+          std::span<const std::int16_t>(rules)));
+  return done ? Status{} : Status{done.error()};
+}
+
+Status Store::note_dead(std::int32_t partition, const Slice& slice) {
+  for (const DeadLetter& dead : slice.dead) {
+    auto done = connection_->exec(
+        "INSERT INTO storage.dead_letter (part, generation, log_offset, points, reason, tenant, device, dead_part, dead_offset)"
+        " VALUES ($1::int4, $2::int4, $3::int8, $4, $5, $6, $7, $8::int4, $9::int8)",
+        Params{}
+            .integer(partition)
+            .integer(slice.generation)
+            .integer(dead.offset)
+            .int4_array(dead.points)
+            .text(dead.reason)
+            .text(dead.tenant)
+            .text(dead.device)
+            .integer(dead.dead_partition)
+            .integer(dead.dead_offset));
+    if (!done) return done.error();
+  }
+  return {};
+}
+
+Status Store::replace(std::span<const NewSample> replaced) {
+  if (replaced.empty()) return {};
+  // The last value of a key only: an UPDATE from a list with a key twice takes any one.
+  std::unordered_map<SampleKey, const NewSample*, SampleKeyHash> last;
+  for (const NewSample& sample : replaced) last[sample.key] = &sample;
+  KeyColumns keys;
+  CellColumns cells;
+  for (const auto& [key, sample] : last) {
+    keys.add(key);
+    cells.add(sample->cell);
+  }
+  Params params;
+  params.int4_array(keys.devices).int4_array(keys.metrics).timestamptz_array(keys.times);
+  cells.append_to(params);
+  auto done = connection_->exec(
+      "UPDATE storage.sample s SET value = k.v, kind = k.k, other = k.o"
+      " FROM unnest($1::int4[], $2::int4[], $3::timestamptz[], $4::float8[], $5::int2[], $6::text[]) AS k(d, m, t, v, k, o)"
+      " WHERE s.device_id = k.d AND s.metric = k.m AND s.time = k.t",
+      params);
+  return done ? Status{} : Status{done.error()};
+}
+
+Status Store::move(std::span<const MovedSample> moved) {
+  for (const MovedSample& one : moved) {
+    auto done = connection_->exec(
+        "UPDATE storage.sample SET time = $4::timestamptz WHERE device_id = $1::int4 AND metric = $2::int4"
+        " AND time = $3::timestamptz AND untimed",
+        Params{}.integer(one.from.series.device).integer(one.from.series.metric).timestamptz(one.from.time).timestamptz(one.to));
+    if (!done) return done.error();
+  }
+  return {};
+}
+
+Status Store::copy(const Transaction& work) {
+  if (work.order.empty()) return {};
+  encoder_.clear();
+  for (const std::size_t at : work.order) {
+    const NewSample& sample = work.changes->inserts[at];
+    storage_schema::encode_sample(encoder_, sample.key.time, sample.key.series.device, sample.key.series.metric, sample.cell,
+                                  sample.untimed);
+  }
+  encoder_.finish();
+  auto copied = connection_->copy_in(sql::kCopySamples, encoder_.bytes());
+  return copied ? Status{} : Status{copied.error()};
+}
+
+Status Store::flush_latest(std::span<const PendingLatest> pending,
+                           const std::map<std::int32_t, std::pair<std::int64_t, std::int64_t>>& offsets,
+                           std::optional<std::int32_t>& fenced) {
+  auto transaction = postgres::Transaction::begin(*connection_);
+  if (!transaction) return transaction.error();
+  for (const auto& [partition, move] : offsets) {
+    auto moved = connection_->exec(
+        "UPDATE storage.ingest_offset SET latest_offset = $4::int8 WHERE topic = $1 AND part = $2::int4 AND latest_offset = $3::int8"
+        " AND next_offset >= $4::int8",
+        Params{}.text(topic_).integer(partition).integer(move.first).integer(move.second));
+    if (!moved) return moved.error();
+    if (moved->affected() == 1) continue;
+    fenced = partition;
+    return Error{ErrorKind::kConflict, "another writer owns partition " + std::to_string(partition)};
+  }
+  if (!pending.empty()) {
+    KeyColumns keys;
+    CellColumns cells;
+    std::vector<TimeUs> max_times;
+    std::vector<std::int16_t> has_time;
+    for (const PendingLatest& one : pending) {
+      keys.add(SampleKey{one.key, one.time.value_or(0)});
+      has_time.push_back(one.time ? 1 : 0);
+      cells.add(one.cell);
+      max_times.push_back(one.max_time);
+    }
+    Params params;
+    params.int4_array(keys.devices).int4_array(keys.metrics).timestamptz_array(keys.times);
+    cells.append_to(params);
+    params.int2_array(std::span<const std::int16_t>(has_time)).timestamptz_array(max_times);
+    auto done = connection_->exec(
+        "INSERT INTO storage.latest AS l (device_id, metric, time, value, kind, other, max_time)"
+        " SELECT d, m, CASE WHEN h = 1 THEN t END, CASE WHEN h = 1 THEN v END, CASE WHEN h = 1 THEN k END, CASE WHEN h = 1 THEN o END, x"
+        " FROM unnest($1::int4[], $2::int4[], $3::timestamptz[], $4::float8[], $5::int2[], $6::text[], $7::int2[], $8::timestamptz[])"
+        " AS p(d, m, t, v, k, o, h, x)"
+        " ON CONFLICT (device_id, metric) DO UPDATE SET"
+        " value = CASE WHEN excluded.time >= coalesce(l.time, '-infinity') THEN excluded.value ELSE l.value END,"
+        " kind = CASE WHEN excluded.time >= coalesce(l.time, '-infinity') THEN excluded.kind ELSE l.kind END,"
+        " other = CASE WHEN excluded.time >= coalesce(l.time, '-infinity') THEN excluded.other ELSE l.other END,"
+        " time = greatest(l.time, excluded.time), max_time = greatest(l.max_time, excluded.max_time)",
+        params);
+    if (!done) return done.error();
+  }
+  return transaction->commit();
+}
+
+Result<std::vector<std::size_t>> Store::refused_replacements(std::span<const NewSample> replaced) {
+  std::vector<std::size_t> refused;
+  for (std::size_t i = 0; i < replaced.size(); ++i) {
+    auto transaction = postgres::Transaction::begin(*connection_);
+    if (!transaction) return transaction.error();
+    if (auto done = replace(replaced.subspan(i, 1)); !done) {
+      if (postgres::disposition_of(connection_->last_error().sqlstate) != postgres::Disposition::kPoison) return done.error();
+      refused.push_back(i);
+    }
+  }
+  return refused;
+}
+
+}  // namespace millrace::writer

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <millrace/base/result.hpp>
+#include <millrace/postgres/connection.hpp>
+#include <millrace/postgres/copy.hpp>
+
+#include "batch/batch.hpp"
+#include "batch/handover.hpp"
+#include "batch/name_table.hpp"
+#include "store/resolver.hpp"
+
+namespace millrace::writer {
+
+/// The offset row of a partition.
+struct OffsetRow {
+  std::int32_t generation = 0;
+  std::int64_t next_offset = 0;
+  std::int64_t latest_offset = 0;
+  std::string cluster_id;
+  std::optional<RecordMark> last;  ///< none: no record was stored yet
+  TimeUs log_time = 0;
+};
+
+/// A stored series as it is: greatest time of all rows, and the newest row not later than a bound.
+struct SeriesState {
+  SeriesKey key;
+  std::int32_t partition = 0;
+  std::optional<TimeUs> max_time;
+  std::optional<TimeUs> latest_time;
+  Cell latest;
+};
+
+/// Statements of the writer on one connection. Every call blocks until the connection's deadline; one thread.
+class Store final : public StoredSamples {
+ public:
+  Store(postgres::ConnectOptions options, std::string topic) : options_(std::move(options)), topic_(std::move(topic)) {}
+
+  /// Opens the connection if there is none. kUnavailable: try again later.
+  [[nodiscard]] Status connect();
+  void disconnect() { connection_.reset(); }
+  [[nodiscard]] bool connected() const { return connection_ && connection_->usable(); }
+  /// About the last failed call.
+  [[nodiscard]] postgres::ServerError last_error() const;
+
+  [[nodiscard]] Result<std::map<std::int32_t, OffsetRow>> offsets();
+  /// First row of a partition; an existing one stays.
+  [[nodiscard]] Status create_offset(std::int32_t partition, std::int64_t next_offset, std::string_view cluster_id);
+
+  /// Ids of the names, creating what is missing, committed before it returns.
+  [[nodiscard]] Result<std::vector<std::int32_t>> metric_ids(std::span<const MetricName> names);
+  /// Partitions for days since the epoch; committed before it returns.
+  [[nodiscard]] Status ensure_days(std::span<const std::int32_t> days);
+  /// Days that have a partition.
+  [[nodiscard]] Result<std::set<std::int32_t>> days();
+  [[nodiscard]] Result<std::int64_t> default_partition_rows();
+
+  Result<std::vector<std::optional<TimeUs>>> max_times(std::span<const SeriesKey> series) override;
+  Result<std::vector<StoredSample>> find(std::span<const SampleKey> keys) override;
+  /// For `latest` after a start: what the rows themselves say.
+  [[nodiscard]] Result<std::vector<SeriesState>> series_states(std::span<const SeriesKey> series, TimeUs latest_bound);
+
+  /// Everything of a batch in one transaction. kConflict names the partition in `fenced`: its offset is another. kUnknownOutcome:
+  /// read the offsets. `order` is the order of the COPY's rows, so that last_error().copy_line names one.
+  struct Transaction {
+    const Batch* batch = nullptr;
+    const Changes* changes = nullptr;
+    std::span<const std::size_t> order;  ///< indexes of changes->inserts, sorted by (device, metric, time)
+  };
+  [[nodiscard]] Status commit(const Transaction& transaction, std::optional<std::int32_t>& fenced);
+
+  /// Upserts into latest and moves latest_offset, in one transaction; the maps hold the old and the new offset by partition.
+  [[nodiscard]] Status flush_latest(std::span<const PendingLatest> pending,
+                                    const std::map<std::int32_t, std::pair<std::int64_t, std::int64_t>>& offsets,
+                                    std::optional<std::int32_t>& fenced);
+
+  /// One replaced or moved row at a time in a transaction that is rolled back: finds the one that the database refuses.
+  [[nodiscard]] Result<std::vector<std::size_t>> refused_replacements(std::span<const NewSample> replaced);
+
+ private:
+  [[nodiscard]] Status move_offset(std::int32_t partition, const Slice& slice, std::optional<std::int32_t>& fenced);
+  [[nodiscard]] Status note_copies(const Batch& batch);
+  [[nodiscard]] Status note_dead(std::int32_t partition, const Slice& slice);
+  [[nodiscard]] Status replace(std::span<const NewSample> replaced);
+  [[nodiscard]] Status move(std::span<const MovedSample> moved);
+  [[nodiscard]] Status copy(const Transaction& transaction);
+
+  postgres::ConnectOptions options_;
+  std::string topic_;
+  std::unique_ptr<postgres::Connection> connection_;
+  postgres::CopyEncoder encoder_;
+};
+
+}  // namespace millrace::writer

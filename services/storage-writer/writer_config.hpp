@@ -1,0 +1,40 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+
+#include <millrace/config/options.hpp>
+#include <millrace/kafka/settings.hpp>
+#include <millrace/kafka/topics.hpp>
+#include <millrace/observability/log.hpp>
+#include <millrace/postgres/connection.hpp>
+
+namespace millrace::writer {
+
+[[nodiscard]] const config::OptionTable& option_table();
+
+struct Config {
+  Address ops;
+  kafka::Settings kafka;
+  kafka::TopicNames topics;
+  std::string group;
+  std::string instance;  ///< empty: a dynamic member
+  postgres::ConnectOptions database;
+  std::size_t max_batch_rows = 50'000;
+  std::size_t max_batch_bytes = 64 << 20;
+  std::chrono::milliseconds batch_linger{8};
+  std::chrono::milliseconds latest_interval{1'000};
+  std::chrono::seconds copy_window{600};
+  std::size_t copy_records = 2'000'000;
+  std::size_t max_series = 5'000'000;
+  std::size_t max_partitions = 4'000;
+  std::size_t max_refused_points = 1'000;
+  std::size_t prefetch_bytes = 64 << 20;
+  std::chrono::milliseconds stop_deadline{30'000};
+  observability::Level log_level = observability::Level::kInfo;
+};
+
+[[nodiscard]] Config read_config(const config::Values& values);
+
+}  // namespace millrace::writer

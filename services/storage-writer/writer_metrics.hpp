@@ -1,0 +1,32 @@
+#pragma once
+
+#include <millrace/observability/metrics.hpp>
+
+namespace millrace::writer {
+
+/// All metrics of the writer's own. Handles only: thread-safe, cheap.
+struct WriterMetrics {
+  explicit WriterMetrics(observability::Metrics& metrics);
+
+  observability::Counter records;
+  observability::Counter rows;
+  observability::Counter replaced;
+  observability::Counter copies;
+  observability::Counter dead_points;
+  observability::Counter batches;
+  observability::Histogram batch_rows;
+  observability::Histogram batch_seconds;
+  observability::Counter retries;
+  observability::Counter unknown_commits;
+  observability::Counter fenced;
+  observability::Gauge latest_series;
+  observability::Gauge default_partition_rows;
+  observability::Gauge partitions;
+  observability::Gauge stopped_partitions;
+  observability::Gauge lag_records;
+  observability::Gauge lag_seconds;
+  observability::Histogram opening_seconds;
+  observability::Counter connection_losses;
+};
+
+}  // namespace millrace::writer
