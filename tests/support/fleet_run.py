@@ -83,7 +83,7 @@ def database_count(lab, prefix):
         SELECT coalesce(sum(n), 0), coalesce(sum(different), 0) FROM (
           SELECT s.device_id, count(*) AS n, count(DISTINCT s.value) AS different
           FROM storage.sample s
-          JOIN storage.metric m ON m.metric_id = s.metric AND m.name = 'sequence'
+          JOIN storage.metric m ON m.id = s.metric AND m.name = 'sequence'
           JOIN registry.device d ON d.device_key = s.device_id
           WHERE d.device LIKE '{prefix}%' GROUP BY s.device_id) AS per_device""")
     return int(rows[0][0]), int(rows[0][1])
