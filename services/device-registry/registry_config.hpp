@@ -1,0 +1,28 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include <millrace/config/options.hpp>
+#include <millrace/kafka/settings.hpp>
+#include <millrace/observability/log.hpp>
+
+namespace millrace::registry {
+
+[[nodiscard]] const config::OptionTable& option_table();
+
+struct Config {
+  Address grpc;
+  Address ops;
+  kafka::Settings kafka;
+  std::string topic_prefix;
+  std::string database_url;
+  std::size_t database_connections = 0;
+  std::size_t calls_waiting = 0;
+  std::chrono::milliseconds stop_deadline{0};
+  observability::Level log_level = observability::Level::kInfo;
+};
+
+[[nodiscard]] Config read_config(const config::Values& values);
+
+}  // namespace millrace::registry

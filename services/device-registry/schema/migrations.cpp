@@ -1,0 +1,61 @@
+#include "schema/migrations.hpp"
+
+#include <array>
+
+namespace millrace::registry {
+namespace {
+
+constexpr std::string_view kFirst = R"sql(
+CREATE TABLE registry.tenant (
+  tenant     text PRIMARY KEY,
+  tenant_key int4 GENERATED ALWAYS AS IDENTITY UNIQUE,
+  enabled    boolean NOT NULL DEFAULT true,
+  created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Device keys are never given twice: at start the sequence is moved beyond the greatest key that the topic has named.
+CREATE SEQUENCE registry.device_key_seq AS int4;
+CREATE TABLE registry.device (
+  device_key int4 PRIMARY KEY,
+  tenant     text NOT NULL REFERENCES registry.tenant,
+  device     text NOT NULL,
+  enabled    boolean NOT NULL DEFAULT true,
+  attributes jsonb NOT NULL DEFAULT '{}',
+  created_at timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (tenant, device)
+);
+CREATE TABLE registry.device_token (
+  device_key int4 NOT NULL REFERENCES registry.device ON DELETE CASCADE,
+  sha256     bytea NOT NULL UNIQUE,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (device_key, sha256)
+);
+CREATE TABLE registry.api_key (
+  key_id      text PRIMARY KEY,
+  tenant      text REFERENCES registry.tenant ON DELETE CASCADE,  -- NULL: of the platform
+  role        int2 NOT NULL,
+  sha256      bytea NOT NULL UNIQUE,
+  enabled     boolean NOT NULL DEFAULT true,
+  description text NOT NULL DEFAULT '',
+  created_at  timestamptz NOT NULL DEFAULT now(),
+  expires_at  timestamptz  -- NULL: never
+);
+CREATE INDEX api_key_tenant ON registry.api_key (tenant, key_id);
+
+-- Changes on their way to the topic. Ids are drawn under a lock that is held until the commit: their order is the order of the
+-- commits.
+CREATE SEQUENCE registry.outbox_seq;
+CREATE TABLE registry.outbox (
+  id    int8 PRIMARY KEY,
+  key   text NOT NULL,
+  value bytea  -- NULL: a tombstone
+);
+)sql";
+
+constexpr std::array kMigrations{postgres::Migration{1, "tenants, devices, tokens, API keys, outbox", kFirst}};
+
+}  // namespace
+
+std::span<const postgres::Migration> migrations() { return kMigrations; }
+
+}  // namespace millrace::registry

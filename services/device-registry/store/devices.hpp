@@ -1,0 +1,40 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include <millrace/base/result.hpp>
+#include <millrace/postgres/connection.hpp>
+#include <millrace/registry/v1/registry.pb.h>
+
+namespace millrace::registry {
+
+// Each function runs inside the caller's transaction (reads need none) and blocks as Connection does.
+
+inline constexpr std::size_t kMaxAttributesBytes = 16 * 1024;
+inline constexpr int kMaxTokens = 10;
+
+struct NewDevice {
+  std::string device;
+  std::string attributes_json;  ///< empty: {}
+};
+
+/// kInvalid unless the text is a JSON object of at most kMaxAttributesBytes (empty: fine).
+[[nodiscard]] Status check_attributes(const std::string& json);
+
+/// Creates those that do not exist yet, each with a first token; the answers come in order, kAlreadyExists for the others.
+/// kNotFound: no such tenant.
+[[nodiscard]] Result<std::vector<Result<v1::CreateDeviceResponse>>> create_devices(postgres::Connection& connection, const std::string& tenant,
+                                                                                   std::span<const NewDevice> devices);
+[[nodiscard]] Result<v1::Device> get_device(postgres::Connection& connection, const std::string& tenant, const std::string& device);
+[[nodiscard]] Result<v1::ListDevicesResponse> list_devices(postgres::Connection& connection, const std::string& tenant, const std::string& prefix,
+                                                           const std::string& after, int limit);
+enum class Enabled { kNo, kYes };
+[[nodiscard]] Result<v1::Device> set_device_enabled(postgres::Connection& connection, const std::string& tenant, const std::string& device,
+                                                    Enabled enabled);
+/// The new token's text. kConflict at kMaxTokens.
+[[nodiscard]] Result<std::string> add_device_token(postgres::Connection& connection, const std::string& tenant, const std::string& device);
+[[nodiscard]] Status delete_device(postgres::Connection& connection, const std::string& tenant, const std::string& device);
+
+}  // namespace millrace::registry

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+
+#include <millrace/base/result.hpp>
+#include <millrace/postgres/connection.hpp>
+#include <millrace/registry/v1/entry.pb.h>
+
+namespace millrace::registry {
+
+/// Writes the entities that a transaction changed into the outbox, inside that transaction. Call as late as possible: the first
+/// call takes the lock that puts the outbox into commit order, and every other change waits for it until this one commits.
+class Outbox {
+ public:
+  explicit Outbox(postgres::Connection& connection) : connection_(connection) {}
+
+  /// The entity as it is now; sets its revision.
+  [[nodiscard]] Status put(const std::string& key, v1::Entry entry);
+  /// The entity is gone.
+  [[nodiscard]] Status remove(const std::string& key);
+
+ private:
+  [[nodiscard]] Result<std::int64_t> next_id();
+
+  postgres::Connection& connection_;
+  bool locked_ = false;
+};
+
+[[nodiscard]] std::string tenant_entry_key(const std::string& tenant);
+[[nodiscard]] std::string device_entry_key(const std::string& tenant, const std::string& device);
+[[nodiscard]] std::string api_key_entry_key(const std::string& key_id);
+
+}  // namespace millrace::registry

@@ -1,0 +1,71 @@
+#include "store/tenants.hpp"
+
+#include "store/outbox.hpp"
+#include "store/page_token.hpp"
+
+namespace millrace::registry {
+namespace {
+
+constexpr const char* kColumns = "tenant, tenant_key, enabled, created_at";
+
+v1::Tenant tenant_at(const postgres::Rows& rows, int row) {
+  v1::Tenant tenant;
+  tenant.set_tenant(std::string(rows.text(row, 0)));
+  tenant.set_tenant_key(static_cast<std::int32_t>(rows.integer(row, 1)));
+  tenant.set_enabled(rows.boolean(row, 2));
+  tenant.set_created_at_us(rows.timestamptz(row, 3));
+  return tenant;
+}
+
+Error no_tenant(const std::string& tenant) { return {ErrorKind::kNotFound, "there is no tenant '" + tenant + "'"}; }
+
+}  // namespace
+
+Result<v1::Tenant> create_tenant(postgres::Connection& connection, const std::string& tenant) {
+  auto rows = connection.exec(std::string("INSERT INTO registry.tenant (tenant) VALUES ($1) ON CONFLICT DO NOTHING RETURNING ") + kColumns,
+                              postgres::Params{}.text(tenant));
+  if (!rows.ok()) return rows.error();
+  if (rows->empty()) return Error{ErrorKind::kAlreadyExists, "tenant '" + tenant + "' exists already"};
+  v1::Tenant created = tenant_at(*rows, 0);
+  v1::Entry entry;
+  entry.mutable_tenant()->set_tenant(tenant);
+  entry.mutable_tenant()->set_tenant_key(created.tenant_key());
+  entry.mutable_tenant()->set_enabled(true);
+  if (auto status = Outbox(connection).put(tenant_entry_key(tenant), entry); !status.ok()) return status.error();
+  return created;
+}
+
+Result<v1::Tenant> get_tenant(postgres::Connection& connection, const std::string& tenant) {
+  auto rows = connection.exec(std::string("SELECT ") + kColumns + " FROM registry.tenant WHERE tenant = $1", postgres::Params{}.text(tenant));
+  if (!rows.ok()) return rows.error();
+  if (rows->empty()) return no_tenant(tenant);
+  return tenant_at(*rows, 0);
+}
+
+Result<v1::ListTenantsResponse> list_tenants(postgres::Connection& connection, const std::string& after, int limit) {
+  auto rows = connection.exec(std::string("SELECT ") + kColumns + " FROM registry.tenant WHERE tenant > $1 ORDER BY tenant LIMIT $2::int8",
+                              postgres::Params{}.text(after).integer(limit + 1));
+  if (!rows.ok()) return rows.error();
+  v1::ListTenantsResponse response;
+  for (int i = 0; i < std::min(rows->size(), limit); ++i) *response.add_tenants() = tenant_at(*rows, i);
+  if (rows->size() > limit) response.set_next_page_token(page_token_after(response.tenants().rbegin()->tenant()));
+  return response;
+}
+
+Status delete_tenant(postgres::Connection& connection, const std::string& tenant) {
+  auto devices = connection.exec("SELECT 1 FROM registry.device WHERE tenant = $1 LIMIT 1", postgres::Params{}.text(tenant));
+  if (!devices.ok()) return devices.error();
+  if (!devices->empty()) return Error{ErrorKind::kConflict, "tenant '" + tenant + "' still has devices; delete them first"};
+  auto keys = connection.exec("SELECT key_id FROM registry.api_key WHERE tenant = $1", postgres::Params{}.text(tenant));
+  if (!keys.ok()) return keys.error();
+  auto gone = connection.exec("DELETE FROM registry.tenant WHERE tenant = $1", postgres::Params{}.text(tenant));
+  if (!gone.ok()) return gone.error();
+  if (gone->affected() == 0) return no_tenant(tenant);
+  Outbox outbox(connection);
+  for (int i = 0; i < keys->size(); ++i) {
+    if (auto status = outbox.remove(api_key_entry_key(std::string(keys->text(i, 0)))); !status.ok()) return status;
+  }
+  return outbox.remove(tenant_entry_key(tenant));
+}
+
+}  // namespace millrace::registry
