@@ -325,12 +325,12 @@ Status Committer::send_dead(Batch& batch) {
       }
       const telemetry::Receipt source{partition, dead.offset, slice.generation, false};
       namespace names = kafka::dead_letter;
-      out.headers = {{std::string(names::kKind), std::string(names::kKindDead)},
-                     {std::string(names::kTenant), dead.tenant},
+      out.headers = {{std::string(names::kTenant), dead.tenant},
                      {std::string(names::kDevice), dead.device},
-                     {std::string(names::kReason), dead.reason},
-                     {std::string(names::kSource), source.to_string()},
-                     {std::string(names::kContentType), std::string(names::kRecordType)}};
+                     {std::string(names::kReason), "not_storable"},
+                     {std::string(names::kDetail), dead.reason},
+                     {std::string(names::kTimeUs), std::to_string(now_us())},
+                     {std::string(names::kSource), source.to_string()}};
       if (!dead.points.empty()) out.headers.push_back({std::string(names::kPoints), joined(dead.points)});
       auto sent = dead_letters_->send_one(out);
       if (!sent) return sent.error();
