@@ -1,0 +1,72 @@
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "command_error.hpp"
+#include "command_line.hpp"
+
+namespace millrace::cli {
+namespace {
+
+struct Outcome {
+  int code = 0;
+  std::string out;
+  std::string err;
+};
+
+Outcome run(std::vector<std::string> arguments) {
+  std::istringstream in;
+  std::ostringstream out;
+  std::ostringstream err;
+  const int code = run_command_line(std::move(arguments), {in, out, err});
+  return {code, out.str(), err.str()};
+}
+
+TEST(CommandLine, EveryCommandShowsHelpWithExamples) {
+  const std::vector<std::vector<std::string>> commands{
+      {},
+      {"tenant", "create"}, {"tenant", "list"}, {"tenant", "show"}, {"tenant", "delete"},
+      {"device", "create"}, {"device", "list"}, {"device", "show"}, {"device", "delete"},
+      {"device", "enable"}, {"device", "disable"}, {"device", "token"}, {"device", "import"},
+      {"key", "create"}, {"key", "list"}, {"key", "show"}, {"key", "delete"},
+      {"latest"}, {"range"}, {"tail"}, {"receipt"}, {"dead", "list"}, {"dead", "show"}, {"admin", "topics"}, {"completion"}};
+  for (std::vector<std::string> command : commands) {
+    command.emplace_back("--help");
+    const Outcome help = run(command);
+    EXPECT_EQ(help.code, kExitOk);
+    EXPECT_NE(help.out.find("Examples:"), std::string::npos) << command.front();
+  }
+}
+
+TEST(CommandLine, WrongUsageEndsWithTwoAndSaysWhatHelps) {
+  for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
+           {}, {"nonsense"}, {"range", "meter-1"}, {"range", "a", "b", "--format", "xml"}, {"device", "create"}, {"key", "create", "--role", "king"}}) {
+    const Outcome failed = run(wrong);
+    EXPECT_EQ(failed.code, kExitUsage) << failed.err;
+    EXPECT_NE(failed.err.find("next: "), std::string::npos) << failed.err;
+  }
+}
+
+TEST(CommandLine, NoServiceEndsWithOneAndSaysWhatHelps) {
+  const Outcome failed = run({"latest", "meter-1", "--query", "127.0.0.1:1", "--api-key", "mk_a_b", "--timeout", "20"});
+  EXPECT_EQ(failed.code, kExitFailed);
+  EXPECT_NE(failed.err.find("query-api at 127.0.0.1:1 is not available"), std::string::npos) << failed.err;
+  EXPECT_NE(failed.err.find("MILLRACE_QUERY_ADDR"), std::string::npos) << failed.err;
+}
+
+TEST(CommandLine, RefusesARangeThatEndsBeforeItBegins) {
+  const Outcome failed = run({"range", "a", "b", "--from", "2026-01-02", "--to", "2026-01-01", "--api-key", "mk_a_b"});
+  EXPECT_EQ(failed.code, kExitUsage);
+  EXPECT_NE(failed.err.find("is not before"), std::string::npos) << failed.err;
+}
+
+TEST(CommandLine, CompletionNamesEveryCommand) {
+  const Outcome script = run({"completion", "bash"});
+  EXPECT_EQ(script.code, kExitOk);
+  for (const char* word : {"tenant", "'device import'", "--step", "complete -F _millrace millrace"}) {
+    EXPECT_NE(script.out.find(word), std::string::npos) << word;
+  }
+}
+
+}  // namespace
+}  // namespace millrace::cli

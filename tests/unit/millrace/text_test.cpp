@@ -1,0 +1,101 @@
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "command_error.hpp"
+#include "device_import.hpp"
+#include "millrace/telemetry/v1/telemetry.pb.h"
+#include "plot.hpp"
+#include "text.hpp"
+
+namespace millrace::cli {
+namespace {
+
+TEST(NumberText, IsShortAndReadsBackTheSame) {
+  EXPECT_EQ(number_text(5), "5");
+  EXPECT_EQ(number_text(100'000), "100000");
+  EXPECT_EQ(number_text(0.1), "0.1");
+  EXPECT_EQ(number_text(-0.0), "-0");
+  EXPECT_EQ(number_text(1e300), "1e+300");
+  for (const double value : {0.1 + 0.2, 1.0 / 3, 5e-324, std::numeric_limits<double>::max(), -123456.789, 1e15, 1e-5}) {
+    const std::string text = number_text(value);
+    double back = 0;
+    std::from_chars(text.data(), text.data() + text.size(), back);
+    EXPECT_EQ(back, value) << text;
+  }
+}
+
+TEST(ValueText, KeepsEveryKindExact) {
+  telemetry::v1::Value value;
+  value.set_int_value(std::numeric_limits<std::int64_t>::min());
+  EXPECT_EQ(value_text(value), "-9223372036854775808");
+  EXPECT_EQ(value_json(value), "-9223372036854775808");
+  value.set_bool_value(true);
+  EXPECT_EQ(value_json(value), "true");
+  value.set_string_value("a \"b\"");
+  EXPECT_EQ(value_text(value), "a \"b\"");
+  EXPECT_EQ(value_json(value), R"("a \"b\"")");
+  value.set_json_value("[1,2]");
+  EXPECT_EQ(value_json(value), "[1,2]");
+}
+
+TEST(CsvField, ReadsBackTheSame) {
+  for (const std::string text : {"plain", "a,b", "a\"b\"", "two\nlines", ""}) {
+    const std::string line = csv_field(text) + ",end\n";
+    std::size_t position = 0;
+    std::vector<std::string> fields;
+    ASSERT_TRUE(next_csv_record(line, position, fields));
+    EXPECT_EQ(fields, (std::vector<std::string>{text, "end"}));
+    EXPECT_FALSE(next_csv_record(line, position, fields));
+  }
+}
+
+TEST(Printable, LeavesNothingThatSteersATerminal) {
+  EXPECT_EQ(printable("a\x1b[2Jb\n"), "a\xEF\xBF\xBD[2Jb\xEF\xBF\xBD");
+  EXPECT_EQ(printable("gr\xC3\xBC n"), "gr\xC3\xBC n");
+}
+
+TEST(TimeArgument, TakesTimesDatesAndDurationsAgo) {
+  constexpr TimeUs kNow = 1'000'000'000'000'000;
+  EXPECT_EQ(parse_time_argument("--from", "now", kNow), kNow);
+  EXPECT_EQ(parse_time_argument("--from", "1h30m", kNow), kNow - 5'400 * kUsPerSecond);
+  EXPECT_EQ(parse_time_argument("--from", "-2d", kNow), kNow - 2 * 86'400 * kUsPerSecond);
+  EXPECT_EQ(parse_time_argument("--from", "1970-01-01T00:00:01.5Z", kNow), 1'500'000);
+  EXPECT_EQ(parse_time_argument("--from", "1970-01-01T01:00:00+01:00", kNow), 0);
+  EXPECT_EQ(parse_time_argument("--from", "1970-01-01T00:00:01", kNow), kUsPerSecond);
+  EXPECT_EQ(parse_time_argument("--from", "1970-01-02", kNow), 86'400 * kUsPerSecond);
+  EXPECT_THROW(static_cast<void>(parse_time_argument("--from", "yesterday", kNow)), CommandError);
+  EXPECT_THROW(static_cast<void>(parse_duration_us("--step", "0s")), CommandError);
+  EXPECT_THROW(static_cast<void>(parse_duration_us("--step", "99999999999999w")), CommandError);
+  EXPECT_EQ(parse_duration_us("--step", "500ms"), 500'000);
+}
+
+TEST(ImportFile, TakesIdsAloneOrAHeaderWithAttributes) {
+  const auto plain = parse_import("m-1\r\n\nm-2\n");
+  ASSERT_EQ(plain.size(), 2U);
+  EXPECT_EQ(plain[1].device, "m-2");
+  EXPECT_EQ(plain[1].line, 3U);
+  EXPECT_EQ(plain[1].attributes_json, "");
+  const auto named = parse_import("device,site,note\nm-1,north,\"a, b\"\nm-2,,\n");
+  ASSERT_EQ(named.size(), 2U);
+  EXPECT_EQ(named[0].attributes_json, R"({"site":"north","note":"a, b"})");
+  EXPECT_EQ(named[1].attributes_json, "");
+  EXPECT_THROW(static_cast<void>(parse_import("m-1,north\n")), CommandError);
+}
+
+TEST(Plot, ShowsThePeakOfEveryColumn) {
+  std::ostringstream out;
+  draw_plot(out, {.title = "t", .from_us = 0, .to_us = 100, .width = 10, .height = 4}, {{0, 0, 0}, {50, 0, 10}});
+  const std::string text = out.str();
+  EXPECT_NE(text.find("10 ┤"), std::string::npos) << text;
+  EXPECT_NE(text.find("⡇"), std::string::npos) << "a full column of dots in\n" << text;
+  std::ostringstream nothing;
+  draw_plot(nothing, {.title = "t", .from_us = 0, .to_us = 100}, {});
+  EXPECT_NE(nothing.str().find("no numbers between"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace millrace::cli

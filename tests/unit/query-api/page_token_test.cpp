@@ -1,0 +1,45 @@
+#include <array>
+
+#include <gtest/gtest.h>
+
+#include "read/page_token.hpp"
+#include "read/series_reader.hpp"
+
+namespace millrace::query_api {
+namespace {
+
+const std::array<std::int64_t, 3> kPosition{0, -1, 1'767'225'600'000'001};
+
+TEST(PageToken, ReadsBackWhatWasMade) {
+  const auto read = read_page_token("scope", make_page_token("scope", kPosition));
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(read.value(), std::vector<std::int64_t>(kPosition.begin(), kPosition.end()));
+}
+
+TEST(PageToken, BelongsToOneRequest) {
+  const auto read = read_page_token("another scope", make_page_token("scope", kPosition));
+  ASSERT_FALSE(read.ok());
+  EXPECT_EQ(read.error().kind, ErrorKind::kInvalid);
+}
+
+TEST(PageToken, RefusesEveryChangedOrCutText) {
+  const std::string token = make_page_token("scope", kPosition);
+  for (std::size_t i = 0; i < token.size(); ++i) {
+    std::string changed = token;
+    changed[i] = changed[i] == '0' ? '1' : '0';
+    EXPECT_FALSE(read_page_token("scope", changed).ok()) << i;
+    EXPECT_FALSE(read_page_token("scope", token.substr(0, i)).ok()) << i;
+  }
+  for (const std::string text : {"nonsense", "00", "zz"}) EXPECT_FALSE(read_page_token("scope", text).ok()) << text;
+  EXPECT_FALSE(read_page_token("scope", std::string(1 << 20, '0')).ok());
+}
+
+TEST(BucketStart, IsAMultipleOfTheStepBeforeTheEpochToo) {
+  EXPECT_EQ(bucket_start(0, 1'000), 0);
+  EXPECT_EQ(bucket_start(1'999, 1'000), 1'000);
+  EXPECT_EQ(bucket_start(-1, 1'000), -1'000);
+  EXPECT_EQ(bucket_start(-1'000, 1'000), -1'000);
+}
+
+}  // namespace
+}  // namespace millrace::query_api
