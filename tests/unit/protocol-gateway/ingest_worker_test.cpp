@@ -1,0 +1,142 @@
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "ingest/ingest_worker.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+class FakePublisher final : public RecordPublisher {
+ public:
+  [[nodiscard]] const telemetry::StartId& start_id() const override { return start_; }
+  [[nodiscard]] bool accepting() const override { return true; }
+  [[nodiscard]] Status submit(std::unique_ptr<InFlight> record) override {
+    if (fails) return Error{ErrorKind::kUnavailable, "away"};
+    records.push_back(std::move(record));
+    return {};
+  }
+  std::vector<std::unique_ptr<InFlight>> records;
+  bool fails = false;
+
+ private:
+  telemetry::StartId start_{1, 2, 3};
+};
+
+class FakeRefused final : public RefusedPayloads {
+ public:
+  [[nodiscard]] Status keep(Refused refused) override {
+    kept.push_back(std::move(refused));
+    return {};
+  }
+  std::vector<Refused> kept;
+};
+
+class IngestWorkerTest : public ::testing::Test {
+ protected:
+  IngestWorkerTest() {
+    auto identity = std::make_shared<Identity>();
+    identity->device = {"acme", "m-1", 42, true};
+    identity->key = "acme/m-1";
+    identity_ = identity;
+  }
+  Message message(std::string_view payload) {
+    Message message;
+    message.identity = identity_;
+    message.protocol = telemetry::Protocol::kMqtt5;
+    message.qos = 1;
+    message.topic = "devices/m-1/telemetry";
+    message.payload = payload;
+    return message;
+  }
+  telemetry::Batch decoded(std::size_t index) {
+    telemetry::Batch batch;
+    telemetry::BatchCodec codec;
+    EXPECT_TRUE(codec.decode(publisher_.records.at(index)->value, batch).ok());
+    return batch;
+  }
+
+  FakePublisher publisher_;
+  FakeRefused refused_;
+  MetricNames names_{2};
+  IngestWorker worker_{publisher_, refused_, names_};
+  std::shared_ptr<const Identity> identity_;
+};
+
+TEST_F(IngestWorkerTest, ARecordCarriesWhatTheMessageSaid) {
+  Message said = message(R"({"ts":"2026-01-02T03:04:05Z","values":{"power":1.5}})");
+  said.facts.message_id = "id-1";
+  said.facts.client_id = "client";
+  said.facts.connection_epoch = 7;
+  said.facts.packet_id = 9;
+  said.facts.dup = true;
+  said.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  ASSERT_TRUE(worker_.submit(said, {nullptr, 5}).ok());
+  ASSERT_EQ(publisher_.records.size(), 1U);
+  EXPECT_EQ(publisher_.records[0]->waiter.token, 5U);
+  const telemetry::Batch batch = decoded(0);
+  EXPECT_EQ(batch.tenant, "acme");
+  EXPECT_EQ(batch.device, "m-1");
+  EXPECT_EQ(batch.device_key, 42);
+  EXPECT_EQ(batch.ingest_id.start, publisher_.start_id());
+  EXPECT_EQ(batch.delivery.message_id, "id-1");
+  EXPECT_EQ(batch.delivery.client_id, "client");
+  EXPECT_EQ(batch.delivery.connection_epoch, 7U);
+  EXPECT_EQ(batch.delivery.packet_id, 9);
+  EXPECT_TRUE(batch.delivery.dup);
+  EXPECT_EQ(batch.traceparent, said.traceparent);
+  ASSERT_EQ(batch.points.size(), 1U);
+  EXPECT_EQ(batch.points[0].metric, "power");
+  EXPECT_EQ(batch.points[0].value, telemetry::Value(1.5));
+  EXPECT_EQ(telemetry::device_time(batch, batch.points[0]), parse_rfc3339("2026-01-02T03:04:05Z").value());
+}
+
+TEST_F(IngestWorkerTest, TheHashTellsTopicAndPayloadApart) {
+  Message other_topic = message(R"({"a":1})");
+  other_topic.topic = "devices/m-1/status";
+  ASSERT_TRUE(worker_.submit(message(R"({"a":1})"), {}).ok());
+  ASSERT_TRUE(worker_.submit(message(R"({"a":1})"), {}).ok());
+  ASSERT_TRUE(worker_.submit(message(R"({"a":2})"), {}).ok());
+  ASSERT_TRUE(worker_.submit(other_topic, {}).ok());
+  EXPECT_EQ(decoded(0).delivery.payload_hash, decoded(1).delivery.payload_hash);
+  EXPECT_NE(decoded(0).delivery.payload_hash, decoded(2).delivery.payload_hash);
+  EXPECT_NE(decoded(0).delivery.payload_hash, decoded(3).delivery.payload_hash);
+}
+
+TEST_F(IngestWorkerTest, TheStatusTopicPrefixesMetricNames) {
+  Message status = message(R"({"battery":3})");
+  status.metric_prefix = "status.";
+  ASSERT_TRUE(worker_.submit(status, {}).ok());
+  EXPECT_EQ(decoded(0).points.at(0).metric, "status.battery");
+}
+
+TEST_F(IngestWorkerTest, AnUndecodablePayloadIsKeptAndNotPublished) {
+  ASSERT_TRUE(worker_.submit(message(R"({"a":)"), {nullptr, 8}).ok());
+  EXPECT_TRUE(publisher_.records.empty());
+  ASSERT_EQ(refused_.kept.size(), 1U);
+  EXPECT_EQ(refused_.kept[0].payload, R"({"a":)");
+  EXPECT_EQ(refused_.kept[0].error->fault, telemetry::PayloadFault::kSyntax);
+  EXPECT_EQ(refused_.kept[0].waiter.token, 8U);
+  ASSERT_TRUE(worker_.submit(message(R"({"a":1})"), {}).ok());
+  EXPECT_EQ(decoded(0).points.size(), 1U);
+}
+
+TEST_F(IngestWorkerTest, ATenantHasRoomForSoManyMetricNames) {
+  ASSERT_TRUE(worker_.submit(message(R"({"a":1,"b":2})"), {}).ok());
+  ASSERT_TRUE(worker_.submit(message(R"({"c":1})"), {}).ok());
+  ASSERT_TRUE(worker_.submit(message(R"({"b":1})"), {}).ok());
+  EXPECT_EQ(publisher_.records.size(), 2U);
+  ASSERT_EQ(refused_.kept.size(), 1U);
+  EXPECT_EQ(refused_.kept[0].error->fault, telemetry::PayloadFault::kTooManyMetrics);
+}
+
+TEST_F(IngestWorkerTest, WhatThePublisherTurnsDownComesBackAtOnce) {
+  publisher_.fails = true;
+  const Status status = worker_.submit(message(R"({"a":1})"), {});
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().kind, ErrorKind::kUnavailable);
+  EXPECT_TRUE(refused_.kept.empty());
+}
+
+}  // namespace
+}  // namespace millrace::gateway
