@@ -37,7 +37,7 @@ class Load:
     def start(self, seconds):
         """The fleet sends for so many seconds, longer in a soak; returns when messages are in flight."""
         seconds += 20 if FULL else 0
-        self.run = FleetRun(self.lab, f"c{self.seed:x}-", self.seed, RATE, DEVICES, seconds)
+        self.run = FleetRun(self.lab, f"c{self.seed:x}", self.seed, RATE, DEVICES, seconds)
         self.run.wait_for_load()
 
     def note(self, **figures):

@@ -19,7 +19,7 @@ class FleetRun:
         self._child = subprocess.Popen(
             [str(lab.binaries / "millrace-fleet"), "--devices", str(devices), "--rate", str(rate), "--duration",
              str(seconds), "--protocol", protocol, "--untimed", str(untimed), "--seed", str(seed), "--prefix", prefix,
-             "--verify", "--json"],
+             "--verify", "--json", "--progress"],
             env=lab.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -85,7 +85,7 @@ def database_count(lab, prefix):
           FROM storage.sample s
           JOIN storage.metric m ON m.id = s.metric AND m.name = 'sequence'
           JOIN registry.device d ON d.device_key = s.device_id
-          WHERE d.device LIKE '{prefix}%' GROUP BY s.device_id) AS per_device""")
+          WHERE d.device LIKE '{prefix}-%' GROUP BY s.device_id) AS per_device""")
     return int(rows[0][0]), int(rows[0][1])
 
 

@@ -71,7 +71,7 @@ class Fleet:
     def argv(self):
         settings = self._stack.settings
         command = [str(self._stack.layout.binaries / "millrace-fleet"), "--credentials", str(meters_file(self._stack)),
-                   "--protocol", "mqtt", "--rate", str(RATE)]
+                   "--protocol", "mqtt", "--rate", str(RATE), "--duration", "0"]
         if settings.options.get("data"):
             command += ["--data", settings.options["data"]]
         return command
