@@ -107,9 +107,8 @@ class Fleet:
                 device = f"meter-{number % METERS + 1}"
                 number += 1
                 try:
-                    printed = system.millrace(self._stack, "latest", device)
-                    if len(printed.strip().splitlines()) > 1:
-                        return f"$ millrace latest {device}\n{printed}"
+                    if json.loads(system.millrace(self._stack, "latest", device, "--json"))["latest"]:
+                        return f"$ millrace latest {device}\n{system.millrace(self._stack, 'latest', device)}"
                     fault = "no values yet"
                 except DevError as error:
                     fault = str(error)
