@@ -228,7 +228,10 @@ def new_folder():
     """A folder for one lab, below the one that ./dev test sweeps."""
     base = os.environ.get("MILLRACE_TEST_DIR") or Layout().test / f"run-{os.getpid()}"
     Path(base).mkdir(parents=True, exist_ok=True)
-    return tempfile.mkdtemp(prefix="lab-", dir=base)
+    folder = tempfile.mkdtemp(prefix="lab-", dir=base)
+    # PostgreSQL runs as a user of its own and must be able to pass through.
+    os.chmod(folder, 0o711)
+    return folder
 
 
 def remove_folder(lab):

@@ -119,10 +119,14 @@ class Postgres:
         except KeyError:
             raise DevError("there is no user postgres; PostgreSQL refuses to run as root") from None
         self._folder.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(_as_owner(["test", "-x", self._folder]), check=False, cwd="/")
-        if done.returncode != 0:
+        if not can_enter(self._folder):
             raise DevError(f"PostgreSQL runs as user postgres, and that user cannot enter {self._folder}. Name a folder "
                            "that it can enter: MILLRACE_DEV_STATE=/var/tmp/millrace ./dev up")
+
+
+def can_enter(folder):
+    """Whether the user that PostgreSQL runs as may pass through the folder."""
+    return subprocess.run(_as_owner(["test", "-x", folder]), check=False, cwd="/").returncode == 0
 
 
 def _as_owner(argv):

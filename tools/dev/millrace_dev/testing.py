@@ -7,7 +7,7 @@ import time
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
-from . import build, kafka, packages, quality, say, toolchain
+from . import build, kafka, packages, postgres, quality, say, toolchain
 from .processes import sweep
 from .say import DevError
 from .settings import Settings, free_ports
@@ -76,16 +76,27 @@ def prepare(layout):
 
 def fresh_folder(layout):
     """A folder of its own for each run; what earlier runs left running is ended, their folders are removed."""
-    layout.test.mkdir(parents=True, exist_ok=True)
-    for old in layout.test.iterdir():
+    root = _test_root(layout)
+    for old in root.iterdir():
         owner = old.name.rsplit("-", 1)[-1]
         if owner.isdigit() and Path(f"/proc/{owner}").exists():
             continue  # another ./dev test of this clone is at work
         sweep(old)
         shutil.rmtree(old, ignore_errors=True)
-    folder = layout.test / f"run-{os.getpid()}"
+    folder = root / f"run-{os.getpid()}"
     folder.mkdir()
     return folder
+
+
+def _test_root(layout):
+    """.dev/test, or a folder of the system where the user postgres cannot enter the clone."""
+    layout.test.mkdir(parents=True, exist_ok=True)
+    if postgres.can_enter(layout.test):
+        return layout.test
+    root = Path("/var/tmp") / f"millrace-test-{os.getuid()}"
+    root.mkdir(exist_ok=True)
+    say.line(f"the user postgres cannot enter {layout.test}: the tests use {root}")
+    return root
 
 
 def test_environment(layout, folder):
