@@ -23,6 +23,12 @@ using mqtt::Version;
 constexpr std::size_t kFirstInputBytes = 2048;
 constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::size_t kMaxMessageIdBytes = 128;
+constexpr unsigned kPacketIdBits = 16;
+
+// What settle() must know of a message, without a table: its packet id and the bytes it was counted with.
+std::uint64_t token_of(std::uint16_t packet_id, std::size_t payload_bytes) {
+  return static_cast<std::uint64_t>(payload_bytes) << kPacketIdBits | packet_id;
+}
 
 telemetry::Protocol protocol_of(Version version) {
   return version == Version::k5 ? telemetry::Protocol::kMqtt5 : telemetry::Protocol::kMqtt311;
@@ -207,15 +213,12 @@ void MqttConnection::on_publish(const mqtt::Publish& publish) {
   message.facts.packet_id = publish.packet_id;
   message.facts.dup = publish.dup;
   const Status taken = context_.workers[io_index_]->submit(
-      message, qos1 ? Waiter{shared_from_this(), publish.packet_id} : Waiter{});
+      message, qos1 ? Waiter{shared_from_this(), token_of(publish.packet_id, publish.payload.size())} : Waiter{});
   if (!taken.ok()) {
     const IngestResult result = qos1 ? IngestResult::kThrottled : IngestResult::kDropped;
     return refuse_publish(publish, reason_of(taken.error().kind), taken.error().message, result);
   }
-  if (!qos1) return;
-  const auto size = static_cast<std::uint32_t>(publish.payload.size());
-  sizes_[publish.packet_id] = size;
-  in_flight_bytes_ += size;
+  if (qos1) in_flight_bytes_ += publish.payload.size();
 }
 
 void MqttConnection::on_closed(const mqtt::Closed& closed) {
@@ -234,10 +237,7 @@ void MqttConnection::on_closed(const mqtt::Closed& closed) {
 
 void MqttConnection::settle(std::uint64_t token, const Outcome& outcome) {
   const auto packet_id = static_cast<std::uint16_t>(token);
-  if (const auto size = sizes_.find(packet_id); size != sizes_.end()) {
-    in_flight_bytes_ -= size->second;
-    sizes_.erase(size);
-  }
+  in_flight_bytes_ -= token >> kPacketIdBits;
   if (ended_ || closing_) return;
   if (outcome.kind != Outcome::Kind::kAcknowledged) return answer_refused(packet_id, outcome);
   if (session_.version() == Version::k311) {

@@ -72,7 +72,6 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   std::size_t filled_ = 0;
   std::string writing_;  // being written; the session gathers the next output
   Clock::time_point write_began_{};
-  std::unordered_map<std::uint16_t, std::uint32_t> sizes_;  // payload bytes of messages without an answer
   std::size_t in_flight_bytes_ = 0;
   std::uint64_t repeated_ = 0;
   bool reading_ = false;
