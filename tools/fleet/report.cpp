@@ -21,7 +21,7 @@ nlohmann::ordered_json percentiles(const Latencies& latencies) {
 }
 
 void row(std::ostream& out, const std::string& name, const std::string& value) {
-  out << "  " << std::left << std::setw(34) << name << std::right << std::setw(16) << value << '\n';
+  out << "  " << std::left << std::setw(36) << name << std::right << std::setw(24) << value << '\n';
 }
 
 void row(std::ostream& out, const std::string& name, std::uint64_t value) { row(out, name, std::to_string(value)); }
