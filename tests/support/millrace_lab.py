@@ -231,7 +231,7 @@ def new_folder():
     folder = tempfile.mkdtemp(prefix="lab-", dir=base)
     # PostgreSQL runs as a user of its own and must be able to pass through.
     os.chmod(folder, 0o711)
-    return folder
+    return Path(folder)
 
 
 def remove_folder(lab):
