@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
@@ -31,7 +30,7 @@ def _port_offset():
 @pytest.fixture(scope="module")
 def system():
     """./dev up in a folder of its own; the tools and jars of this clone are lent to it."""
-    state = Path(new_folder())
+    state = new_folder()
     for name in ("tools", "kafka", "install"):
         (Layout().state / name).mkdir(parents=True, exist_ok=True)
         (state / name).symlink_to(Layout().state / name)

@@ -19,6 +19,7 @@ SECONDS = 30
 def run(layout):
     layout.bench.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="path-", dir=layout.bench))
+    folder.chmod(0o755)  # PostgreSQL runs as a user of its own
     stack = Stack(layout, Settings(folder, free_ports()))
     try:
         with say.Step("a system of its own"):
