@@ -32,7 +32,7 @@ class Lab:
 
     def __init__(self, folder=None):
         self.layout = Layout()
-        self.folder = Path(folder) if folder else new_folder()
+        self.folder = Path(folder or new_folder())
         self.stack = Stack(self.layout, Settings(self.folder, free_ports()))
         self.allowed_errors = set()  # messages of error lines that the test expects
         self._extra_services = {}
