@@ -7,11 +7,25 @@
 #include <millrace/storage_schema/schema.hpp>
 
 namespace millrace::writer {
+namespace {
+
+// An integer key that belongs to somebody else would mix two devices' series for good.
+DeviceCheck check_against(const registry_view::RegistryView& registry) {
+  return [&registry](std::int32_t key, std::string_view tenant, std::string_view device) -> std::optional<std::string> {
+    const auto known = registry.find_by_key(key);
+    if (!known || (known->tenant == tenant && known->device == device)) return std::nullopt;
+    return "the record says that device key " + std::to_string(key) + " is " + std::string(tenant) + "/" + std::string(device) +
+           ", the registry says " + known->tenant + "/" + known->device + "; see millrace admin log";
+  };
+}
+
+}  // namespace
 
 StorageWriterApp::StorageWriterApp(Config config)
     : config_(std::move(config)),
+      registry_({config_.kafka, config_.topics.registry()}, metrics_),
       committer_(config_, handover_, names_, writer_metrics_),
-      reader_(config_, handover_, names_, writer_metrics_) {}
+      reader_(config_, handover_, names_, writer_metrics_, check_against(registry_)) {}
 
 StorageWriterApp::~StorageWriterApp() {
   handover_.stop();
@@ -24,6 +38,7 @@ void StorageWriterApp::add_checks() {
     const auto state = committer_.state();
     return runtime::CheckResult{state.database_ok, state.detail};
   });
+  health_.add_detail("registry", [this] { return registry_.detail(); });
   health_.add("log", [this] {
     const auto state = reader_.state();
     return runtime::CheckResult{state.ok, state.detail};
@@ -35,6 +50,7 @@ Status StorageWriterApp::start() {
   auto ops = runtime::OpsServer::start(config_.ops, health_, metrics_);
   if (!ops.ok()) return ops.error();
   ops_ = std::move(*ops);
+  registry_.start();
   committer_.start();
   reader_.start();
   return {};

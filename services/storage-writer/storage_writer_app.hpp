@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <millrace/observability/metrics.hpp>
+#include <millrace/registry_view/registry_view.hpp>
 #include <millrace/runtime/health.hpp>
 #include <millrace/runtime/lifecycle.hpp>
 #include <millrace/runtime/ops_server.hpp>
@@ -36,6 +37,7 @@ class StorageWriterApp final : public runtime::App {
   runtime::Health health_;
   Handover handover_;
   NameTable names_;
+  registry_view::RegistryView registry_;
   Committer committer_;
   LogReader reader_;
   std::unique_ptr<runtime::OpsServer> ops_;

@@ -50,7 +50,7 @@ Config read_config(const config::Values& values) {
   config.ops = values.address("OPS_ADDR");
   config.kafka.bootstrap = values.string("KAFKA_BOOTSTRAP");
   config.kafka.client_id = "storage-writer";
-  config.kafka.properties = {{"session.timeout.ms", std::to_string(values.integer("KAFKA_SESSION_TIMEOUT_MS"))}};
+  config.session_timeout = ms("KAFKA_SESSION_TIMEOUT_MS");
   config.topics.prefix = values.string("KAFKA_TOPIC_PREFIX");
   config.group = values.string("KAFKA_GROUP");
   config.instance = values.string("KAFKA_INSTANCE");

@@ -20,6 +20,7 @@ struct Config {
   kafka::TopicNames topics;
   std::string group;
   std::string instance;  ///< empty: a dynamic member
+  std::chrono::milliseconds session_timeout{6'000};
   postgres::ConnectOptions database;
   std::size_t max_batch_rows = 50'000;
   std::size_t max_batch_bytes = 64 << 20;

@@ -10,12 +10,12 @@ using std::chrono::steady_clock;
 
 }  // namespace
 
-LogReader::LogReader(const Config& config, Handover& handover, NameTable& names, const WriterMetrics& metrics)
+LogReader::LogReader(const Config& config, Handover& handover, NameTable& names, const WriterMetrics& metrics, DeviceCheck check)
     : config_(config),
       handover_(handover),
       metrics_(metrics),
       store_(config.database, config.topics.telemetry()),
-      taker_(names),
+      taker_(names, std::move(check)),
       opener_(config, store_, taker_) {}
 
 LogReader::~LogReader() {
@@ -51,6 +51,7 @@ void LogReader::run() {
     kafka::ConsumerOptions options;
     options.group_id = config_.group;
     options.group_instance_id = config_.instance;
+    options.session_timeout = config_.session_timeout;
     options.isolation = kafka::Isolation::kReadUncommitted;  // `telemetry` is never transactional
     options.prefetch_bytes = config_.prefetch_bytes;
     {

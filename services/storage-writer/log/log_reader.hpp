@@ -30,7 +30,7 @@ namespace millrace::writer {
 /// thread is idle, and stops reading while its batch is full.
 class LogReader {
  public:
-  LogReader(const Config& config, Handover& handover, NameTable& names, const WriterMetrics& metrics);
+  LogReader(const Config& config, Handover& handover, NameTable& names, const WriterMetrics& metrics, DeviceCheck check);
   ~LogReader();
   LogReader(const LogReader&) = delete;
   LogReader& operator=(const LogReader&) = delete;

@@ -46,16 +46,21 @@ void RecordTaker::take(kafka::Record record, PartitionState& state, Batch& batch
                     std::to_string(offset - 1) + " are missing in the log" + how_to_go_on(record.partition());
     return;
   }
+  const Status decoded = codec_.decode(record.value(), message_);
+  // A later start judges by the facts alone: so does this one, where the points are damaged.
+  const bool has_facts = decoded.ok() || telemetry::decode_facts(record.value(), message_).ok();
+  if (!has_facts) message_ = {};
+  if (has_facts) state.stopped = contradicted_device();
+  if (state.stopped) {
+    state.stopped = "partition " + std::to_string(record.partition()) + ", record " + std::to_string(offset) + ": " + *state.stopped;
+    return;
+  }
   Slice& slice = batch.slices[record.partition()];
   if (slice.records.empty()) {
     if (batch.slices.size() == 1) batch.first = std::chrono::steady_clock::now();
     slice.generation = state.generation;
     slice.begin = offset;
   }
-  const Status decoded = codec_.decode(record.value(), message_);
-  // A later start judges by the facts alone: so does this one, where the points are damaged.
-  const bool has_facts = decoded.ok() || telemetry::decode_facts(record.value(), message_).ok();
-  if (!has_facts) message_ = {};
   telemetry::CopyVerdict verdict;
   if (has_facts && message_.device_key > 0) verdict = state.rules.judge(offset, record.timestamp_us(), message_);
   if (verdict.is_copy()) {
@@ -76,6 +81,18 @@ void RecordTaker::take(kafka::Record record, PartitionState& state, Batch& batch
   constexpr std::size_t kOverhead = 200;
   batch.bytes += record.value().size() + record.key().size() + kOverhead;
   slice.records.push_back(std::move(record));
+}
+
+std::optional<std::string> RecordTaker::contradicted_device() {
+  if (!check_) return std::nullopt;
+  const std::uint64_t hash = hash64(message_.device, hash64(message_.tenant));
+  const auto found = checked_.find(message_.device_key);
+  if (found != checked_.end() && found->second == hash) return std::nullopt;
+  if (auto why = check_(message_.device_key, message_.tenant, message_.device)) return why;
+  constexpr std::size_t kMost = 4'000'000;
+  if (checked_.size() >= kMost) checked_.clear();
+  checked_[message_.device_key] = hash;
+  return std::nullopt;
 }
 
 void RecordTaker::add_rows(const kafka::Record& record, TimeUs log_time, Batch& batch) {

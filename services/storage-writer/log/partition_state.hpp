@@ -1,8 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
 
 #include <millrace/kafka/consumer.hpp>
 #include <millrace/kafka/settings.hpp>
@@ -35,12 +39,17 @@ struct PartitionState {
 
 [[nodiscard]] RecordMark mark_of(std::string_view value, const telemetry::Batch& facts);
 
+/// Whether the registry gives the integer device key to somebody else; a sentence if it does. Devices that it does not know (yet)
+/// are right.
+using DeviceCheck = std::function<std::optional<std::string>(std::int32_t key, std::string_view tenant, std::string_view device)>;
+
 /// Turns records into rows of a batch. One thread; keeps its decoder's memory.
 class RecordTaker {
  public:
-  explicit RecordTaker(NameTable& names) : names_(names) {}
+  RecordTaker(NameTable& names, DeviceCheck check) : names_(names), check_(std::move(check)) {}
 
-  /// Takes the record at state.next_offset into the batch; moves the state on. Sets state.stopped on a hole and takes nothing.
+  /// Takes the record at state.next_offset into the batch; moves the state on. Sets state.stopped on a hole, or
+  /// where the registry contradicts the record, and takes nothing.
   /// A record before state.next_offset is ignored.
   void take(kafka::Record record, PartitionState& state, Batch& batch);
 
@@ -48,9 +57,12 @@ class RecordTaker {
   [[nodiscard]] Status series_of(const kafka::Record& record, std::vector<NamedSeries>& out);
 
  private:
+  [[nodiscard]] std::optional<std::string> contradicted_device();
   void add_rows(const kafka::Record& record, TimeUs log_time, Batch& batch);
 
   NameTable& names_;
+  DeviceCheck check_;
+  std::unordered_map<std::int32_t, std::uint64_t> checked_;  // device key → hash of tenant and device that were right
   telemetry::BatchCodec codec_;
   telemetry::Batch message_;
 };

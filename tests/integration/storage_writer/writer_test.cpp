@@ -1,0 +1,344 @@
+// The whole writer against a real Kafka and a real PostgreSQL: what the database holds afterwards is what counts.
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <millrace/base/digest.hpp>
+#include <millrace/base/ids.hpp>
+#include <millrace/kafka/admin.hpp>
+#include <millrace/kafka/sync_producer.hpp>
+#include <millrace/postgres/migrations.hpp>
+#include <millrace/storage_schema/schema.hpp>
+
+#include "eventually.hpp"
+#include "storage_writer_app.hpp"
+
+namespace millrace::writer {
+namespace {
+
+using std::chrono::seconds;
+
+class WriterTest : public ::testing::Test {
+ protected:
+  static constexpr int kPartitions = 2;
+
+  void SetUp() override {
+    const char* url = std::getenv("MILLRACE_TEST_DATABASE_URL");
+    const char* kafka = std::getenv("MILLRACE_TEST_KAFKA");
+    if (url == nullptr || kafka == nullptr) {
+      if (std::getenv("MILLRACE_TEST_REQUIRE") != nullptr) FAIL() << "MILLRACE_TEST_DATABASE_URL or MILLRACE_TEST_KAFKA is not set";
+      GTEST_SKIP() << "MILLRACE_TEST_DATABASE_URL or MILLRACE_TEST_KAFKA is not set";
+    }
+    static int count = 0;
+    const std::string name = "writer_" + std::to_string(::getpid()) + "_" + std::to_string(++count);
+    admin_ = connect(url);
+    ASSERT_TRUE(admin_->script("CREATE DATABASE " + name));
+    database_ = name;
+    config_.database.url = with_database(url, name);
+    config_.kafka.bootstrap = kafka;
+    config_.topics.prefix = name + ".";
+    config_.group = name;
+    config_.database.call_timeout = seconds{5};
+    config_.ops = Address{"127.0.0.1", 0};
+    session_ = connect(config_.database.url);
+    ASSERT_TRUE(postgres::migrate(*session_, storage_schema::kSchema, storage_schema::migrations()));
+    kafka::Admin topics(config_.kafka);
+    const auto made = topics.create_missing(kafka::wanted_topics(config_.topics, {kPartitions, 1}), seconds{60});
+    ASSERT_TRUE(made.ok()) << made.error().message;
+    producer_ = std::make_unique<kafka::SyncProducer>(config_.kafka, seconds{60});
+    start_.fill(7);
+  }
+
+  void TearDown() override {
+    app_.reset();
+    session_.reset();
+    if (admin_ && !database_.empty()) {
+      EXPECT_TRUE(admin_->script("DROP DATABASE IF EXISTS " + database_ + " WITH (FORCE)"));
+    }
+  }
+
+  static std::unique_ptr<postgres::Connection> connect(const std::string& url) {
+    postgres::ConnectOptions options;
+    options.url = url;
+    options.connect_timeout = options.call_timeout = std::chrono::minutes(1);
+    auto opened = postgres::Connection::open(options);
+    if (!opened) {
+      ADD_FAILURE() << opened.error().message;
+      std::abort();
+    }
+    return std::move(*opened);
+  }
+
+  // The same server, another database: the path of the URI.
+  static std::string with_database(std::string url, const std::string& name) {
+    const std::size_t query = url.find('?');
+    const std::string tail = query == std::string::npos ? "" : url.substr(query);
+    if (query != std::string::npos) url.resize(query);
+    const std::size_t slash = url.find('/', url.find("://") + 3);
+    if (slash != std::string::npos) url.resize(slash);
+    return url + "/" + name + tail;
+  }
+
+  void run_writer() {
+    app_ = std::make_unique<StorageWriterApp>(config_);
+    const auto started = app_->start();
+    ASSERT_TRUE(started.ok()) << started.error().message;
+  }
+
+  telemetry::Batch message(std::int32_t device, std::optional<TimeUs> time, double value) {
+    telemetry::Batch batch;
+    batch.ingest_id = {start_, ++counter_};
+    batch.ingest_time = now_us();
+    batch.tenant = "t";
+    batch.device = "d" + std::to_string(device);
+    batch.device_key = device;
+    batch.protocol = telemetry::Protocol::kMqtt5;
+    batch.qos = 1;
+    batch.event_time = time;
+    batch.points.push_back({"m", value, std::nullopt});
+    return batch;
+  }
+
+  kafka::OutgoingRecord record(const telemetry::Batch& batch) {
+    kafka::OutgoingRecord out;
+    out.topic = config_.topics.telemetry();
+    out.partition = batch.device_key % kPartitions;
+    out.key = record_key(batch.tenant, batch.device);
+    std::string bytes;
+    codec_.encode(batch, bytes);
+    out.value = bytes;
+    return out;
+  }
+
+  void send(const telemetry::Batch& batch) { send(std::vector{record(batch)}); }
+  void send(const std::vector<kafka::OutgoingRecord>& records) {
+    const auto sent = producer_->send(records);
+    ASSERT_TRUE(sent.ok()) << sent.error().message;
+    sent_ += static_cast<std::int64_t>(records.size());
+  }
+
+  std::int64_t ask(const std::string& sql) {
+    auto rows = session_->exec(sql);
+    if (!rows) {
+      ADD_FAILURE() << sql << ": " << rows.error().message;
+      return -1;
+    }
+    return rows->integer(0, 0);
+  }
+  std::int64_t rows() { return ask("SELECT count(*) FROM storage.sample"); }
+  std::int64_t accounted() { return ask("SELECT coalesce(sum(next_offset), 0)::int8 FROM storage.ingest_offset"); }
+  [[nodiscard]] bool all_accounted() {
+    return testing::eventually([this] { return accounted() == sent_; });
+  }
+  void expect_no_key_twice() {
+    EXPECT_EQ(ask("SELECT count(*) FROM (SELECT 1 FROM storage.sample GROUP BY device_id, metric, time HAVING count(*) > 1) x"), 0);
+  }
+
+  Config config_;
+  std::string database_;
+  std::unique_ptr<postgres::Connection> admin_;
+  std::unique_ptr<postgres::Connection> session_;
+  std::unique_ptr<kafka::SyncProducer> producer_;
+  std::unique_ptr<StorageWriterApp> app_;
+  telemetry::BatchCodec codec_;
+  telemetry::StartId start_;
+  std::uint64_t counter_ = 0;
+  std::int64_t sent_ = 0;
+};
+
+TEST_F(WriterTest, StoresEveryPointOnceAndKeepsLatest) {
+  run_writer();
+  const TimeUs now = now_us();
+  for (int i = 0; i < 100; ++i) send(message(1 + i % 4, now + i, i));
+  send(message(1, now - 86'400 * 40 * kUsPerSecond, -1));
+  send(message(1, now + 3'600 * kUsPerSecond, -2));
+  ASSERT_TRUE(all_accounted());
+  EXPECT_EQ(rows(), 102);
+  EXPECT_EQ(ask("SELECT count(*) FROM storage.sample_default"), 0) << "a day has its partition before its first row";
+  EXPECT_TRUE(testing::eventually([&] { return ask("SELECT count(*) FROM storage.latest WHERE value BETWEEN 96 AND 99") == 4; }))
+      << "the newest value that is not of the future";
+  EXPECT_EQ(ask("SELECT count(*) FROM storage.latest WHERE max_time > now() + interval '30 minutes'"), 1);
+}
+
+TEST_F(WriterTest, ACorrectionStaysAfterALateCopyOfTheFirstValue) {
+  run_writer();
+  const TimeUs now = now_us();
+  const telemetry::Batch first = message(1, now, 1);
+  send(first);
+  send(message(1, now, 2));
+  send(first);
+  ASSERT_TRUE(all_accounted());
+  EXPECT_EQ(rows(), 1);
+  EXPECT_EQ(ask("SELECT value::int8 FROM storage.sample"), 2);
+  EXPECT_EQ(ask("SELECT original_offset FROM storage.dropped_copy"), 0);
+}
+
+TEST_F(WriterTest, EqualUntimedMessagesOfOneMicrosecondStayTwo) {
+  run_writer();
+  telemetry::Batch one = message(1, std::nullopt, 5);
+  telemetry::Batch two = message(1, std::nullopt, 5);
+  two.ingest_time = one.ingest_time;
+  send(one);
+  send(two);
+  ASSERT_TRUE(all_accounted());
+  EXPECT_EQ(rows(), 2);
+  EXPECT_EQ(ask("SELECT count(*) FROM storage.sample WHERE untimed"), 2);
+  expect_no_key_twice();
+}
+
+TEST_F(WriterTest, ASilentSeriesThatResendsItsLastPointAfterARestartAddsNothing) {
+  run_writer();
+  const TimeUs before = now_us() - 3'600 * kUsPerSecond;
+  send(message(1, before, 5));
+  ASSERT_TRUE(all_accounted());
+  app_.reset();
+  start_.fill(9);
+  run_writer();
+  send(message(1, before, 5));
+  ASSERT_TRUE(all_accounted());
+  EXPECT_EQ(rows(), 1);
+}
+
+TEST_F(WriterTest, CopiesAreRecognisedAfterARestart) {
+  run_writer();
+  const telemetry::Batch one = message(1, std::nullopt, 5);
+  send(one);
+  ASSERT_TRUE(all_accounted());
+  app_.reset();
+  run_writer();
+  send(one);
+  ASSERT_TRUE(all_accounted());
+  EXPECT_EQ(rows(), 1);
+}
+
+TEST_F(WriterTest, ARefusedPointGoesToTheDeadLettersAndBlocksNobody) {
+  ASSERT_TRUE(session_->script("ALTER TABLE storage.sample ADD CONSTRAINT no_666 CHECK (value <> 666)"));
+  run_writer();
+  const TimeUs now = now_us();
+  std::vector<kafka::OutgoingRecord> records;
+  for (int i = 0; i < 50; ++i) records.push_back(record(message(2, now + i, i)));
+  telemetry::Batch bad = message(2, now + 50, 666);
+  bad.points.push_back({"n", 1.0, std::nullopt});
+  records.push_back(record(bad));
+  for (int i = 51; i < 100; ++i) records.push_back(record(message(2, now + i, i)));
+  kafka::OutgoingRecord garbage = records[0];
+  garbage.value = "\xff\xff\xff no batch";
+  records.push_back(garbage);
+  send(records);
+  ASSERT_TRUE(all_accounted());
+  EXPECT_EQ(rows(), 100);
+  EXPECT_EQ(ask("SELECT count(*) FROM storage.dead_letter"), 2);
+  EXPECT_EQ(ask("SELECT points[1] FROM storage.dead_letter WHERE log_offset = 50"), 0) << "only the refused point is dead";
+  EXPECT_EQ(ask("SELECT count(*) FROM storage.dead_letter WHERE log_offset = 100 AND points = '{}' AND device = 'd2'"), 1);
+  kafka::Admin admin(config_.kafka);
+  std::int64_t dead = 0;
+  for (int i = 0; i < *admin.partitions(config_.topics.telemetry_dead(), seconds{30}); ++i) {
+    dead += admin.watermarks({config_.topics.telemetry_dead(), i}, seconds{30})->high;
+  }
+  EXPECT_EQ(dead, 2);
+}
+
+// Sessions of the writer are ended while they are inside a transaction, a hundred times, under messages with ids, DUP and neither.
+TEST_F(WriterTest, SessionsKilledInTransactionsLoseAndDoubleNothing) {
+  run_writer();
+  std::atomic<bool> done{false};
+  std::atomic<int> kills{0};
+  std::thread killer([&] {
+    auto assassin = connect(config_.database.url);
+    while (!done) {
+      auto killed = assassin->exec(
+          "SELECT count(pg_terminate_backend(pid))::int8 FROM pg_stat_activity WHERE application_name = 'storage-writer'"
+          " AND datname = current_database() AND (state = 'idle in transaction' OR query LIKE 'COPY%' OR query = 'COMMIT')"
+          " AND state <> 'idle'");
+      if (killed && killed->integer(0, 0) > 0) {
+        kills += static_cast<int>(killed->integer(0, 0));
+        std::this_thread::sleep_for(std::chrono::milliseconds(30));
+      }
+    }
+  });
+  const TimeUs base = now_us();
+  std::int64_t wanted = 0;
+  int sent = 0;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(3);
+  while (kills < 100 && std::chrono::steady_clock::now() < deadline) {
+    std::vector<kafka::OutgoingRecord> records;
+    for (int i = 0; i < 40; ++i, ++sent) {
+      const std::int32_t device = 1 + sent % 20;
+      telemetry::Batch batch = message(device, sent % 2 == 0 ? std::optional(base + sent) : std::nullopt, sent);
+      if (sent % 4 == 0) batch.delivery.message_id = "id-" + std::to_string(sent);
+      batch.delivery.client_id = batch.device;
+      batch.delivery.payload_hash = static_cast<std::uint64_t>(sent) + 1;
+      batch.delivery.connection_epoch = 1;
+      batch.delivery.packet_id = static_cast<std::uint16_t>(sent % 60'000 + 1);
+      records.push_back(record(batch));
+      ++wanted;
+      if (sent % 5 != 0) continue;
+      batch.ingest_id.counter = ++counter_;  // the device sends it again over its next connection
+      batch.delivery.connection_epoch = 2;
+      batch.delivery.dup = true;
+      records.push_back(record(batch));
+    }
+    send(records);
+  }
+  done = true;
+  killer.join();
+  ASSERT_TRUE(all_accounted());
+  EXPECT_GE(kills, 100) << "not enough faults were felt";
+  EXPECT_EQ(rows(), wanted);
+  EXPECT_EQ(ask("SELECT count(DISTINCT value) FROM storage.sample"), wanted);
+  expect_no_key_twice();
+  app_.reset();
+}
+
+TEST_F(WriterTest, TwoWritersOnOnePartitionFenceEachOther) {
+  run_writer();
+  Config other = config_;
+  other.group = config_.group + "-other";  // both believe that they own everything
+  StorageWriterApp second(other);
+  ASSERT_TRUE(second.start().ok());
+  const TimeUs base = now_us();
+  for (int i = 0; i < 200; ++i) {
+    std::vector<kafka::OutgoingRecord> records;
+    for (int k = 0; k < 10; ++k) records.push_back(record(message(1 + k, k % 2 == 0 ? std::optional(base + i) : std::nullopt, i * 10 + k)));
+    send(records);
+  }
+  ASSERT_TRUE(all_accounted());
+  EXPECT_EQ(rows(), 2000);
+  EXPECT_EQ(ask("SELECT count(DISTINCT value) FROM storage.sample"), 2000);
+  expect_no_key_twice();
+}
+
+TEST_F(WriterTest, AReplacedLogStopsItsPartitionOnly) {
+  run_writer();
+  for (int i = 0; i < 20; ++i) send(message(1 + i % 2, now_us() + i, i));
+  ASSERT_TRUE(all_accounted());
+  app_.reset();
+  // As if the last records of partition 0 had been cut off and others written in their place.
+  ASSERT_TRUE(session_->script("UPDATE storage.ingest_offset SET last_crc = last_crc # 1 WHERE part = 0"));
+  run_writer();
+  const TimeUs time = now_us();
+  send(message(1, time, 77));
+  send(message(2, time, 78));
+  ASSERT_TRUE(testing::eventually([&] { return ask("SELECT count(*) FROM storage.sample WHERE value = 77") == 1; }));
+  EXPECT_EQ(ask("SELECT next_offset FROM storage.ingest_offset WHERE part = 0"), 10) << "nothing of the replaced log was taken";
+  EXPECT_EQ(ask("SELECT count(*) FROM storage.sample WHERE value = 78"), 0);
+}
+
+TEST_F(WriterTest, ACutLogStopsItsPartitionOnly) {
+  run_writer();
+  for (int i = 0; i < 20; ++i) send(message(1 + i % 2, now_us() + i, i));
+  ASSERT_TRUE(all_accounted());
+  app_.reset();
+  ASSERT_TRUE(session_->script("UPDATE storage.ingest_offset SET next_offset = next_offset + 1000, latest_offset = latest_offset + 1000 WHERE part = 0"));
+  run_writer();
+  send(message(1, now_us(), 77));
+  ASSERT_TRUE(testing::eventually([&] { return ask("SELECT count(*) FROM storage.sample WHERE value = 77") == 1; }));
+  EXPECT_EQ(ask("SELECT next_offset FROM storage.ingest_offset WHERE part = 0"), 1010);
+}
+
+}  // namespace
+}  // namespace millrace::writer
