@@ -42,6 +42,7 @@ class WriterTest : public ::testing::Test {
     config_.kafka.bootstrap = kafka;
     config_.topics.prefix = name + ".";
     config_.group = name;
+    config_.database.application_name = "storage-writer";
     config_.database.call_timeout = seconds{5};
     config_.ops = Address{"127.0.0.1", 0};
     session_ = connect(config_.database.url);
