@@ -2,6 +2,7 @@
 import base64
 import http.client
 import json
+import time
 
 
 class HttpDevice:
@@ -10,6 +11,7 @@ class HttpDevice:
         self._credentials = "Basic " + base64.b64encode(f"{device}@{tenant}:{token}".encode()).decode()
         self._timeout = timeout
         self._connection = None
+        self._known = False
 
     def post(self, payload, headers=None, path="/v1/telemetry"):
         """(status, headers, parsed body). The payload is bytes, or anything that becomes JSON."""
@@ -27,8 +29,14 @@ class HttpDevice:
         return answer.status, answer.headers, json.loads(text) if text else None
 
     def send(self, payload, headers=None):
-        """Posts what must be acknowledged; returns the receipt."""
+        """Posts what must be acknowledged; returns the receipt. A device made a moment ago reaches the gateway's copy of the
+        registry a little later: until its first message was taken, 401 may mean that."""
+        deadline = time.monotonic() + (0 if self._known else 60)
         status, _, body = self.post(payload, headers)
+        while status == 401 and time.monotonic() < deadline:
+            time.sleep(0.05)
+            status, _, body = self.post(payload, headers)
+        self._known = self._known or status == 202
         assert status == 202, (status, body)
         return body["receipt"]
 
