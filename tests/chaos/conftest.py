@@ -9,6 +9,7 @@ import random
 import resource
 import time
 
+import grpc
 import pytest
 
 from fleet_run import FleetRun, database_count
@@ -36,9 +37,20 @@ class Load:
 
     def start(self, seconds):
         """The fleet sends for so many seconds, longer in a soak; returns when messages are in flight."""
+        self.lab.wait_all_ready()
+        # A service that the last case cut off from its database says "try again" for a moment.
+        eventually(self._registry_answers, 60, "device-registry to answer")
         seconds += 20 if FULL else 0
         self.run = FleetRun(self.lab, f"c{self.seed:x}", self.seed, RATE, DEVICES, seconds)
         self.run.wait_for_load()
+
+    def _registry_answers(self):
+        try:
+            self.lab.registry("ListDevices", page_size=1)
+            return True
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.UNAVAILABLE, error
+            return False
 
     def note(self, **figures):
         self._figures.update(figures)
