@@ -48,4 +48,6 @@ def _state(lab, folder: Path):
         state.mkdir()
         (state / "up").symlink_to(lab.folder)
         lab.stack.settings.save()
+        # ./dev env names the profile that ./dev up writes; here the environment says everything that it would.
+        (lab.folder / "profile").touch()
     return state

@@ -146,11 +146,16 @@ class Lab:
         return self._unary("query", protos.query(), "QueryService", method, key, fields)
 
     def range_samples(self, device, metric, begin_us, end_us, key=None):
-        """All raw samples of one series, over all pages."""
+        """All raw samples of one series, over all pages; none while the metric has never been stored."""
         samples, token = [], ""
         while True:
-            page = self.query("Range", key, device=device, metric=metric, from_us=begin_us, to_us=end_us,
-                              page_size=10000, page_token=token)
+            try:
+                page = self.query("Range", key, device=device, metric=metric, from_us=begin_us, to_us=end_us,
+                                  page_size=10000, page_token=token)
+            except grpc.RpcError as error:
+                if error.code() == grpc.StatusCode.NOT_FOUND and "no metric" in error.details():
+                    return samples
+                raise
             samples.extend(page.samples)
             token = page.next_page_token
             if not token:
