@@ -10,6 +10,7 @@ import pytest
 
 from http_device import HttpDevice
 from millrace_lab import eventually
+from millrace_dev import system
 
 MINUTE = 60_000_000
 BEGIN = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
@@ -35,14 +36,8 @@ def other_tenant(lab):
     """An admin key of another tenant, made beside the first."""
     settings = lab.stack.settings
     if not settings.kept("other_key"):
-        settings.keep("other_key", _make_tenant(lab.stack.services["device-registry"]))
+        settings.keep("other_key", system.make_tenant(lab.stack, "other"))
     return settings.kept("other_key")
-
-
-def _make_tenant(service):
-    """Another tenant as an installation gets it: by `device-registry bootstrap` for a tenant without a key."""
-    printed = service.call("bootstrap", "--tenant", "other", secret=True)
-    return next(word for word in printed.split() if word.startswith("mk_"))
 
 
 def test_pages_hold_every_point_once_and_in_order(lab, series):
@@ -192,10 +187,15 @@ def test_grpcurl_finds_the_services_by_reflection(lab, series):
     address = lab.stack.settings.address("query")
     listed = subprocess.run([grpcurl, "-plaintext", address, "list"], capture_output=True, text=True, check=True).stdout
     assert "millrace.query.v1.QueryService" in listed and "grpc.health.v1.Health" in listed
-    answer = subprocess.run([grpcurl, "-plaintext", "-H", f"authorization: Bearer {lab.api_key}", "-d",
-                             json.dumps({"device": name}), address, "millrace.query.v1.QueryService/Latest"],
-                            capture_output=True, text=True, check=True).stdout
-    assert json.loads(answer)["entries"][0]["metric"] == "value"
+
+    def entries():
+        answer = subprocess.run([grpcurl, "-plaintext", "-H", f"authorization: Bearer {lab.api_key}", "-d",
+                                 json.dumps({"device": name}), address, "millrace.query.v1.QueryService/Latest"],
+                                capture_output=True, text=True, check=True).stdout
+        return json.loads(answer).get("entries", [])
+    # Latest is written about once a second.
+    eventually(entries, 30, "the device's values in Latest")
+    assert entries()[0]["metric"] == "value"
 
 
 def test_every_program_tells_its_version_and_configuration(lab):

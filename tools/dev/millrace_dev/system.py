@@ -1,4 +1,5 @@
 """From nothing to a running, empty system: the steps that ./dev up and the tests share."""
+import json
 import re
 import subprocess
 
@@ -58,11 +59,23 @@ def start(stack, told=lambda text: None):
 
 
 def _bootstrap(stack):
-    """The tenant and its first admin key, once."""
+    """The platform's first admin key, the demo tenant and its admin key, each once."""
     if stack.settings.kept("api_key"):
         return
-    printed = stack.services["device-registry"].call("bootstrap", "--tenant", environment.TENANT, secret=True)
-    key = re.search(r"\bmk_[A-Za-z0-9_-]+", printed)
-    if not key:
-        raise DevError("device-registry bootstrap printed no API key")
-    stack.settings.keep("api_key", key.group(0))
+    if not stack.settings.kept("platform_key"):
+        printed = stack.services["device-registry"].call("bootstrap", secret=True)
+        key = re.search(r"\bmk_[A-Za-z0-9_-]+", printed)
+        if not key:
+            raise DevError("device-registry bootstrap printed no API key")
+        stack.settings.keep("platform_key", key.group(0))
+    stack.settings.keep("api_key", make_tenant(stack, environment.TENANT))
+
+
+def make_tenant(stack, tenant):
+    """A tenant, if it is not there yet, and a new admin key of it."""
+    platform = ("--api-key", stack.settings.kept("platform_key"))
+    tenants = json.loads(millrace(stack, *platform, "tenant", "list", "--json"))
+    if all(known["tenant"] != tenant for known in tenants):
+        millrace(stack, *platform, "tenant", "create", tenant)
+    made = millrace(stack, *platform, "--tenant", tenant, "key", "create", "--role", "admin", "--json")
+    return json.loads(made)["key"]
