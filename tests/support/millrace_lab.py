@@ -147,6 +147,7 @@ class Lab:
 
     def range_samples(self, device, metric, begin_us, end_us, key=None):
         """All raw samples of one series, over all pages; none while the metric has never been stored."""
+        import grpc
         samples, token = [], ""
         while True:
             try:
