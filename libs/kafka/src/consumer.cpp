@@ -49,7 +49,12 @@ Status status_of(rd_kafka_resp_err_t code, std::string_view what) {
 }
 
 // Every code of librdkafka that is not named here goes on by itself after a while.
-Fault fault_of(rd_kafka_resp_err_t code) {
+Fault fault_of(rd_kafka_t* client, rd_kafka_resp_err_t code) {
+  // Fencing comes as "fatal"; the client knows what it was.
+  if (code == RD_KAFKA_RESP_ERR__FATAL) {
+    const rd_kafka_resp_err_t cause = rd_kafka_fatal_error(client, nullptr, 0);
+    if (cause != RD_KAFKA_RESP_ERR_NO_ERROR) code = cause == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID ? cause : code;
+  }
   const auto is = [code](std::initializer_list<rd_kafka_resp_err_t> codes) { return std::find(codes.begin(), codes.end(), code) != codes.end(); };
   if (is({RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE})) return Fault::kOffsetOutOfRange;
   if (is({RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID})) return Fault::kFenced;
@@ -147,7 +152,7 @@ void Consumer::Impl::revoked(rd_kafka_topic_partition_list_t& list) {
 Polled Consumer::Impl::fault(rd_kafka_resp_err_t code, std::string message, const rd_kafka_message_t* source) {
   Polled polled;
   polled.kind = Polled::Kind::kFault;
-  polled.fault = fault_of(code);
+  polled.fault = fault_of(client.get(), code);
   polled.message = std::string(rd_kafka_err2name(code)) + ": " + std::move(message);
   if (source != nullptr && source->rkt != nullptr) {
     polled.position = {{rd_kafka_topic_name(source->rkt), source->partition}, source->offset};
