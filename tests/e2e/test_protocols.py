@@ -29,7 +29,7 @@ BAD = [
 
 def _names(request):
     """A device name of this test case alone."""
-    return "".join(c if c.isalnum() else "-" for c in request.node.name)[:60]
+    return "".join(c if c.isalnum() else "-" for c in request.node.name)[-60:]
 
 
 @pytest.fixture

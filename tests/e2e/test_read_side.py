@@ -23,7 +23,7 @@ def _stored(lab, receipt):
 @pytest.fixture
 def series(lab, request):
     """A device with 600 readings, one a second, value = number of the second."""
-    name = "".join(c if c.isalnum() else "-" for c in request.node.name)[:60]
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name)[-60:]
     token = lab.create_device(name)
     sender = HttpDevice(lab, name, token)
     receipt = sender.send([{"ts": BEGIN // 1_000_000 + second, "value": second} for second in range(600)])

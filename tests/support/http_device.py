@@ -29,8 +29,8 @@ class HttpDevice:
         return answer.status, answer.headers, json.loads(text) if text else None
 
     def send(self, payload, headers=None):
-        """Posts what must be acknowledged; returns the receipt. A device made a moment ago reaches the gateway's copy of the
-        registry a little later: until its first message was taken, 401 may mean that."""
+        """Posts what must be acknowledged; returns the receipt. A device made a moment ago (by a program, not by the lab)
+        reaches the gateway's copy of the registry a little later: until its first message was taken, 401 may mean that."""
         deadline = time.monotonic() + (0 if self._known else 60)
         status, _, body = self.post(payload, headers)
         while status == 401 and time.monotonic() < deadline:

@@ -23,6 +23,7 @@ from millrace_dev.services import DATABASE, DESCRIPTIONS, Service  # noqa: E402
 from millrace_dev.stack import Stack  # noqa: E402
 
 import protos  # noqa: E402
+from http_device import HttpDevice  # noqa: E402
 
 TENANT = environment.TENANT
 
@@ -119,8 +120,14 @@ class Lab:
         return [row.split("|") for row in output.splitlines()]
 
     def create_device(self, device, tenant_key=None):
-        """A new device; returns its token."""
-        return self.registry("CreateDevice", key=tenant_key, device=device).token
+        """A new device that the gateway knows; returns its token."""
+        token = self.registry("CreateDevice", key=tenant_key, device=device).token
+        if tenant_key is None and self.stack.services["protocol-gateway"].alive():
+            probe = HttpDevice(self, device, token)
+            # Refused for its content type, which is looked at after the credentials: nothing is stored.
+            eventually(lambda: probe.post(b"", {"Content-Type": "text/plain"})[0] == 415, 60, f"the gateway to know {device}")
+            probe.close()
+        return token
 
     def create_devices(self, names):
         """Many devices over one stream; returns {device: token}."""
