@@ -264,7 +264,7 @@ TEST_F(WriterTest, SessionsKilledInTransactionsLoseAndDoubleNothing) {
   const TimeUs base = now_us();
   std::int64_t wanted = 0;
   int sent = 0;
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(3);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(8);
   while (kills < 100 && std::chrono::steady_clock::now() < deadline) {
     std::vector<kafka::OutgoingRecord> records;
     for (int i = 0; i < 40; ++i, ++sent) {
