@@ -31,8 +31,9 @@ def path(stack):
 
 
 def client_environment(stack):
-    """The environment in which `millrace` and `millrace-fleet` are called for this stack."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith("MILLRACE_")}
+    """The environment in which `millrace` and `millrace-fleet` are called for this stack. It holds nothing else of the
+    caller's shell: a process is started again when its environment changed, and that must not depend on the terminal."""
+    env = {key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "TZ")}
     env.update(exports(stack))
     env.pop("MILLRACE_PROFILE")  # everything is said by the variables; the file may not be written yet
     env["HOME"] = str(stack.settings.folder)
