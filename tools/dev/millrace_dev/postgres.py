@@ -6,7 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from .processes import Process, wait_until
+from .processes import Process, is_zombie, wait_until, working_in
 from .say import DevError
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
@@ -46,7 +46,20 @@ class Postgres:
             options.update(fsync="off", full_page_writes="off", max_wal_size="'1GB'")
         (self._data / "postgresql.auto.conf").write_text(
             "".join(f"{name} = {value}\n" for name, value in options.items()), encoding="ascii")
+        self._forget_killed_predecessor()
         self.process.start(_as_owner([BINARIES / "postgres", "-D", self._data]), cwd="/")
+
+    def _forget_killed_predecessor(self):
+        """PostgreSQL takes a killed predecessor for alive until that one's parent has reaped it, which may be long after
+        its end. Its lock file is removed once none of its processes works in the data directory any more."""
+        lock = self._data / "postmaster.pid"
+        try:
+            owner = int(lock.read_text(encoding="ascii").split("\n", 1)[0])
+        except (FileNotFoundError, ValueError):
+            return
+        if is_zombie(owner):
+            wait_until(lambda: not working_in(self._data), 60, "the killed PostgreSQL's processes to end")
+            lock.unlink(missing_ok=True)
 
     def wait_ready(self, timeout=120):
         def ready():

@@ -34,6 +34,27 @@ def _gone(pid, start):
         return True
 
 
+def is_zombie(pid):
+    """Whether the process is over and only waits for its parent to take note."""
+    stat = _stat(pid)
+    return bool(stat) and stat[0] == "Z"
+
+
+def working_in(folder: Path):
+    """Pids of the processes whose working directory is `folder`."""
+    found = []
+    real = str(folder.resolve())
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            if os.readlink(f"/proc/{entry}/cwd") == real:
+                found.append(int(entry))
+        except OSError:
+            continue  # it ended meanwhile, or belongs to somebody else
+    return found
+
+
 def tree(pid):
     """The process and all its descendants, parents first."""
     children = {}
