@@ -36,7 +36,8 @@ Status DeviceRegistryApp::start() {
   health_.add_detail("relay", [this] { return relay_.detail(); });
   health_.add_detail("registry", [this] { return view_.detail(); });
   health_.add("device keys", [this] {
-    return runtime::CheckResult{relay_.keys_safe(), relay_.keys_safe() ? "go on behind the topic's greatest" : "the topic registry is not read yet"};
+    return runtime::CheckResult{relay_.keys_safe(), relay_.keys_safe() ? "go on behind the topic's greatest"
+                                                                       : "the topic registry is not read yet"};
   });
   auto ops = runtime::OpsServer::start(config_.ops, health_, metrics_);
   if (!ops.ok()) return ops.error();
@@ -48,20 +49,23 @@ Status DeviceRegistryApp::start() {
   auto server = rpc::Server::start(options, {&service_});
   if (!server.ok()) return server.error();
   server_ = std::move(*server);
-  observability::Logger("registry").info("listening", {{"grpc", server_->address().to_string()}, {"ops", ops_->address().to_string()}});
+  observability::Logger("registry")
+      .info("listening", {{"grpc", server_->address().to_string()}, {"ops", ops_->address().to_string()}});
   return {};
 }
 
 std::vector<runtime::Phase> DeviceRegistryApp::stop_phases() {
   using runtime::Deadline;
   return {
-      {"not-ready", [this](Deadline) {
+      {"not-ready",
+       [this](Deadline) {
          health_.set_stopping();
          server_->set_not_serving();
          return Status{};
        }},
       {"drain", [this](Deadline deadline) { return server_->stop(deadline); }},
-      {"close", [this](Deadline deadline) {
+      {"close",
+       [this](Deadline deadline) {
          relay_.stop();
          view_.stop();
          return workers_.drain(deadline);

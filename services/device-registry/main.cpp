@@ -8,7 +8,8 @@
 int main(int argc, char** argv) {
   using namespace millrace;
   runtime::block_signals();
-  const auto line = config::parse_command_line(registry::option_table(), argc, argv, config::process_environment(), kVersion);
+  const auto line =
+      config::parse_command_line(registry::option_table(), argc, argv, config::process_environment(), kVersion);
   if (!line.invocation) return line.exit_code;
   const registry::Config config = registry::read_config(line.invocation->values);
   observability::init_logging({"device-registry", config.log_level});

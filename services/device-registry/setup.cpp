@@ -30,9 +30,11 @@ Result<std::string> first_key(postgres::Connection& connection, const std::strin
   if (!locked.ok()) return locked.error();
   auto any = connection.exec("SELECT 1 FROM registry.api_key LIMIT 1");
   if (!any.ok()) return any.error();
-  if (!any->empty()) return Error{ErrorKind::kAlreadyExists, "there is an API key already; use it (millrace key create)"};
+  if (!any->empty())
+    return Error{ErrorKind::kAlreadyExists, "there is an API key already; use it (millrace key create)"};
   if (!tenant.empty()) {
-    if (auto made = create_tenant(connection, tenant); !made.ok() && made.error().kind != ErrorKind::kAlreadyExists) return made.error();
+    if (auto made = create_tenant(connection, tenant); !made.ok() && made.error().kind != ErrorKind::kAlreadyExists)
+      return made.error();
   }
   auto key = create_api_key(connection, tenant, v1::ROLE_ADMIN, "bootstrap", 0);
   if (!key.ok()) return key.error();

@@ -13,7 +13,8 @@ using std::chrono::milliseconds;
 
 }  // namespace
 
-Durability::Durability(kafka::Settings settings, std::string topic) : settings_(std::move(settings)), topic_(std::move(topic)) {}
+Durability::Durability(kafka::Settings settings, std::string topic)
+    : settings_(std::move(settings)), topic_(std::move(topic)) {}
 
 void Durability::start() {
   thread_ = std::jthread([this](const std::stop_token& stop) { learn(stop); });

@@ -9,8 +9,8 @@
 
 namespace millrace::gateway {
 
-/// Learns, once Kafka answers, what an acknowledgement survives (replication, in-sync replicas, flush policy of `telemetry`), logs
-/// it and says it in /readyz.
+/// Learns, once Kafka answers, what an acknowledgement survives (replication, in-sync replicas, flush policy of
+/// `telemetry`), logs it and says it in /readyz.
 class Durability {
  public:
   Durability(kafka::Settings settings, std::string topic);

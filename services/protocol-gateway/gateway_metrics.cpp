@@ -9,18 +9,25 @@ using observability::Counter;
 using observability::Metrics;
 using telemetry::Protocol;
 
-constexpr std::array kProtocols{Protocol::kUnspecified, Protocol::kMqtt311, Protocol::kMqtt5,  Protocol::kHttp,
+constexpr std::array kProtocols{Protocol::kUnspecified, Protocol::kMqtt311, Protocol::kMqtt5, Protocol::kHttp,
                                 Protocol::kCoap,        Protocol::kLorawan, Protocol::kBridge};
 
 std::string_view label_of(IngestResult result) {
   switch (result) {
-    case IngestResult::kAccepted: return "accepted";
-    case IngestResult::kInvalid: return "invalid";
-    case IngestResult::kUnauthorized: return "unauthorized";
-    case IngestResult::kThrottled: return "throttled";
-    case IngestResult::kUndeliverable: return "undeliverable";
-    case IngestResult::kUnknown: return "unknown";
-    case IngestResult::kDropped: return "dropped";
+    case IngestResult::kAccepted:
+      return "accepted";
+    case IngestResult::kInvalid:
+      return "invalid";
+    case IngestResult::kUnauthorized:
+      return "unauthorized";
+    case IngestResult::kThrottled:
+      return "throttled";
+    case IngestResult::kUndeliverable:
+      return "undeliverable";
+    case IngestResult::kUnknown:
+      return "unknown";
+    case IngestResult::kDropped:
+      return "dropped";
   }
   return "unknown";
 }
@@ -30,7 +37,8 @@ std::vector<std::vector<Counter>> message_counters(Metrics& metrics) {
   for (const Protocol protocol : kProtocols) {
     all.emplace_back();
     for (std::size_t i = 0; i < kIngestResults; ++i) {
-      all.back().push_back(metrics.counter("iot_messages_ingested_total", "Messages of devices by protocol and outcome.",
+      all.back().push_back(metrics.counter("iot_messages_ingested_total",
+                                           "Messages of devices by protocol and outcome.",
                                            {{"protocol", std::string(to_string(protocol))},
                                             {"outcome", std::string(label_of(static_cast<IngestResult>(i)))}}));
     }
@@ -58,7 +66,8 @@ std::vector<Counter> fault_counters(Metrics& metrics) {
 std::vector<Counter> status_counters(Metrics& metrics) {
   std::vector<Counter> all;
   for (const char* status : {"none", "1xx", "2xx", "3xx", "4xx", "5xx"}) {
-    all.push_back(metrics.counter("millrace_gateway_http_requests_total", "HTTP requests answered, by class of status.", {{"status", status}}));
+    all.push_back(metrics.counter("millrace_gateway_http_requests_total", "HTTP requests answered, by class of status.",
+                                  {{"status", status}}));
   }
   return all;
 }
@@ -68,7 +77,8 @@ Counter closed(Metrics& metrics, const char* cause) {
 }
 
 Counter connects(Metrics& metrics, const char* outcome) {
-  return metrics.counter("millrace_gateway_mqtt_connects_total", "CONNECT packets answered, by outcome.", {{"outcome", outcome}});
+  return metrics.counter("millrace_gateway_mqtt_connects_total", "CONNECT packets answered, by outcome.",
+                         {{"outcome", outcome}});
 }
 
 }  // namespace
@@ -79,10 +89,14 @@ GatewayMetrics::GatewayMetrics(Metrics& metrics)
                                            "From taking a message off the wire to Kafka's delivery report.")),
       mqtt_qos(qos_counters(metrics)),
       payload_faults(fault_counters(metrics)),
-      in_flight_bytes(metrics.gauge("millrace_gateway_in_flight_bytes", "Records without a delivery report, with their overhead.")),
-      stalled(metrics.gauge("millrace_gateway_stalled", "1 while delivery reports do not come and nothing new is taken.")),
-      producer_restarts(metrics.counter("millrace_gateway_producer_restarts_total", "Producers replaced after a fatal error.")),
-      refused_queue(metrics.gauge("millrace_gateway_refused_queue_messages", "Refused payloads on their way to telemetry.dead.")),
+      in_flight_bytes(
+          metrics.gauge("millrace_gateway_in_flight_bytes", "Records without a delivery report, with their overhead.")),
+      stalled(
+          metrics.gauge("millrace_gateway_stalled", "1 while delivery reports do not come and nothing new is taken.")),
+      producer_restarts(
+          metrics.counter("millrace_gateway_producer_restarts_total", "Producers replaced after a fatal error.")),
+      refused_queue(
+          metrics.gauge("millrace_gateway_refused_queue_messages", "Refused payloads on their way to telemetry.dead.")),
       mqtt_connections(metrics.gauge("millrace_gateway_mqtt_connections", "Open MQTT connections.")),
       mqtt_connects_accepted(connects(metrics, "accepted")),
       mqtt_connects_refused(connects(metrics, "refused")),
@@ -90,11 +104,14 @@ GatewayMetrics::GatewayMetrics(Metrics& metrics)
       mqtt_closed_protocol_error(closed(metrics, "protocol_error")),
       mqtt_closed_timeout(closed(metrics, "timeout")),
       mqtt_closed_by_server(closed(metrics, "server")),
-      mqtt_repeated_in_flight(metrics.counter("millrace_gateway_mqtt_repeated_in_flight_total",
-                                              "PUBLISH packets that repeated a packet id in flight: the same message.")),
+      mqtt_repeated_in_flight(
+          metrics.counter("millrace_gateway_mqtt_repeated_in_flight_total",
+                          "PUBLISH packets that repeated a packet id in flight: the same message.")),
       http_connections(metrics.gauge("millrace_gateway_http_connections", "Open HTTP connections.")),
       http_requests(status_counters(metrics)),
-      http_seconds(metrics.histogram("millrace_gateway_http_request_seconds", "From a complete request to its answer.")),
-      http_malformed(metrics.counter("millrace_gateway_http_malformed_total", "Requests refused by the protocol itself.")) {}
+      http_seconds(
+          metrics.histogram("millrace_gateway_http_request_seconds", "From a complete request to its answer.")),
+      http_malformed(
+          metrics.counter("millrace_gateway_http_malformed_total", "Requests refused by the protocol itself.")) {}
 
 }  // namespace millrace::gateway

@@ -8,7 +8,8 @@
 int main(int argc, char** argv) {
   using namespace millrace;
   runtime::block_signals();
-  const auto line = config::parse_command_line(gateway::option_table(), argc, argv, config::process_environment(), kVersion);
+  const auto line =
+      config::parse_command_line(gateway::option_table(), argc, argv, config::process_environment(), kVersion);
   if (!line.invocation) return line.exit_code;
   const gateway::Config config = gateway::read_config(line.invocation->values);
   observability::init_logging({"protocol-gateway", config.log_level});

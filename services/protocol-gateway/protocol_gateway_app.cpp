@@ -77,9 +77,11 @@ void ProtocolGatewayApp::wire() {
   options.session.receive_maximum = config_.receive_maximum;
   mqtt_context_.reset(new MqttContext{options, threads_, workers_, registry_, *epochs_, gateway_metrics_});
   listener_ = std::make_unique<MqttListener>(*mqtt_context_);
-  handler_ = std::make_unique<TelemetryHandler>(threads_, workers_, registry_, gateway_metrics_, config_.answer_deadline);
+  handler_ =
+      std::make_unique<TelemetryHandler>(threads_, workers_, registry_, gateway_metrics_, config_.answer_deadline);
   publisher_.on_accepting([this] { listener_->resume_held(); });
-  registry_.on_revocation([this](const registry_view::Revocation& revocation) { listener_->on_revocation(revocation); });
+  registry_.on_revocation(
+      [this](const registry_view::Revocation& revocation) { listener_->on_revocation(revocation); });
 }
 
 Status ProtocolGatewayApp::start() {
@@ -112,7 +114,8 @@ Status ProtocolGatewayApp::start_listeners() {
   const auto contexts = threads_.contexts();
   auto server = http::Server::start(
       http_settings(config_), contexts,
-      [this](const http::Request& request, const http::Responder& responder) { handler_->handle(request, responder); }, observer);
+      [this](const http::Request& request, const http::Responder& responder) { handler_->handle(request, responder); },
+      observer);
   if (!server.ok()) return server.error();
   http_ = std::move(*server);
   const observability::Logger log("gateway");
@@ -123,11 +126,21 @@ Status ProtocolGatewayApp::start_listeners() {
 std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
   using runtime::Deadline;
   return {
-      {"not-ready", [this](Deadline) { health_.set_stopping(); return Status{}; }},
-      {"stop intake", [this](Deadline) { listener_->stop_intake(); http_->stop_intake(); return Status{}; }},
+      {"not-ready",
+       [this](Deadline) {
+         health_.set_stopping();
+         return Status{};
+       }},
+      {"stop intake",
+       [this](Deadline) {
+         listener_->stop_intake();
+         http_->stop_intake();
+         return Status{};
+       }},
       {"drain", [this](Deadline deadline) { return publisher_.drain(deadline); }},
       {"flush", [this](Deadline deadline) { return dead_letters_.drain(deadline); }},
-      {"close", [this](Deadline) {
+      {"close",
+       [this](Deadline) {
          listener_->close_all();
          http_->close();
          return Status{};

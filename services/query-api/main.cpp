@@ -8,7 +8,8 @@
 int main(int argc, char** argv) {
   using namespace millrace;
   runtime::block_signals();
-  const auto line = config::parse_command_line(query_api::option_table(), argc, argv, config::process_environment(), kVersion);
+  const auto line =
+      config::parse_command_line(query_api::option_table(), argc, argv, config::process_environment(), kVersion);
   if (!line.invocation) return line.exit_code;
   const query_api::Config config = query_api::read_config(line.invocation->values);
   observability::init_logging({"query-api", config.log_level});

@@ -64,21 +64,28 @@ Status QueryApiApp::start() {
   auto server = rpc::Server::start(options, {&service_});
   if (!server.ok()) return server.error();
   server_ = std::move(*server);
-  observability::Logger("query").info("listening", {{"grpc", server_->address().to_string()}, {"ops", ops_->address().to_string()}});
+  observability::Logger("query").info("listening",
+                                      {{"grpc", server_->address().to_string()}, {"ops", ops_->address().to_string()}});
   return {};
 }
 
 std::vector<runtime::Phase> QueryApiApp::stop_phases() {
   using runtime::Deadline;
   return {
-      {"not-ready", [this](Deadline) {
+      {"not-ready",
+       [this](Deadline) {
          health_.set_stopping();
          server_->set_not_serving();
          return Status{};
        }},
-      {"stop intake", [this](Deadline) { tail_calls_.end_all(); return Status{}; }},
+      {"stop intake",
+       [this](Deadline) {
+         tail_calls_.end_all();
+         return Status{};
+       }},
       {"drain", [this](Deadline deadline) { return server_->stop(deadline); }},
-      {"close", [this](Deadline deadline) {
+      {"close",
+       [this](Deadline deadline) {
          tails_.stop();
          progress_.stop();
          registry_.stop();

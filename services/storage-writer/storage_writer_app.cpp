@@ -14,8 +14,9 @@ DeviceCheck check_against(const registry_view::RegistryView& registry) {
   return [&registry](std::int32_t key, std::string_view tenant, std::string_view device) -> std::optional<std::string> {
     const auto known = registry.find_by_key(key);
     if (!known || (known->tenant == tenant && known->device == device)) return std::nullopt;
-    return "the record says that device key " + std::to_string(key) + " is " + std::string(tenant) + "/" + std::string(device) +
-           ", the registry says " + known->tenant + "/" + known->device + "; see millrace admin log";
+    return "the record says that device key " + std::to_string(key) + " is " + std::string(tenant) + "/" +
+           std::string(device) + ", the registry says " + known->tenant + "/" + known->device +
+           "; see millrace admin log";
   };
 }
 
@@ -58,21 +59,40 @@ Status StorageWriterApp::start() {
 
 Status StorageWriterApp::drain(runtime::Deadline deadline) {
   while (!reader_.is_drained()) {
-    if (std::chrono::steady_clock::now() >= deadline) return Error{ErrorKind::kUnavailable, "the last batch was not taken; it is read again at the next start"};
+    if (std::chrono::steady_clock::now() >= deadline)
+      return Error{ErrorKind::kUnavailable, "the last batch was not taken; it is read again at the next start"};
     std::this_thread::sleep_for(std::chrono::milliseconds{5});
   }
-  if (!handover_.wait_idle(deadline)) return Error{ErrorKind::kUnavailable, "the last batch was not committed; it is read again at the next start"};
+  if (!handover_.wait_idle(deadline))
+    return Error{ErrorKind::kUnavailable, "the last batch was not committed; it is read again at the next start"};
   return {};
 }
 
 std::vector<runtime::Phase> StorageWriterApp::stop_phases() {
   using runtime::Deadline;
   return {
-      {"not-ready", [this](Deadline) { health_.set_stopping(); return Status{}; }},
-      {"stop intake", [this](Deadline) { reader_.stop_intake(); return Status{}; }},
+      {"not-ready",
+       [this](Deadline) {
+         health_.set_stopping();
+         return Status{};
+       }},
+      {"stop intake",
+       [this](Deadline) {
+         reader_.stop_intake();
+         return Status{};
+       }},
       {"drain", [this](Deadline deadline) { return drain(deadline); }},
-      {"flush", [this](Deadline) { handover_.stop(); committer_.join(); return Status{}; }},
-      {"close", [this](Deadline) { reader_.join(); return Status{}; }},
+      {"flush",
+       [this](Deadline) {
+         handover_.stop();
+         committer_.join();
+         return Status{};
+       }},
+      {"close",
+       [this](Deadline) {
+         reader_.join();
+         return Status{};
+       }},
   };
 }
 

@@ -3,24 +3,41 @@
 namespace millrace::writer {
 
 WriterMetrics::WriterMetrics(observability::Metrics& metrics)
-    : records(metrics.counter("millrace_storage_writer_records_total", "Records of the log that are accounted for in the database.")),
+    : records(metrics.counter("millrace_storage_writer_records_total",
+                              "Records of the log that are accounted for in the database.")),
       rows(metrics.counter("millrace_storage_writer_rows_total", "Rows inserted into storage.sample.")),
-      replaced(metrics.counter("millrace_storage_writer_rows_replaced_total", "Rows whose value a later message with the same device time replaced.")),
-      copies(metrics.counter("millrace_storage_writer_copies_total", "Records that repeat a message already in the log.")),
-      dead_points(metrics.counter("millrace_storage_writer_dead_points_total", "Points that could not be stored and went to the dead letters.")),
+      replaced(metrics.counter("millrace_storage_writer_rows_replaced_total",
+                               "Rows whose value a later message with the same device time replaced.")),
+      copies(
+          metrics.counter("millrace_storage_writer_copies_total", "Records that repeat a message already in the log.")),
+      dead_points(metrics.counter("millrace_storage_writer_dead_points_total",
+                                  "Points that could not be stored and went to the dead letters.")),
       batches(metrics.counter("millrace_storage_writer_batches_total", "Transactions committed.")),
-      batch_rows(metrics.histogram("millrace_storage_writer_batch_rows", "Rows of a transaction.", {1, 10, 100, 1'000, 5'000, 10'000, 20'000, 50'000})),
-      batch_seconds(metrics.histogram("millrace_storage_writer_batch_seconds", "From taking a batch to its commit, retries included.")),
-      retries(metrics.counter("millrace_storage_writer_retries_total", "Transactions tried again because the database was away or busy.")),
-      unknown_commits(metrics.counter("millrace_storage_writer_unknown_commits_total", "Commits whose answer was lost.")),
-      fenced(metrics.counter("millrace_storage_writer_fenced_total", "Batches given up because another writer had moved the offset.")),
+      batch_rows(metrics.histogram("millrace_storage_writer_batch_rows", "Rows of a transaction.",
+                                   {1, 10, 100, 1'000, 5'000, 10'000, 20'000, 50'000})),
+      batch_seconds(metrics.histogram("millrace_storage_writer_batch_seconds",
+                                      "From taking a batch to its commit, retries included.")),
+      retries(metrics.counter("millrace_storage_writer_retries_total",
+                              "Transactions tried again because the database was away or busy.")),
+      unknown_commits(
+          metrics.counter("millrace_storage_writer_unknown_commits_total", "Commits whose answer was lost.")),
+      fenced(metrics.counter("millrace_storage_writer_fenced_total",
+                             "Batches given up because another writer had moved the offset.")),
       latest_series(metrics.gauge("millrace_storage_writer_series", "Series whose greatest time is in memory.")),
-      default_partition_rows(metrics.gauge("millrace_storage_writer_default_partition_rows", "Rows in the default partition, at most 1,000; should be 0.")),
+      default_partition_rows(metrics.gauge("millrace_storage_writer_default_partition_rows",
+                                           "Rows in the default partition, at most 1,000; should be 0.")),
       partitions(metrics.gauge("millrace_storage_writer_partitions", "Partitions of the log that this writer owns.")),
-      stopped_partitions(metrics.gauge("millrace_storage_writer_stopped_partitions", "Owned partitions that are stopped because their log contradicts the database.")),
-      lag_records(metrics.gauge("millrace_storage_writer_lag_records", "Records in the log that are not stored yet, over the owned partitions.")),
-      lag_seconds(metrics.gauge("millrace_storage_writer_lag_seconds", "Age of the newest stored record where records wait, the oldest over the owned partitions.")),
-      opening_seconds(metrics.histogram("millrace_storage_writer_opening_seconds", "From an assignment to reading on: offsets, identity of the log, copies.")),
-      connection_losses(metrics.counter("millrace_storage_writer_connection_losses_total", "Lost connections to a broker.")) {}
+      stopped_partitions(
+          metrics.gauge("millrace_storage_writer_stopped_partitions",
+                        "Owned partitions that are stopped because their log contradicts the database.")),
+      lag_records(metrics.gauge("millrace_storage_writer_lag_records",
+                                "Records in the log that are not stored yet, over the owned partitions.")),
+      lag_seconds(
+          metrics.gauge("millrace_storage_writer_lag_seconds",
+                        "Age of the newest stored record where records wait, the oldest over the owned partitions.")),
+      opening_seconds(metrics.histogram("millrace_storage_writer_opening_seconds",
+                                        "From an assignment to reading on: offsets, identity of the log, copies.")),
+      connection_losses(
+          metrics.counter("millrace_storage_writer_connection_losses_total", "Lost connections to a broker.")) {}
 
 }  // namespace millrace::writer

@@ -1,6 +1,7 @@
-// The writer's transaction (offset compare-and-set and sorted COPY into an indexed daily partition) against a raw COPY into a heap
-// without index, in the same run on the same server. The ratio of the two rows/s is what counts; the target is 0.22.
-// Needs MILLRACE_TEST_DATABASE_URL (any database whose user may create schemas); without it the benchmarks skip.
+// The writer's transaction (offset compare-and-set and sorted COPY into an indexed daily partition) against a raw COPY
+// into a heap without index, in the same run on the same server. The ratio of the two rows/s is what counts; the target
+// is 0.22. Needs MILLRACE_TEST_DATABASE_URL (any database whose user may create schemas); without it the benchmarks
+// skip.
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
@@ -36,8 +37,8 @@ std::vector<Sample> next_rows(std::int64_t batch) {
   std::vector<Sample> rows;
   for (int i = 0; i < kRows; ++i) {
     const std::int64_t n = batch * kRows + i;
-    rows.push_back({kStart + n * 2'000, static_cast<std::int32_t>(random() % kDevices), static_cast<std::int32_t>(random() % kMetrics),
-                    static_cast<double>(random() % 10'000) / 100});
+    rows.push_back({kStart + n * 2'000, static_cast<std::int32_t>(random() % kDevices),
+                    static_cast<std::int32_t>(random() % kMetrics), static_cast<double>(random() % 10'000) / 100});
   }
   return rows;
 }
@@ -64,17 +65,20 @@ void check(benchmark::State& state, const Status& status) {
 }
 
 constexpr const char* kColumns =
-    " (time timestamptz NOT NULL, device_id int4 NOT NULL, metric int4 NOT NULL, value float8, kind int2, other text, untimed boolean)";
+    " (time timestamptz NOT NULL, device_id int4 NOT NULL, metric int4 NOT NULL, value float8, kind int2, other text, "
+    "untimed boolean)";
 
-void copy(benchmark::State& state, postgres::Connection& connection, postgres::CopyEncoder& encoder, const std::vector<Sample>& rows,
-          const std::string& table) {
+void copy(benchmark::State& state, postgres::Connection& connection, postgres::CopyEncoder& encoder,
+          const std::vector<Sample>& rows, const std::string& table) {
   encoder.clear();
   for (const Sample& row : rows) {
-    storage_schema::encode_sample(encoder, row.time, row.device, row.metric, {storage_schema::Kind::kNumber, row.value, {}}, false);
+    storage_schema::encode_sample(encoder, row.time, row.device, row.metric,
+                                  {storage_schema::Kind::kNumber, row.value, {}}, false);
   }
   encoder.finish();
   const auto copied = connection.copy_in(
-      "COPY " + table + " (time, device_id, metric, value, kind, other, untimed) FROM STDIN (FORMAT binary)", encoder.bytes());
+      "COPY " + table + " (time, device_id, metric, value, kind, other, untimed) FROM STDIN (FORMAT binary)",
+      encoder.bytes());
   if (!copied) state.SkipWithError(copied.error().message.c_str());
 }
 
@@ -82,7 +86,8 @@ void raw_heap_copy(benchmark::State& state) {
   auto connection = open(state);
   if (!connection) return;
   check(state, connection->script(std::string("DROP SCHEMA IF EXISTS bench_heap CASCADE; CREATE SCHEMA bench_heap; "
-                                              "CREATE TABLE bench_heap.sample") + kColumns));
+                                              "CREATE TABLE bench_heap.sample") +
+                                  kColumns));
   postgres::CopyEncoder encoder;
   std::int64_t batch = 0;
   for (auto _ : state) {
@@ -100,13 +105,17 @@ void raw_heap_copy(benchmark::State& state) {
 void offset_and_sorted_copy(benchmark::State& state) {
   auto connection = open(state);
   if (!connection) return;
-  check(state, connection->script(
-                   std::string("DROP SCHEMA IF EXISTS bench_store CASCADE; CREATE SCHEMA bench_store; CREATE TABLE bench_store.sample") +
-                   kColumns +
-                   " PARTITION BY RANGE (time); CREATE INDEX ON bench_store.sample (device_id, metric, time);"
-                   "CREATE TABLE bench_store.one PARTITION OF bench_store.sample FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');"
-                   "CREATE TABLE bench_store.log (part int4 PRIMARY KEY, next_offset int8) WITH (fillfactor = 50);"
-                   "INSERT INTO bench_store.log VALUES (0, 0)"));
+  check(
+      state,
+      connection->script(
+          std::string(
+              "DROP SCHEMA IF EXISTS bench_store CASCADE; CREATE SCHEMA bench_store; CREATE TABLE bench_store.sample") +
+          kColumns +
+          " PARTITION BY RANGE (time); CREATE INDEX ON bench_store.sample (device_id, metric, time);"
+          "CREATE TABLE bench_store.one PARTITION OF bench_store.sample FOR VALUES FROM ('2026-01-01') TO "
+          "('2027-01-01');"
+          "CREATE TABLE bench_store.log (part int4 PRIMARY KEY, next_offset int8) WITH (fillfactor = 50);"
+          "INSERT INTO bench_store.log VALUES (0, 0)"));
   postgres::CopyEncoder encoder;
   std::int64_t batch = 0;
   for (auto _ : state) {
@@ -119,7 +128,8 @@ void offset_and_sorted_copy(benchmark::State& state) {
     check(state, connection->begin());
     postgres::Params params;
     params.integer(batch).integer(batch + 1);
-    const auto moved = connection->exec("UPDATE bench_store.log SET next_offset = $2::int8 WHERE part = 0 AND next_offset = $1::int8", params);
+    const auto moved = connection->exec(
+        "UPDATE bench_store.log SET next_offset = $2::int8 WHERE part = 0 AND next_offset = $1::int8", params);
     if (!moved || moved->affected() != 1) state.SkipWithError("the offset did not move");
     copy(state, *connection, encoder, rows, "bench_store.sample");
     check(state, connection->commit());

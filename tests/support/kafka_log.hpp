@@ -30,8 +30,8 @@ inline std::vector<LogEntry> read_log(const kafka::Settings& settings, const std
     kafka::Polled polled = consumer.poll(std::chrono::milliseconds(100));
     if (polled.kind == kafka::Polled::Kind::kRecord) {
       const kafka::Record& record = polled.record;
-      found[record.partition()].push_back(
-          {record.partition(), record.offset(), std::string(record.key()), std::string(record.value()), record.headers()});
+      found[record.partition()].push_back({record.partition(), record.offset(), std::string(record.key()),
+                                           std::string(record.value()), record.headers()});
     }
     if (polled.kind == kafka::Polled::Kind::kEndOfPartition) ended[polled.position.where.partition] = true;
     return ended.size() == static_cast<std::size_t>(partitions);

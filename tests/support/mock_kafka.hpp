@@ -1,16 +1,16 @@
 #pragma once
 
-#include <librdkafka/rdkafka.h>
-#include <librdkafka/rdkafka_mock.h>
-
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+
 namespace millrace::testing {
 
-/// librdkafka's broker inside the process. It keeps 5 MB or 100,000 batches of a partition, knows no topic creation and no
-/// LogAppendTime; durability is not its subject.
+/// librdkafka's broker inside the process. It keeps 5 MB or 100,000 batches of a partition, knows no topic creation and
+/// no LogAppendTime; durability is not its subject.
 class MockKafka {
  public:
   static constexpr int kProduce = 0;
@@ -30,7 +30,9 @@ class MockKafka {
   MockKafka& operator=(const MockKafka&) = delete;
 
   [[nodiscard]] std::string bootstrap() const { return rd_kafka_mock_cluster_bootstraps(cluster_); }
-  void create_topic(const std::string& name, int partitions) { rd_kafka_mock_topic_create(cluster_, name.c_str(), partitions, 1); }
+  void create_topic(const std::string& name, int partitions) {
+    rd_kafka_mock_topic_create(cluster_, name.c_str(), partitions, 1);
+  }
   void broker_down() { rd_kafka_mock_broker_set_down(cluster_, 1); }
   void broker_up() { rd_kafka_mock_broker_set_up(cluster_, 1); }
   /// Every answer comes that much later.

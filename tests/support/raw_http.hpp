@@ -72,7 +72,9 @@ class RawSocket {
     buffer_.erase(0, end + 4);
     answer.status = std::atoi(answer.header.c_str() + 9);
     const std::size_t field = answer.header.find("Content-Length: ");
-    const std::size_t length = field == std::string::npos || to_method == "HEAD" ? 0 : std::strtoul(answer.header.c_str() + field + 16, nullptr, 10);
+    const std::size_t length = field == std::string::npos || to_method == "HEAD"
+                                   ? 0
+                                   : std::strtoul(answer.header.c_str() + field + 16, nullptr, 10);
     while (buffer_.size() < length) {
       if (!fill()) return answer;
     }

@@ -61,15 +61,18 @@ void set_configs(kafka::Admin& admin, const std::vector<kafka::TopicDifference>&
 
 std::string state_of(const std::string& topic, const Comparison& now) {
   const auto& all = now.differences;
-  const bool missing = std::any_of(all.begin(), all.end(), [&](const auto& d) { return d.topic == topic && d.what == "topic"; });
+  const bool missing =
+      std::any_of(all.begin(), all.end(), [&](const auto& d) { return d.topic == topic && d.what == "topic"; });
   if (missing) return "missing";
-  return std::any_of(all.begin(), all.end(), [&](const auto& d) { return d.topic == topic; }) ? "differs" : "as configured";
+  return std::any_of(all.begin(), all.end(), [&](const auto& d) { return d.topic == topic; }) ? "differs"
+                                                                                              : "as configured";
 }
 
 void print_table(std::ostream& out, const std::vector<kafka::TopicSpec>& wanted, const Comparison& now) {
   Table topics({"TOPIC", "STATE", "PARTITIONS", "DURABILITY"});
   for (const kafka::TopicSpec& topic : wanted) {
-    const auto found = std::find_if(now.found.begin(), now.found.end(), [&](const auto& d) { return d.name == topic.name; });
+    const auto found =
+        std::find_if(now.found.begin(), now.found.end(), [&](const auto& d) { return d.name == topic.name; });
     const bool there = found != now.found.end();
     topics.add({topic.name, state_of(topic.name, now), there ? std::to_string(found->partitions) : "-",
                 there ? found->durability() : "-"});
@@ -78,7 +81,8 @@ void print_table(std::ostream& out, const std::vector<kafka::TopicSpec>& wanted,
   Table differences({"TOPIC", "WHAT", "CONFIGURED", "IS"});
   for (const kafka::TopicDifference& difference : now.differences) {
     if (difference.what == "topic") continue;
-    differences.add({difference.topic, difference.what, difference.wanted, difference.found.empty() ? "-" : difference.found});
+    differences.add(
+        {difference.topic, difference.what, difference.wanted, difference.found.empty() ? "-" : difference.found});
   }
   if (differences.empty()) return;
   out << "\nDifferences:\n";
@@ -119,15 +123,17 @@ void topics(Session& session, const TopicsArguments& arguments) {
   const bool fixed = std::any_of(now.differences.begin(), now.differences.end(),
                                  [](const auto& d) { return d.what == "partitions" || d.what == "replication"; });
   if (fixed) {
-    session.err() << "millrace: partitions and replication of a topic that exists are never changed: the order of a device's "
-                     "messages depends on them\n";
+    session.err()
+        << "millrace: partitions and replication of a topic that exists are never changed: the order of a device's "
+           "messages depends on them\n";
   }
 }
 
 }  // namespace
 
 void add_admin_commands(CLI::App& app, Session& session) {
-  CLI::App* group = add_group(app, "admin", "what opens Kafka itself: create topics and compare them with what is configured");
+  CLI::App* group =
+      add_group(app, "admin", "what opens Kafka itself: create topics and compare them with what is configured");
   auto arguments = std::make_shared<TopicsArguments>();
   CLI::App* command = add_command(*group, session, "topics",
                                   "create the topics that are missing; show where the others differ (safe to repeat)",
@@ -142,7 +148,8 @@ void add_admin_commands(CLI::App& app, Session& session) {
       ->check(CLI::Range(1, 100).description(""));
   command->add_option("--topic-prefix", session.flags.topic_prefix, "prefix of all topics (millrace.)");
   command->add_flag("--dry-run", arguments->dry_run, "change nothing");
-  command->add_flag("--set-configs", arguments->set_configs, "set configs that differ; never partitions or replication");
+  command->add_flag("--set-configs", arguments->set_configs,
+                    "set configs that differ; never partitions or replication");
   add_format_option(*command, arguments->format, {"table", "json"});
 }
 

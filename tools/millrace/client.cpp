@@ -13,8 +13,10 @@ struct TargetText {
 
 TargetText text_of(Target target) {
   switch (target) {
-    case Target::kRegistry: return {"device-registry", "--registry", "MILLRACE_REGISTRY_ADDR"};
-    case Target::kQuery: return {"query-api", "--query", "MILLRACE_QUERY_ADDR"};
+    case Target::kRegistry:
+      return {"device-registry", "--registry", "MILLRACE_REGISTRY_ADDR"};
+    case Target::kQuery:
+      return {"query-api", "--query", "MILLRACE_QUERY_ADDR"};
   }
   return {};
 }
@@ -42,18 +44,22 @@ void throw_rpc_error(const grpc::Status& status, Target target, const Settings& 
                              (settings.profile.empty() ? std::string() : " " + settings.profile.string()));
     case grpc::StatusCode::PERMISSION_DENIED:
       throw CommandError("not allowed: " + said, "use an API key of that role: `millrace key create --role ROLE`");
-    case grpc::StatusCode::NOT_FOUND: throw CommandError(said, std::string(hint));
-    case grpc::StatusCode::RESOURCE_EXHAUSTED: throw CommandError(who + ": " + said, "try again later, or ask for less");
+    case grpc::StatusCode::NOT_FOUND:
+      throw CommandError(said, std::string(hint));
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      throw CommandError(who + ": " + said, "try again later, or ask for less");
     case grpc::StatusCode::UNIMPLEMENTED:
       throw CommandError(who + " does not know this call", "its version is older than this program's; update it");
-    default: throw CommandError(said.empty() ? who + ": status " + std::to_string(status.error_code()) : said);
+    default:
+      throw CommandError(said.empty() ? who + ": status " + std::to_string(status.error_code()) : said);
   }
 }
 
 std::shared_ptr<grpc::Channel> open_channel(const Settings& settings, Target target) {
   if (settings.api_key.empty()) {
-    throw usage_error("no API key is set",
-                      "`./dev up` writes a profile with one; or give --api-key, MILLRACE_API_KEY or api_key in a profile");
+    throw usage_error(
+        "no API key is set",
+        "`./dev up` writes a profile with one; or give --api-key, MILLRACE_API_KEY or api_key in a profile");
   }
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(64 << 20);

@@ -14,7 +14,8 @@ namespace {
 
 void add_setting_flags(CLI::App& app, SettingFlags& flags) {
   const char* group = "Where and who (before the environment, before the profile)";
-  app.add_option("--profile", flags.profile, "profile file [MILLRACE_PROFILE, ~/.config/millrace/profile]")->group(group);
+  app.add_option("--profile", flags.profile, "profile file [MILLRACE_PROFILE, ~/.config/millrace/profile]")
+      ->group(group);
   app.add_option("--registry", flags.registry, "address of device-registry [MILLRACE_REGISTRY_ADDR]")->group(group);
   app.add_option("--query", flags.query, "address of query-api [MILLRACE_QUERY_ADDR]")->group(group);
   app.add_option("--api-key", flags.api_key, "mk_... [MILLRACE_API_KEY]")->group(group);
@@ -61,7 +62,8 @@ CLI::App* add_group(CLI::App& parent, const std::string& name, const std::string
 
 int run_command_line(std::vector<std::string> arguments, Streams streams) {
   Session session(streams);
-  CLI::App app("The operator's command line of Millrace: tenants, devices, keys, and the readings they sent.", "millrace");
+  CLI::App app("The operator's command line of Millrace: tenants, devices, keys, and the readings they sent.",
+               "millrace");
   app.set_version_flag("--version", std::string("millrace ") + kVersion, "print the version");
   app.require_subcommand(1);
   app.fallthrough();

@@ -76,14 +76,17 @@ void write_bash(std::ostream& out, const CLI::App& app) {
 
 void add_completion_command(CLI::App& app, Session& session) {
   auto shell = std::make_shared<std::string>();
-  CLI::App* command = add_command(app, session, "completion", "a script that lets the shell complete commands and devices",
-                                  "  source <(millrace completion bash)\n"
-                                  "  source <(millrace completion zsh)",
-                                  [&session, &app, shell] {
-                                    if (*shell == "zsh") session.out() << "autoload -U +X bashcompinit && bashcompinit\n";
-                                    write_bash(session.out(), app);
-                                  });
-  command->add_option("SHELL", *shell, "bash or zsh")->required()->check(CLI::IsMember({"bash", "zsh"}).description(""));
+  CLI::App* command =
+      add_command(app, session, "completion", "a script that lets the shell complete commands and devices",
+                  "  source <(millrace completion bash)\n"
+                  "  source <(millrace completion zsh)",
+                  [&session, &app, shell] {
+                    if (*shell == "zsh") session.out() << "autoload -U +X bashcompinit && bashcompinit\n";
+                    write_bash(session.out(), app);
+                  });
+  command->add_option("SHELL", *shell, "bash or zsh")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh"}).description(""));
 }
 
 }  // namespace millrace::cli

@@ -102,9 +102,9 @@ void show_dead(Session& session, const DeadArguments& arguments) {
 void add_dead_commands(CLI::App& app, Session& session) {
   CLI::App* group = add_group(app, "dead", "dead letters: payloads that were refused, points that could not be stored");
   auto arguments = std::make_shared<DeadArguments>();
-  CLI::App* list = add_command(*group, session, "list", "list the tenant's dead letters, newest last",
-                               "  millrace dead list --limit 20",
-                               [&session, arguments] { list_dead(session, *arguments); });
+  CLI::App* list =
+      add_command(*group, session, "list", "list the tenant's dead letters, newest last",
+                  "  millrace dead list --limit 20", [&session, arguments] { list_dead(session, *arguments); });
   list->add_option("--limit", arguments->limit, "at most so many (100)")->check(CLI::PositiveNumber.description(""));
   add_format_option(*list, arguments->format, {"table", "json"});
   CLI::App* show = add_command(*group, session, "show", "one dead letter with its bytes",

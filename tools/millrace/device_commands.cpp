@@ -35,8 +35,8 @@ struct DeviceArguments {
 std::string json_of(const api::Device& device) {
   const std::string& attributes = device.attributes_json();
   return "{\"device\":" + json_string(device.device()) + ",\"tenant\":" + json_string(device.tenant()) +
-         ",\"key\":" + std::to_string(device.device_key()) +
-         ",\"enabled\":" + (device.enabled() ? "true" : "false") + ",\"tokens\":" + std::to_string(device.tokens()) +
+         ",\"key\":" + std::to_string(device.device_key()) + ",\"enabled\":" + (device.enabled() ? "true" : "false") +
+         ",\"tokens\":" + std::to_string(device.tokens()) +
          ",\"created\":" + json_string(format_rfc3339(device.created_at_us())) +
          ",\"attributes\":" + (attributes.empty() ? "{}" : attributes) + "}";
 }
@@ -90,17 +90,18 @@ void add_token(Session& session, const DeviceArguments& arguments) {
 }
 
 void show_device(Session& session, const DeviceArguments& arguments) {
-  print_one(session, arguments,
-            Registry(session.settings, Target::kRegistry)
-                .call(&Service::StubInterface::GetDevice, request_for<api::GetDeviceRequest>(session, arguments), kHint));
+  print_one(
+      session, arguments,
+      Registry(session.settings, Target::kRegistry)
+          .call(&Service::StubInterface::GetDevice, request_for<api::GetDeviceRequest>(session, arguments), kHint));
 }
 
 void set_enabled(Session& session, const DeviceArguments& arguments, bool enabled) {
   auto request = request_for<api::SetDeviceEnabledRequest>(session, arguments);
   request.set_enabled(enabled);
-  print_one(session, arguments,
-            Registry(session.settings, Target::kRegistry)
-                .call(&Service::StubInterface::SetDeviceEnabled, request, kHint));
+  print_one(
+      session, arguments,
+      Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::SetDeviceEnabled, request, kHint));
 }
 
 void enable_device(Session& session, const DeviceArguments& arguments) { set_enabled(session, arguments, true); }
@@ -180,8 +181,9 @@ void add_device_commands(CLI::App& app, Session& session) {
   CLI::App* group = add_group(app, "device", "create, list, show, enable, disable, delete, import devices");
   auto arguments = std::make_shared<DeviceArguments>();
   add_single_commands(*group, session, arguments);
-  CLI::App* list = add_command(*group, session, "list", "list devices", "  millrace device list --prefix meter- --limit 20",
-                               [&session, arguments] { list_devices(session, *arguments); });
+  CLI::App* list =
+      add_command(*group, session, "list", "list devices", "  millrace device list --prefix meter- --limit 20",
+                  [&session, arguments] { list_devices(session, *arguments); });
   list->add_option("--prefix", arguments->prefix, "only ids that start with this");
   list->add_option("--limit", arguments->limit, "at most so many")->check(CLI::PositiveNumber.description(""));
   list->add_flag("--ids", arguments->only_ids, "only the ids, a line each");

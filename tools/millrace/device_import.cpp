@@ -1,8 +1,5 @@
 #include "device_import.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstring>
 #include <deque>
@@ -10,6 +7,9 @@
 #include <memory>
 #include <sstream>
 #include <thread>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "client.hpp"
 #include "command_error.hpp"

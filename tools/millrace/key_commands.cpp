@@ -102,7 +102,8 @@ void list_keys(Session& session, const KeyArguments& arguments) {
   const auto keys = all_keys(session);
   if (arguments.format != Format::kJson) return print(session, keys);
   session.out() << '[';
-  for (std::size_t i = 0; i < keys.size(); ++i) session.out() << (i == 0 ? "{" : ",\n{") << json_members(keys[i]) << '}';
+  for (std::size_t i = 0; i < keys.size(); ++i)
+    session.out() << (i == 0 ? "{" : ",\n{") << json_members(keys[i]) << '}';
   session.out() << "]\n";
 }
 
@@ -134,15 +135,16 @@ void add_key_commands(CLI::App& app, Session& session) {
   const auto with = [&session, arguments](auto function) {
     return [&session, arguments, function] { function(session, *arguments); };
   };
-  CLI::App* create = add_command(*group, session, "create", "create an API key; its text is shown only once",
-                                 "  millrace key create --role viewer --description 'wall display' --expires 90d",
-                                 with(create_key));
+  CLI::App* create =
+      add_command(*group, session, "create", "create an API key; its text is shown only once",
+                  "  millrace key create --role viewer --description 'wall display' --expires 90d", with(create_key));
   create->add_option("--role", arguments->role, "viewer, operator or admin (viewer)")
       ->check(CLI::IsMember({"viewer", "operator", "admin"}).description(""));
   create->add_option("--description", arguments->description, "what it is for");
   create->add_option("--expires", arguments->expires, "time, or how long it holds (never)");
   add_format_option(*create, arguments->format, {"table", "json"});
-  CLI::App* list = add_command(*group, session, "list", "list the tenant's keys", "  millrace key list", with(list_keys));
+  CLI::App* list =
+      add_command(*group, session, "list", "list the tenant's keys", "  millrace key list", with(list_keys));
   add_format_option(*list, arguments->format, {"table", "json"});
   CLI::App* show = add_command(*group, session, "show", "show one key", "  millrace key show 7f3a9c", with(show_key));
   show->add_option("KEY_ID", arguments->key_id, "the part between mk_ and the second _")->required();

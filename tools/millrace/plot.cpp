@@ -1,11 +1,11 @@
 #include "plot.hpp"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "text.hpp"
 

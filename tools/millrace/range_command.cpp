@@ -97,8 +97,9 @@ template <class Row>
 void each_row(Session& session, api::RangeRequest& request, Row row) {
   Client<api::QueryService> query(session.settings, Target::kQuery);
   do {
-    const auto page = query.call(&api::QueryService::StubInterface::Range, request,
-                                 "`millrace latest DEVICE` shows a device's metrics, `millrace device list` the devices");
+    const auto page =
+        query.call(&api::QueryService::StubInterface::Range, request,
+                   "`millrace latest DEVICE` shows a device's metrics, `millrace device list` the devices");
     for (const auto& sample : page.samples()) {
       if (!row(sample)) return;
     }
@@ -177,14 +178,14 @@ void show_range(Session& session, const RangeArguments& arguments) {
 
 void add_range_command(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<RangeArguments>();
-  CLI::App* command = add_command(
-      app, session, "range", "the values of one metric over time; the last hour unless told otherwise",
-      "  millrace range meter-1 power\n"
-      "  millrace range meter-1 power --from 1d --step 15m\n"
-      "  millrace range meter-1 power --from 2026-11-22T00:00:00Z --to 2026-11-23T00:00:00Z --format csv\n"
-      "  millrace range meter-1 power --from 6h --plot\n"
-      "CSV lines are time,value; with --step time,count,min,max,mean. --from is included, --to is not.",
-      [&session, arguments] { show_range(session, *arguments); });
+  CLI::App* command =
+      add_command(app, session, "range", "the values of one metric over time; the last hour unless told otherwise",
+                  "  millrace range meter-1 power\n"
+                  "  millrace range meter-1 power --from 1d --step 15m\n"
+                  "  millrace range meter-1 power --from 2026-11-22T00:00:00Z --to 2026-11-23T00:00:00Z --format csv\n"
+                  "  millrace range meter-1 power --from 6h --plot\n"
+                  "CSV lines are time,value; with --step time,count,min,max,mean. --from is included, --to is not.",
+                  [&session, arguments] { show_range(session, *arguments); });
   command->add_option("DEVICE", arguments->device, "its id")->required();
   command->add_option("METRIC", arguments->metric, "the metric's name")->required();
   command->add_option("--from", arguments->from, "RFC 3339, a date, or how long ago: 15m, 1h, 2d (1h before --to)");
@@ -193,8 +194,7 @@ void add_range_command(CLI::App& app, Session& session) {
   command->add_option("--limit", arguments->limit, "at most so many rows")->check(CLI::PositiveNumber.description(""));
   command->add_flag("--header", arguments->header, "a first CSV line that names the columns");
   add_format_option(*command, arguments->format, {"table", "csv", "json", "plot"});
-  command->add_flag_callback(
-      "--plot", [arguments] { arguments->format = Format::kPlot; }, "the same as --format plot");
+  command->add_flag_callback("--plot", [arguments] { arguments->format = Format::kPlot; }, "the same as --format plot");
 }
 
 }  // namespace millrace::cli

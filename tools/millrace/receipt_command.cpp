@@ -63,13 +63,13 @@ void show_receipt(Session& session, const ReceiptArguments& arguments) {
 
 void add_receipt_command(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<ReceiptArguments>();
-  CLI::App* command = add_command(
-      app, session, "receipt", "what became of an acknowledged message",
-      "  millrace receipt 3:4711\n"
-      "  millrace receipt 3:4711 --json            {\"receipt\",\"state\",\"reason\"}\n"
-      "  millrace receipt 3:4711 --wait 10         ask again while it is pending\n"
-      "States: unknown, pending, stored, partly, dead-lettered, refused, lost, expired, deleted.",
-      [&session, arguments] { show_receipt(session, *arguments); });
+  CLI::App* command =
+      add_command(app, session, "receipt", "what became of an acknowledged message",
+                  "  millrace receipt 3:4711\n"
+                  "  millrace receipt 3:4711 --json            {\"receipt\",\"state\",\"reason\"}\n"
+                  "  millrace receipt 3:4711 --wait 10         ask again while it is pending\n"
+                  "States: unknown, pending, stored, partly, dead-lettered, refused, lost, expired, deleted.",
+                  [&session, arguments] { show_receipt(session, *arguments); });
   command->add_option("RECEIPT", arguments->receipt, "partition:offset, or dead:partition:offset")->required();
   command->add_option("--wait", arguments->wait_seconds, "seconds to wait while it is pending (0)")
       ->check(CLI::Range(0.0, 86'400.0).description(""));

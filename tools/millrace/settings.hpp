@@ -46,8 +46,8 @@ using Environment = std::function<std::optional<std::string>(const char* name)>;
 /// unknown key or a line that is none.
 void apply_profile(std::string_view text, const std::filesystem::path& file, Settings& settings);
 
-/// Profile file: --profile, else MILLRACE_PROFILE, else ~/.config/millrace/profile. A named file that is not there is an
-/// error, the default one may be absent.
+/// Profile file: --profile, else MILLRACE_PROFILE, else ~/.config/millrace/profile. A named file that is not there is
+/// an error, the default one may be absent.
 [[nodiscard]] Settings load_settings(const SettingFlags& flags, const Environment& environment);
 
 }  // namespace millrace::cli

@@ -70,7 +70,8 @@ void tail(Session& session, const TailArguments& arguments) {
   bool enough = false;
   while (!enough && stream->Read(&response)) {
     if (response.missed() > 0) {
-      session.err() << "millrace: " << response.missed() << " readings were left out because this reader was too slow\n";
+      session.err() << "millrace: " << response.missed()
+                    << " readings were left out because this reader was too slow\n";
     }
     for (const auto& reading : response.readings()) {
       print(session.out(), reading, arguments.format);

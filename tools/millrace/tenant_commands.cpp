@@ -42,7 +42,8 @@ void print(Session& session, const std::vector<api::Tenant>& tenants) {
 void create_tenant(Session& session, const TenantArguments& arguments) {
   api::CreateTenantRequest request;
   request.set_tenant(arguments.tenant);
-  const auto tenant = Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::CreateTenant, request);
+  const auto tenant =
+      Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::CreateTenant, request);
   if (arguments.format == Format::kJson) {
     session.out() << json_of(tenant) << '\n';
   } else {
@@ -53,7 +54,8 @@ void create_tenant(Session& session, const TenantArguments& arguments) {
 void show_tenant(Session& session, const TenantArguments& arguments) {
   api::GetTenantRequest request;
   request.set_tenant(arguments.tenant.empty() ? session.settings.tenant : arguments.tenant);
-  const auto tenant = Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::GetTenant, request, kHint);
+  const auto tenant =
+      Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::GetTenant, request, kHint);
   if (arguments.format == Format::kJson) {
     session.out() << json_of(tenant) << '\n';
   } else {
@@ -97,15 +99,15 @@ void add_tenant_commands(CLI::App& app, Session& session) {
   const auto with = [&session, arguments](auto function) {
     return [&session, arguments, function] { function(session, *arguments); };
   };
-  CLI::App* create = add_command(*group, session, "create", "create a tenant", "  millrace tenant create acme",
-                                 with(create_tenant));
+  CLI::App* create =
+      add_command(*group, session, "create", "create a tenant", "  millrace tenant create acme", with(create_tenant));
   create->add_option("TENANT", arguments->tenant, "1 to 64 of A-Za-z0-9._:-")->required();
   add_format_option(*create, arguments->format, {"table", "json"});
-  CLI::App* list = add_command(*group, session, "list", "list all tenants", "  millrace tenant list --json",
-                               with(list_tenants));
+  CLI::App* list =
+      add_command(*group, session, "list", "list all tenants", "  millrace tenant list --json", with(list_tenants));
   add_format_option(*list, arguments->format, {"table", "json"});
-  CLI::App* show = add_command(*group, session, "show", "show one tenant", "  millrace tenant show acme",
-                               with(show_tenant));
+  CLI::App* show =
+      add_command(*group, session, "show", "show one tenant", "  millrace tenant show acme", with(show_tenant));
   show->add_option("TENANT", arguments->tenant, "default: the tenant of the API key");
   add_format_option(*show, arguments->format, {"table", "json"});
   CLI::App* remove = add_command(*group, session, "delete", "delete a tenant with its devices and keys",

@@ -66,12 +66,18 @@ std::string number_text(double value) {
 std::string value_text(const telemetry::v1::Value& value) {
   using Kind = telemetry::v1::Value::KindCase;
   switch (value.kind_case()) {
-    case Kind::kDoubleValue: return number_text(value.double_value());
-    case Kind::kIntValue: return std::to_string(value.int_value());
-    case Kind::kBoolValue: return value.bool_value() ? "true" : "false";
-    case Kind::kStringValue: return value.string_value();
-    case Kind::kJsonValue: return value.json_value();
-    case Kind::KIND_NOT_SET: break;
+    case Kind::kDoubleValue:
+      return number_text(value.double_value());
+    case Kind::kIntValue:
+      return std::to_string(value.int_value());
+    case Kind::kBoolValue:
+      return value.bool_value() ? "true" : "false";
+    case Kind::kStringValue:
+      return value.string_value();
+    case Kind::kJsonValue:
+      return value.json_value();
+    case Kind::KIND_NOT_SET:
+      break;
   }
   return {};
 }

@@ -7,8 +7,8 @@ namespace millrace {
 namespace {
 
 bool is_id_char(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == ':' ||
-         c == '-';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+         c == ':' || c == '-';
 }
 
 // MurmurHash2, 32 bit, seed 0x9747b28c: org.apache.kafka.common.utils.Utils.murmur2.

@@ -4,18 +4,30 @@ namespace millrace {
 
 std::string_view to_string(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kInvalid: return "invalid";
-    case ErrorKind::kUnauthenticated: return "unauthenticated";
-    case ErrorKind::kForbidden: return "forbidden";
-    case ErrorKind::kNotFound: return "not_found";
-    case ErrorKind::kAlreadyExists: return "already_exists";
-    case ErrorKind::kTooLarge: return "too_large";
-    case ErrorKind::kThrottled: return "throttled";
-    case ErrorKind::kUnavailable: return "unavailable";
-    case ErrorKind::kUnknownOutcome: return "unknown_outcome";
-    case ErrorKind::kConflict: return "conflict";
-    case ErrorKind::kCorrupt: return "corrupt";
-    case ErrorKind::kInternal: return "internal";
+    case ErrorKind::kInvalid:
+      return "invalid";
+    case ErrorKind::kUnauthenticated:
+      return "unauthenticated";
+    case ErrorKind::kForbidden:
+      return "forbidden";
+    case ErrorKind::kNotFound:
+      return "not_found";
+    case ErrorKind::kAlreadyExists:
+      return "already_exists";
+    case ErrorKind::kTooLarge:
+      return "too_large";
+    case ErrorKind::kThrottled:
+      return "throttled";
+    case ErrorKind::kUnavailable:
+      return "unavailable";
+    case ErrorKind::kUnknownOutcome:
+      return "unknown_outcome";
+    case ErrorKind::kConflict:
+      return "conflict";
+    case ErrorKind::kCorrupt:
+      return "corrupt";
+    case ErrorKind::kInternal:
+      return "internal";
   }
   return "internal";
 }
@@ -24,7 +36,8 @@ bool is_retryable(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::kThrottled:
     case ErrorKind::kUnavailable:
-    case ErrorKind::kUnknownOutcome: return true;
+    case ErrorKind::kUnknownOutcome:
+      return true;
     case ErrorKind::kInvalid:
     case ErrorKind::kUnauthenticated:
     case ErrorKind::kForbidden:
@@ -33,7 +46,8 @@ bool is_retryable(ErrorKind kind) {
     case ErrorKind::kTooLarge:
     case ErrorKind::kConflict:
     case ErrorKind::kCorrupt:
-    case ErrorKind::kInternal: return false;
+    case ErrorKind::kInternal:
+      return false;
   }
   return false;
 }

@@ -28,9 +28,7 @@ bool char_at(std::string_view text, std::size_t at, std::string_view allowed) {
   return at < text.size() && allowed.find(text[at]) != std::string_view::npos;
 }
 
-Error bad(std::string_view why) {
-  return Error{ErrorKind::kInvalid, "not an RFC 3339 time: " + std::string(why)};
-}
+Error bad(std::string_view why) { return Error{ErrorKind::kInvalid, "not an RFC 3339 time: " + std::string(why)}; }
 
 // Reads the fraction behind the seconds and moves `at` past it.
 Result<TimeUs> fraction_at(std::string_view text, std::size_t& at) {
@@ -55,7 +53,8 @@ Result<TimeUs> offset_at(std::string_view text, std::size_t& at) {
   const int sign = text[at] == '-' ? -1 : 1;
   const int hours = number_at(text, at + 1, 2);
   const int minutes = number_at(text, at + 4, 2);
-  if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59 || text[at + 3] != ':') return bad("the zone is not +hh:mm");
+  if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59 || text[at + 3] != ':')
+    return bad("the zone is not +hh:mm");
   at += 6;
   return sign * (hours * 3600LL + minutes * 60LL) * kUsPerSecond;
 }
@@ -93,7 +92,8 @@ Result<TimeUs> parse_rfc3339(std::string_view text) {
   const int hour = number_at(text, 11, 2);
   const int minute = number_at(text, 14, 2);
   const int second = number_at(text, 17, 2);
-  if (year < 0 || month < 0 || day < 0 || !char_at(text, 4, "-") || !char_at(text, 7, "-")) return bad("the date is not yyyy-mm-dd");
+  if (year < 0 || month < 0 || day < 0 || !char_at(text, 4, "-") || !char_at(text, 7, "-"))
+    return bad("the date is not yyyy-mm-dd");
   if (!char_at(text, 10, "Tt ")) return bad("no T between date and time");
   if (hour < 0 || minute < 0 || second < 0 || !char_at(text, 13, ":") || !char_at(text, 16, ":")) {
     return bad("the time is not hh:mm:ss");

@@ -35,7 +35,8 @@ bool is_choice(std::string_view choices, std::string_view value) {
 // What is wrong with the value, or an empty string.
 std::string fault_of(const Option& option, std::string_view value) {
   switch (option.type) {
-    case Type::kString: return {};
+    case Type::kString:
+      return {};
     case Type::kInteger: {
       const auto number = to_integer(value);
       if (!number) return "is not an integer";
@@ -43,21 +44,26 @@ std::string fault_of(const Option& option, std::string_view value) {
       if (*number > option.most) return "is greater than " + std::to_string(option.most);
       return {};
     }
-    case Type::kBoolean: return to_boolean(value) ? "" : "is neither true nor false";
-    case Type::kAddress: return parse_address(value).ok() ? "" : "is not host:port";
-    case Type::kChoice: return is_choice(option.choices, value) ? "" : "is none of " + std::string(option.choices);
+    case Type::kBoolean:
+      return to_boolean(value) ? "" : "is neither true nor false";
+    case Type::kAddress:
+      return parse_address(value).ok() ? "" : "is not host:port";
+    case Type::kChoice:
+      return is_choice(option.choices, value) ? "" : "is none of " + std::string(option.choices);
   }
   return {};
 }
 
 [[noreturn]] void broken(std::string_view key) {
-  std::fprintf(stderr, "config: option %.*s is not in the table with this type\n", static_cast<int>(key.size()), key.data());
+  std::fprintf(stderr, "config: option %.*s is not in the table with this type\n", static_cast<int>(key.size()),
+               key.data());
   std::abort();
 }
 
 std::string bounds_text(const Option& option) {
   switch (option.type) {
-    case Type::kString: return "text";
+    case Type::kString:
+      return "text";
     case Type::kInteger: {
       const bool low = option.least != std::numeric_limits<std::int64_t>::min();
       const bool high = option.most != std::numeric_limits<std::int64_t>::max();
@@ -65,9 +71,12 @@ std::string bounds_text(const Option& option) {
       if (low) return "at least " + std::to_string(option.least);
       return "integer";
     }
-    case Type::kBoolean: return "true or false";
-    case Type::kAddress: return "host:port";
-    case Type::kChoice: return std::string(option.choices);
+    case Type::kBoolean:
+      return "true or false";
+    case Type::kAddress:
+      return "host:port";
+    case Type::kChoice:
+      return std::string(option.choices);
   }
   return {};
 }
@@ -140,7 +149,8 @@ Result<Values> load(const OptionTable& table, const Environment& environment) {
     }
     values.emplace(option.key, value);
   }
-  for (auto it = environment.lower_bound(table.prefix); it != environment.end() && it->first.starts_with(table.prefix); ++it) {
+  for (auto it = environment.lower_bound(table.prefix); it != environment.end() && it->first.starts_with(table.prefix);
+       ++it) {
     const std::string_view key = std::string_view(it->first).substr(table.prefix.size());
     if (!values.contains(key)) faults += it->first + " is unknown (--help lists the settings)\n";
   }
@@ -149,7 +159,8 @@ Result<Values> load(const OptionTable& table, const Environment& environment) {
 }
 
 std::string help_text(const OptionTable& table) {
-  std::string out = std::string(table.program) + ": " + std::string(table.summary) + "\n\nUsage: " + std::string(table.program);
+  std::string out =
+      std::string(table.program) + ": " + std::string(table.summary) + "\n\nUsage: " + std::string(table.program);
   if (!table.commands.empty()) out += " [command]";
   out += " [--help | --version | --print-config | --check-config]\n";
   if (!table.commands.empty()) {
@@ -169,19 +180,22 @@ std::string help_text(const OptionTable& table) {
 }
 
 std::string markdown(const OptionTable& table) {
-  std::string out = "## " + std::string(table.program) + "\n\n| variable | values | default | what it does |\n|---|---|---|---|\n";
+  std::string out =
+      "## " + std::string(table.program) + "\n\n| variable | values | default | what it does |\n|---|---|---|---|\n";
   for (const Option& option : table.options) {
     std::string bounds = bounds_text(option);
     for (std::size_t at = 0; (at = bounds.find('|', at)) != std::string::npos; at += 2) bounds.replace(at, 1, "\\|");
     out += "| `" + std::string(table.prefix) + std::string(option.key) + "` | " + bounds + " | ";
-    out += option.required ? "required" : option.default_value.empty() ? "" : "`" + std::string(option.default_value) + "`";
+    out += option.required                ? "required"
+           : option.default_value.empty() ? ""
+                                          : "`" + std::string(option.default_value) + "`";
     out += " | " + std::string(option.help) + " |\n";
   }
   return out;
 }
 
-CommandLine parse_command_line(const OptionTable& table, int argc, const char* const* argv, const Environment& environment,
-                               std::string_view version) {
+CommandLine parse_command_line(const OptionTable& table, int argc, const char* const* argv,
+                               const Environment& environment, std::string_view version) {
   const std::string_view first = argc > 1 ? argv[1] : "";
   const auto print = [](const std::string& text) {
     std::fputs(text.c_str(), stdout);

@@ -61,7 +61,9 @@ class RequestView final : public Request {
   std::string_view query_;
 };
 
-Response bad_request(std::string_view detail) { return problem(400, "/problems/malformed", "the request is malformed", detail); }
+Response bad_request(std::string_view detail) {
+  return problem(400, "/problems/malformed", "the request is malformed", detail);
+}
 
 }  // namespace
 
@@ -80,9 +82,10 @@ Responder::Slot::~Slot() {
 void Responder::Slot::send(Response response) {
   if (answered_.exchange(true)) return;
   asio::any_io_executor executor = connection_->executor();
-  asio::dispatch(executor, [connection = std::move(connection_), sequence = sequence_, response = std::move(response)]() mutable {
-    connection->answer(sequence, std::move(response));
-  });
+  asio::dispatch(executor,
+                 [connection = std::move(connection_), sequence = sequence_, response = std::move(response)]() mutable {
+                   connection->answer(sequence, std::move(response));
+                 });
 }
 
 // Connection
@@ -132,10 +135,11 @@ void Connection::on_read(const boost::system::error_code& error, std::size_t cou
   if (lingering_) {  // thrown away until the client closes
     if (error) return end();
     read_running_ = true;
-    socket_.async_read_some(input_.prepare(kReadBytes), [self = shared_from_this()](const boost::system::error_code& e, std::size_t n) {
-      self->read_running_ = false;
-      self->on_read(e, n);
-    });
+    socket_.async_read_some(input_.prepare(kReadBytes),
+                            [self = shared_from_this()](const boost::system::error_code& e, std::size_t n) {
+                              self->read_running_ = false;
+                              self->on_read(e, n);
+                            });
     return;
   }
   if (error == asio::error::eof) {
@@ -216,7 +220,8 @@ std::optional<Response> Connection::check_header() {
   return check_framing();
 }
 
-// Where a body ends must be beyond doubt, or a proxy before us and we could see different requests (RFC 9112 section 11.2).
+// Where a body ends must be beyond doubt, or a proxy before us and we could see different requests (RFC 9112
+// section 11.2).
 std::optional<Response> Connection::check_framing() {
   const Message& message = parser_->get();
   const std::size_t codings = message.count(bhttp::field::transfer_encoding);
@@ -233,7 +238,8 @@ std::optional<Response> Connection::check_framing() {
   if (lengths == 0) {
     const Method method = method_of(message.method());
     if (method == Method::kPost || method == Method::kPut || method == Method::kPatch) {
-      return problem(411, "/problems/length-required", "a length is required", "send Content-Length or Transfer-Encoding: chunked");
+      return problem(411, "/problems/length-required", "a length is required",
+                     "send Content-Length or Transfer-Encoding: chunked");
     }
     return std::nullopt;
   }
@@ -270,7 +276,8 @@ void Connection::dispatch() {
   entry.started = request_started_;
   entry.form = message.method() == bhttp::verb::head ? BodyForm::kHeaderOnly : BodyForm::kWhole;
   const bool keep = message.keep_alive() && !shared_->draining.load();
-  entry.persistence = !keep ? Persistence::kClose : (message.version() == 10 ? Persistence::kKeepAlive10 : Persistence::kKeepAlive);
+  entry.persistence =
+      !keep ? Persistence::kClose : (message.version() == 10 ? Persistence::kKeepAlive10 : Persistence::kKeepAlive);
   const std::uint64_t sequence = entry.sequence;
   entries_.push_back(std::move(entry));
   enter(keep ? Reading::kIdle : Reading::kEnded);
@@ -304,19 +311,22 @@ void Connection::refuse_parse(const boost::system::error_code& error) {
                                                "at most " + std::to_string(limit) + " bytes are taken"));
   }
   if (error == bhttp::error::body_limit) {
-    return refuse("body_too_large", problem(413, "/problems/too-large", "the body is too large",
-                                            "at most " + std::to_string(shared_->settings.max_body_bytes) + " bytes are taken"));
+    return refuse("body_too_large",
+                  problem(413, "/problems/too-large", "the body is too large",
+                          "at most " + std::to_string(shared_->settings.max_body_bytes) + " bytes are taken"));
   }
   // A line that ends in a bare LF breaks the parser at the same place; that one is malformed.
   if (error == bhttp::error::bad_version && seen.substr(0, seen.find('\n')).ends_with('\r')) {
-    return refuse("malformed", problem(505, "/problems/version", "this HTTP version is not spoken", "HTTP/1.1 and HTTP/1.0 are"));
+    return refuse("malformed",
+                  problem(505, "/problems/version", "this HTTP version is not spoken", "HTTP/1.1 and HTTP/1.0 are"));
   }
   refuse("malformed", bad_request(error.message()));
 }
 
 void Connection::answer(std::uint64_t sequence, Response response) {
   if (ended_) return;
-  const auto entry = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.sequence == sequence; });
+  const auto entry =
+      std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.sequence == sequence; });
   if (entry == entries_.end() || entry->response) return;
   entry->response = std::move(response);
   if (!processing_) write();
@@ -344,8 +354,9 @@ void Connection::write() {
   writing_since_ = Clock::now();
   writing_.swap(output_);
   output_.clear();
-  asio::async_write(socket_, asio::buffer(writing_),
-                    [self = shared_from_this()](const boost::system::error_code& error, std::size_t) { self->on_written(error); });
+  asio::async_write(
+      socket_, asio::buffer(writing_),
+      [self = shared_from_this()](const boost::system::error_code& error, std::size_t) { self->on_written(error); });
   arm_timer();
 }
 
@@ -433,7 +444,8 @@ void Connection::on_timer() {
   if (write_late || lingering_ || reading_ == Reading::kIdle) return end();
   const bool in_header = reading_ == Reading::kHeader;
   refuse(in_header ? "header_timeout" : "body_timeout",
-         problem(408, "/problems/timeout", "the request took too long", in_header ? "its header did not end" : "its body did not end"));
+         problem(408, "/problems/timeout", "the request took too long",
+                 in_header ? "its header did not end" : "its body did not end"));
   write();
 }
 

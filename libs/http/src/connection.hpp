@@ -35,8 +35,8 @@ struct Shared {
   std::atomic<bool> draining{false};
 };
 
-/// One HTTP/1.1 connection; everything runs on the thread of its io_context. Reading and answering are apart: requests are
-/// parsed ahead up to max_pipelined, answers leave in the order of their requests.
+/// One HTTP/1.1 connection; everything runs on the thread of its io_context. Reading and answering are apart: requests
+/// are parsed ahead up to max_pipelined, answers leave in the order of their requests.
 class Connection final : public std::enable_shared_from_this<Connection> {
  public:
   Connection(boost::asio::ip::tcp::socket socket, std::size_t io_index, std::shared_ptr<Shared> shared);
@@ -62,7 +62,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
     kIdle,    ///< between requests
     kHeader,  ///< the first byte of a request has come
     kBody,
-    kEnded,   ///< the client has closed its side, or nothing more is wanted from it
+    kEnded,  ///< the client has closed its side, or nothing more is wanted from it
   };
 
   /// A request that awaits its answer, or bytes that are written in its place (100 Continue).
@@ -121,8 +121,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::optional<Clock::time_point> armed_for_;
 };
 
-/// Held by the Responder's copies; the last one to go answers 500 if nobody has answered. Keeps the connection alive: while
-/// it reads nothing, nobody else does.
+/// Held by the Responder's copies; the last one to go answers 500 if nobody has answered. Keeps the connection alive:
+/// while it reads nothing, nobody else does.
 class Responder::Slot {
  public:
   Slot(std::shared_ptr<Connection> connection, std::uint64_t sequence);

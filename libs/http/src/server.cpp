@@ -45,7 +45,8 @@ struct Server::Impl : std::enable_shared_from_this<Impl> {
     if (!error) acceptor.bind(*endpoint, error);
     if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
     if (error) {
-      return Error{ErrorKind::kUnavailable, "http: cannot listen on " + shared->settings.address.to_string() + ": " + error.message()};
+      return Error{ErrorKind::kUnavailable,
+                   "http: cannot listen on " + shared->settings.address.to_string() + ": " + error.message()};
     }
     address = {shared->settings.address.host, acceptor.local_endpoint(error).port()};
     return {};
@@ -53,13 +54,13 @@ struct Server::Impl : std::enable_shared_from_this<Impl> {
 
   void accept() {
     const std::size_t index = next++ % shared->contexts.size();
-    acceptor.async_accept(*shared->contexts[index],
-                          [self = shared_from_this(), index](const boost::system::error_code& error, tcp::socket socket) {
-                            if (error == asio::error::operation_aborted || !self->acceptor.is_open()) return;
-                            if (error) return self->accept_later();
-                            self->admit(std::move(socket), index);
-                            self->accept();
-                          });
+    acceptor.async_accept(*shared->contexts[index], [self = shared_from_this(), index](
+                                                        const boost::system::error_code& error, tcp::socket socket) {
+      if (error == asio::error::operation_aborted || !self->acceptor.is_open()) return;
+      if (error) return self->accept_later();
+      self->admit(std::move(socket), index);
+      self->accept();
+    });
   }
 
   // No file descriptor is left: there is one again when a connection has gone.
@@ -109,8 +110,9 @@ Server::Server(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Server::~Server() { close(); }
 
-Result<std::unique_ptr<Server>> Server::start(const ServerSettings& settings, std::span<asio::io_context* const> contexts,
-                                              Handler handler, Observer observer) {
+Result<std::unique_ptr<Server>> Server::start(const ServerSettings& settings,
+                                              std::span<asio::io_context* const> contexts, Handler handler,
+                                              Observer observer) {
   auto impl = std::make_shared<Impl>(settings, contexts, std::move(handler), std::move(observer));
   if (Status status = impl->listen(); !status) return status.error();
   asio::post(*contexts.front(), [impl] { impl->accept(); });

@@ -8,9 +8,9 @@
 namespace millrace::http {
 
 enum class Persistence {
-  kClose,      ///< `Connection: close`
-  kKeepAlive,  ///< nothing is said: the rule of HTTP/1.1
-  kKeepAlive10 ///< `Connection: keep-alive`, which HTTP/1.0 needs
+  kClose,       ///< `Connection: close`
+  kKeepAlive,   ///< nothing is said: the rule of HTTP/1.1
+  kKeepAlive10  ///< `Connection: keep-alive`, which HTTP/1.0 needs
 };
 enum class BodyForm { kWhole, kHeaderOnly };  ///< kHeaderOnly: the answer to HEAD
 

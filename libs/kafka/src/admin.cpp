@@ -1,8 +1,8 @@
-#include <millrace/kafka/admin.hpp>
-
 #include <algorithm>
 #include <array>
 #include <utility>
+
+#include <millrace/kafka/admin.hpp>
 
 #include "handles.hpp"
 
@@ -37,7 +37,8 @@ Result<EventHandle> await(rd_kafka_queue_t* queue, milliseconds timeout, std::st
   return event;
 }
 
-void add_entries(const rd_kafka_ConfigEntry_t** entries, std::size_t count, std::map<std::string, std::string>& configs) {
+void add_entries(const rd_kafka_ConfigEntry_t** entries, std::size_t count,
+                 std::map<std::string, std::string>& configs) {
   for (std::size_t i = 0; i < count; ++i) {
     const char* value = rd_kafka_ConfigEntry_value(entries[i]);
     configs[rd_kafka_ConfigEntry_name(entries[i])] = value == nullptr ? "" : value;
@@ -62,8 +63,8 @@ std::string TopicDescription::durability() const {
     if (by_messages) flush += " every " + messages + " messages";
     if (by_time) flush += " every " + interval + " ms";
   }
-  return "replication factor " + std::to_string(replication) + ", min.insync.replicas " + config("min.insync.replicas") +
-         ", " + flush;
+  return "replication factor " + std::to_string(replication) + ", min.insync.replicas " +
+         config("min.insync.replicas") + ", " + flush;
 }
 
 std::vector<TopicDifference> compare(std::span<const TopicSpec> wanted, std::span<const TopicDescription> found) {
@@ -140,7 +141,8 @@ Result<std::vector<std::string>> Admin::create_missing(std::span<const TopicSpec
   std::vector<rd_kafka_NewTopic_t*> raw;
   for (const TopicSpec& spec : wanted) {
     std::array<char, 256> text{};
-    topics.emplace_back(rd_kafka_NewTopic_new(spec.name.c_str(), spec.partitions, spec.replication, text.data(), text.size()));
+    topics.emplace_back(
+        rd_kafka_NewTopic_new(spec.name.c_str(), spec.partitions, spec.replication, text.data(), text.size()));
     if (topics.back() == nullptr) return Error{ErrorKind::kInvalid, "topic " + spec.name + ": " + text.data()};
     for (const auto& [key, value] : spec.configs) {
       rd_kafka_NewTopic_set_config(topics.back().get(), key.c_str(), value.c_str());
@@ -199,7 +201,8 @@ Result<std::vector<TopicDescription>> Admin::describe(std::span<const std::strin
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return make_error(code, "metadata");
   const MetadataHandle metadata(raw);
   std::vector<TopicDescription> descriptions;
-  for (const rd_kafka_metadata_topic_t& topic : std::span(metadata->topics, static_cast<std::size_t>(metadata->topic_cnt))) {
+  for (const rd_kafka_metadata_topic_t& topic :
+       std::span(metadata->topics, static_cast<std::size_t>(metadata->topic_cnt))) {
     if (std::find(names.begin(), names.end(), topic.topic) == names.end()) continue;
     TopicDescription description;
     description.name = topic.topic;
@@ -220,12 +223,14 @@ Result<int> Admin::partitions(const std::string& topic, milliseconds timeout) {
   return count_partitions(impl_->client.get(), topic, to_ms(timeout));
 }
 
-Result<std::string> Admin::cluster_id(milliseconds timeout) { return read_cluster_id(impl_->client.get(), to_ms(timeout)); }
+Result<std::string> Admin::cluster_id(milliseconds timeout) {
+  return read_cluster_id(impl_->client.get(), to_ms(timeout));
+}
 
 Result<Watermarks> Admin::watermarks(const TopicPartition& where, milliseconds timeout) {
   Watermarks marks;
-  const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(impl_->client.get(), where.topic.c_str(), where.partition,
-                                                                    &marks.low, &marks.high, to_ms(timeout));
+  const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
+      impl_->client.get(), where.topic.c_str(), where.partition, &marks.low, &marks.high, to_ms(timeout));
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return make_error(code, "watermarks of " + where.topic);
   return marks;
 }

@@ -1,8 +1,8 @@
-#include <millrace/kafka/consumer.hpp>
-
 #include <algorithm>
 #include <array>
 #include <utility>
+
+#include <millrace/kafka/consumer.hpp>
 
 #include "handles.hpp"
 
@@ -17,7 +17,8 @@ int to_ms(milliseconds timeout) { return static_cast<int>(std::min<std::int64_t>
 
 PartitionListHandle list_of(std::span<const TopicPartition> partitions) {
   PartitionListHandle list(rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size())));
-  for (const TopicPartition& one : partitions) rd_kafka_topic_partition_list_add(list.get(), one.topic.c_str(), one.partition);
+  for (const TopicPartition& one : partitions)
+    rd_kafka_topic_partition_list_add(list.get(), one.topic.c_str(), one.partition);
   return list;
 }
 
@@ -55,11 +56,16 @@ Fault fault_of(rd_kafka_t* client, rd_kafka_resp_err_t code) {
     const rd_kafka_resp_err_t cause = rd_kafka_fatal_error(client, nullptr, 0);
     if (cause != RD_KAFKA_RESP_ERR_NO_ERROR) code = cause == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID ? cause : code;
   }
-  const auto is = [code](std::initializer_list<rd_kafka_resp_err_t> codes) { return std::find(codes.begin(), codes.end(), code) != codes.end(); };
-  if (is({RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE})) return Fault::kOffsetOutOfRange;
+  const auto is = [code](std::initializer_list<rd_kafka_resp_err_t> codes) {
+    return std::find(codes.begin(), codes.end(), code) != codes.end();
+  };
+  if (is({RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE}))
+    return Fault::kOffsetOutOfRange;
   if (is({RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID})) return Fault::kFenced;
   if (is({RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED})) return Fault::kPollTooSlow;
-  if (is({RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION})) return Fault::kUnknownTopic;
+  if (is({RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
+          RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION}))
+    return Fault::kUnknownTopic;
   if (is({RD_KAFKA_RESP_ERR__FATAL})) return Fault::kFatal;
   return Fault::kTransient;
 }
@@ -76,10 +82,12 @@ std::string_view Record::topic() const {
 
 std::optional<std::string_view> Record::header(std::string_view name) const {
   rd_kafka_headers_t* headers = nullptr;
-  if (!message_ || rd_kafka_message_headers(raw(message_.get()), &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return std::nullopt;
+  if (!message_ || rd_kafka_message_headers(raw(message_.get()), &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+    return std::nullopt;
   const void* value = nullptr;
   std::size_t size = 0;
-  if (rd_kafka_header_get_last(headers, std::string(name).c_str(), &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR) return std::nullopt;
+  if (rd_kafka_header_get_last(headers, std::string(name).c_str(), &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR)
+    return std::nullopt;
   return std::string_view(static_cast<const char*>(value), size);
 }
 
@@ -90,7 +98,8 @@ std::vector<Header> Record::headers() const {
   const char* name = nullptr;
   const void* value = nullptr;
   std::size_t size = 0;
-  for (std::size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
+  for (std::size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+       ++i) {
     all.push_back({name, std::string(static_cast<const char*>(value), size)});
   }
   return all;
@@ -98,7 +107,8 @@ std::vector<Header> Record::headers() const {
 
 struct Consumer::Impl {
   static void on_error(rd_kafka_t* client, int code, const char* reason, void* opaque);
-  static void on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* list, void* opaque);
+  static void on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* list,
+                           void* opaque);
   void assigned(const rd_kafka_topic_partition_list_t& list);
   void revoked(rd_kafka_topic_partition_list_t& list);
   Polled fault(rd_kafka_resp_err_t code, std::string message, const rd_kafka_message_t* source);
@@ -110,15 +120,18 @@ struct Consumer::Impl {
   bool closed = false;
 };
 
-// Runs inside poll(). Everything that a caller must react to comes out of poll() itself; here only the losses are counted.
+// Runs inside poll(). Everything that a caller must react to comes out of poll() itself; here only the losses are
+// counted.
 void Consumer::Impl::on_error(rd_kafka_t*, int code, const char*, void* opaque) {
   const auto error = static_cast<rd_kafka_resp_err_t>(code);
-  if (error == RD_KAFKA_RESP_ERR__TRANSPORT || error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || error == RD_KAFKA_RESP_ERR__TIMED_OUT) {
+  if (error == RD_KAFKA_RESP_ERR__TRANSPORT || error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
+      error == RD_KAFKA_RESP_ERR__TIMED_OUT) {
     ++static_cast<Impl*>(opaque)->connection_losses;
   }
 }
 
-void Consumer::Impl::on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* list, void* opaque) {
+void Consumer::Impl::on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* list,
+                                  void* opaque) {
   auto& impl = *static_cast<Impl*>(opaque);
   if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
     impl.assigned(*list);
@@ -172,10 +185,12 @@ Consumer::Consumer(const Settings& settings, const ConsumerOptions& options) : i
   conf.fix("group.id", options.group_id.empty() ? "millrace-none" : options.group_id);
   if (!options.group_instance_id.empty()) conf.fix("group.instance.id", options.group_instance_id);
   conf.set_default("session.timeout.ms", std::to_string(options.session_timeout.count()));
-  conf.set_default("heartbeat.interval.ms", std::to_string(std::max<std::int64_t>(100, options.session_timeout.count() / 5)));
+  conf.set_default("heartbeat.interval.ms",
+                   std::to_string(std::max<std::int64_t>(100, options.session_timeout.count() / 5)));
   conf.set_default("max.poll.interval.ms", std::to_string(options.max_poll_interval.count()));
   conf.set_default("fetch.wait.max.ms", std::to_string(options.fetch_wait.count()));
-  const std::size_t per_partition = options.prefetch_bytes / 1024 / static_cast<std::size_t>(std::max(1, options.expected_partitions));
+  const std::size_t per_partition =
+      options.prefetch_bytes / 1024 / static_cast<std::size_t>(std::max(1, options.expected_partitions));
   conf.set_default("queued.max.messages.kbytes", std::to_string(std::max<std::size_t>(per_partition, 1024)));
   // The fetch back-off of 2.0.2 is a fixed second once this many records wait: more than a second of peak input.
   conf.set_default("queued.min.messages", "100000");
@@ -192,7 +207,8 @@ Consumer::~Consumer() { close(); }
 Status Consumer::subscribe(const std::vector<std::string>& topics, RebalanceCallbacks callbacks) {
   impl_->callbacks = std::move(callbacks);
   const PartitionListHandle list(rd_kafka_topic_partition_list_new(static_cast<int>(topics.size())));
-  for (const std::string& topic : topics) rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
+  for (const std::string& topic : topics)
+    rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
   return status_of(rd_kafka_subscribe(impl_->client.get(), list.get()), "subscribe");
 }
 
@@ -223,7 +239,8 @@ Polled Consumer::poll(milliseconds timeout) {
     return polled;
   }
   if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    return impl_->fault(message->err, rd_kafka_message_errstr(message) != nullptr ? rd_kafka_message_errstr(message) : "", message);
+    return impl_->fault(message->err,
+                        rd_kafka_message_errstr(message) != nullptr ? rd_kafka_message_errstr(message) : "", message);
   }
   record.partition_ = message->partition;
   record.offset_ = message->offset;
@@ -267,22 +284,23 @@ std::vector<TopicPartition> Consumer::assignment() const {
 
 Result<Watermarks> Consumer::watermarks(const TopicPartition& where, milliseconds timeout) {
   Watermarks marks;
-  const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(impl_->client.get(), where.topic.c_str(), where.partition,
-                                                                    &marks.low, &marks.high, to_ms(timeout));
+  const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
+      impl_->client.get(), where.topic.c_str(), where.partition, &marks.low, &marks.high, to_ms(timeout));
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return make_error(code, "watermarks of " + where.topic);
   return marks;
 }
 
 std::optional<Watermarks> Consumer::cached_watermarks(const TopicPartition& where) const {
   Watermarks marks;
-  const rd_kafka_resp_err_t code =
-      rd_kafka_get_watermark_offsets(impl_->client.get(), where.topic.c_str(), where.partition, &marks.low, &marks.high);
+  const rd_kafka_resp_err_t code = rd_kafka_get_watermark_offsets(impl_->client.get(), where.topic.c_str(),
+                                                                  where.partition, &marks.low, &marks.high);
   // Before the first fetch librdkafka gives RD_KAFKA_OFFSET_INVALID.
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR || marks.high < 0) return std::nullopt;
   return marks;
 }
 
-Result<std::vector<Position>> Consumer::offsets_at(std::span<const TopicPartition> partitions, TimeUs time_us, milliseconds timeout) {
+Result<std::vector<Position>> Consumer::offsets_at(std::span<const TopicPartition> partitions, TimeUs time_us,
+                                                   milliseconds timeout) {
   const PartitionListHandle list = list_of(partitions);
   for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = (time_us + kUsPerMs - 1) / kUsPerMs;
   const rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(impl_->client.get(), list.get(), to_ms(timeout));
@@ -300,7 +318,9 @@ Result<int> Consumer::partitions(const std::string& topic, milliseconds timeout)
   return count_partitions(impl_->client.get(), topic, to_ms(timeout));
 }
 
-Result<std::string> Consumer::cluster_id(milliseconds timeout) { return read_cluster_id(impl_->client.get(), to_ms(timeout)); }
+Result<std::string> Consumer::cluster_id(milliseconds timeout) {
+  return read_cluster_id(impl_->client.get(), to_ms(timeout));
+}
 
 void Consumer::close() {
   if (std::exchange(impl_->closed, true)) return;

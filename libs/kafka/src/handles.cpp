@@ -19,9 +19,11 @@ void forward_log(const rd_kafka_t* client, int level, const char* facility, cons
   if (level >= 7) {
     logger.debug("librdkafka", {{"client", name}, {"facility", facility}, {"text", text}});
   } else if (level >= 5) {
-    logger.limited(limiter, obs::Level::kInfo, "librdkafka", {{"client", name}, {"facility", facility}, {"text", text}});
+    logger.limited(limiter, obs::Level::kInfo, "librdkafka",
+                   {{"client", name}, {"facility", facility}, {"text", text}});
   } else {
-    logger.limited(limiter, obs::Level::kWarn, "librdkafka", {{"client", name}, {"facility", facility}, {"text", text}});
+    logger.limited(limiter, obs::Level::kWarn, "librdkafka",
+                   {{"client", name}, {"facility", facility}, {"text", text}});
   }
 }
 

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <librdkafka/rdkafka.h>
-
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+
+#include <librdkafka/rdkafka.h>
 
 #include <millrace/base/result.hpp>
 #include <millrace/kafka/settings.hpp>
@@ -39,8 +39,8 @@ struct DestroyMetadata {
 };
 using MetadataHandle = std::unique_ptr<const rd_kafka_metadata_t, DestroyMetadata>;
 
-/// A client's configuration: what all clients share first, then what the class needs (`fixed`), and the user's properties
-/// between them, checked not to touch what is fixed.
+/// A client's configuration: what all clients share first, then what the class needs (`fixed`), and the user's
+/// properties between them, checked not to touch what is fixed.
 class Conf {
  public:
   explicit Conf(const Settings& settings);

@@ -1,11 +1,11 @@
-#include <millrace/kafka/producer.hpp>
-
 #include <atomic>
 #include <condition_variable>
 #include <cstdio>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include <millrace/kafka/producer.hpp>
 
 #include "handles.hpp"
 
@@ -114,7 +114,9 @@ struct Producer::Impl {
     char text[512] = "";
     rd_kafka_fatal_error(client.get(), text, sizeof text);
     on_fatal(text);
-    { const std::lock_guard lock(mutex); }
+    {
+      const std::lock_guard lock(mutex);
+    }
     changed.notify_all();
   }
 
@@ -156,7 +158,8 @@ Producer::~Producer() {
   rd_kafka_queue_yield(impl_->queue.get());
   impl_->thread.join();
   // Without this, destroying waits for requests in flight to a broker that hangs.
-  rd_kafka_purge(impl_->client.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+  rd_kafka_purge(impl_->client.get(),
+                 RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
 }
 
 Result<int> Producer::warm(std::chrono::milliseconds timeout) {

@@ -1,6 +1,6 @@
-#include <millrace/kafka/sync_producer.hpp>
-
 #include <algorithm>
+
+#include <millrace/kafka/sync_producer.hpp>
 
 #include "handles.hpp"
 
@@ -42,12 +42,12 @@ rd_kafka_resp_err_t enqueue(rd_kafka_t* client, const OutgoingRecord& record, Ti
 // librdkafka's argument macros are C casts.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wold-style-cast"
-  const rd_kafka_resp_err_t code =
-      rd_kafka_producev(client, RD_KAFKA_V_TOPIC(record.topic.c_str()), RD_KAFKA_V_PARTITION(record.partition),
-                        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(record.key.data(), record.key.size()),
-                        // An empty value is not a tombstone: librdkafka tells them apart by the pointer.
-                        RD_KAFKA_V_VALUE(const_cast<void*>(record.value && size == 0 ? static_cast<const void*>("") : value), size),
-                        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(&ticket), RD_KAFKA_V_END);
+  const rd_kafka_resp_err_t code = rd_kafka_producev(
+      client, RD_KAFKA_V_TOPIC(record.topic.c_str()), RD_KAFKA_V_PARTITION(record.partition),
+      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(record.key.data(), record.key.size()),
+      // An empty value is not a tombstone: librdkafka tells them apart by the pointer.
+      RD_KAFKA_V_VALUE(const_cast<void*>(record.value && size == 0 ? static_cast<const void*>("") : value), size),
+      RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(&ticket), RD_KAFKA_V_END);
 #pragma GCC diagnostic pop
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR && headers != nullptr) rd_kafka_headers_destroy(headers);
   return code;
@@ -102,7 +102,8 @@ Result<std::vector<RecordCoordinate>> SyncProducer::send(std::span<const Outgoin
     if (refused != RD_KAFKA_RESP_ERR_NO_ERROR) break;
   }
   const auto open = [&] {
-    return std::any_of(tickets.begin(), tickets.begin() + static_cast<std::ptrdiff_t>(sent), [](const Ticket& ticket) { return !ticket.reported; });
+    return std::any_of(tickets.begin(), tickets.begin() + static_cast<std::ptrdiff_t>(sent),
+                       [](const Ticket& ticket) { return !ticket.reported; });
   };
   // Every record has a report at the latest after message.timeout.ms; the grace covers librdkafka's own scan interval.
   const auto give_up = steady_clock::now() + impl_->timeout + milliseconds{5000};

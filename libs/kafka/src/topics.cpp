@@ -12,8 +12,8 @@ constexpr int kDeadPartitions = 3;
 
 std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSettings& settings) {
   std::vector<TopicSpec> topics;
-  // LogAppendTime: every window of the copy rules is measured by the broker's clock. Never compacted, never transactional,
-  // so that its offsets have no holes and a hole means loss.
+  // LogAppendTime: every window of the copy rules is measured by the broker's clock. Never compacted, never
+  // transactional, so that its offsets have no holes and a hole means loss.
   topics.push_back({names.telemetry(),
                     settings.telemetry_partitions,
                     settings.replication,
@@ -21,10 +21,11 @@ std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSetting
                      {"message.timestamp.type", "LogAppendTime"},
                      {"retention.bytes", "-1"},
                      {"retention.ms", kSevenDaysMs}}});
-  topics.push_back({names.telemetry_dead(),
-                    kDeadPartitions,
-                    settings.replication,
-                    {{"cleanup.policy", "delete"}, {"message.timestamp.type", "LogAppendTime"}, {"retention.ms", kThirtyDaysMs}}});
+  topics.push_back(
+      {names.telemetry_dead(),
+       kDeadPartitions,
+       settings.replication,
+       {{"cleanup.policy", "delete"}, {"message.timestamp.type", "LogAppendTime"}, {"retention.ms", kThirtyDaysMs}}});
   // One partition: the registry's changes have one order.
   topics.push_back({names.registry(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
   if (settings.replication >= 3) {

@@ -18,7 +18,8 @@ void append_big_endian(std::string& out, T value) {
 template <typename T>
 [[nodiscard]] T load_big_endian(const char* data) {
   T value = 0;
-  for (std::size_t i = 0; i < sizeof(T); ++i) value = static_cast<T>((value << 8) | static_cast<unsigned char>(data[i]));
+  for (std::size_t i = 0; i < sizeof(T); ++i)
+    value = static_cast<T>((value << 8) | static_cast<unsigned char>(data[i]));
   return value;
 }
 

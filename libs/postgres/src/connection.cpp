@@ -1,9 +1,9 @@
-#include <poll.h>
-
 #include <array>
 #include <condition_variable>
 #include <mutex>
 #include <utility>
+
+#include <poll.h>
 
 #include <millrace/postgres/connection.hpp>
 
@@ -158,7 +158,8 @@ Result<std::int64_t> Connection::copy_in(std::string_view copy_statement, std::s
   if (PQsendQuery(impl_->handle.get(), text.c_str()) == 0) return impl_->broken("sending");
   auto started = impl_->finish_call(until);
   if (!started) return started.error();
-  if (PQresultStatus(started->get()) != PGRES_COPY_IN) return Error{ErrorKind::kInternal, "not a COPY FROM STDIN: " + text};
+  if (PQresultStatus(started->get()) != PGRES_COPY_IN)
+    return Error{ErrorKind::kInternal, "not a COPY FROM STDIN: " + text};
   if (auto sent = impl_->send_copy(bytes, until); !sent) return sent.error();
   auto done = impl_->finish_call(until);
   if (!done) return done.error();

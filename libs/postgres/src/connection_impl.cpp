@@ -1,11 +1,11 @@
 #include "connection_impl.hpp"
 
-#include <poll.h>
-
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <thread>
+
+#include <poll.h>
 
 namespace millrace::postgres {
 namespace {
@@ -27,10 +27,12 @@ bool is_failure(ExecStatusType status) {
   return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE || status == PGRES_NONFATAL_ERROR;
 }
 
-bool starts_copy(ExecStatusType status) { return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH; }
+bool starts_copy(ExecStatusType status) {
+  return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
+}
 
-// PQcancel opens a connection of its own and waits for the server to close it, without any time limit: a server that hangs
-// would hold the caller. So it runs beside, and the caller waits only for what the cancelled statement answers.
+// PQcancel opens a connection of its own and waits for the server to close it, without any time limit: a server that
+// hangs would hold the caller. So it runs beside, and the caller waits only for what the cancelled statement answers.
 void cancel_beside(PGconn* connection) {
   PGcancel* cancel = PQgetCancel(connection);
   if (cancel == nullptr) return;

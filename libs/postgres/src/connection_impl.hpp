@@ -37,7 +37,8 @@ struct Connection::Impl {
 
   /// Forgets the error of the call before; an Error if the connection is gone.
   [[nodiscard]] Status start_call();
-  /// After PQsend…: sends everything and collects the last result (or the first failed one, or the one that starts a COPY).
+  /// After PQsend…: sends everything and collects the last result (or the first failed one, or the one that starts a
+  /// COPY).
   [[nodiscard]] Result<ResultHandle> finish_call(Clock::time_point until);
   [[nodiscard]] Result<ResultHandle> sent(int sent_ok);
   [[nodiscard]] Status flush(Clock::time_point until);

@@ -38,8 +38,9 @@ Status apply(Connection& connection, const std::string& table, const Migration& 
   if (!transaction) return transaction.error();
   if (auto done = connection.script(migration.sql); !done) {
     const ServerError& at = connection.last_error();
-    return Error{done.error().kind, "migration " + std::to_string(migration.version) + " (" + std::string(migration.name) +
-                                        "): " + done.error().message + (at.context.empty() ? "" : "; " + at.context)};
+    return Error{done.error().kind, "migration " + std::to_string(migration.version) + " (" +
+                                        std::string(migration.name) + "): " + done.error().message +
+                                        (at.context.empty() ? "" : "; " + at.context)};
   }
   auto noted = connection.exec("INSERT INTO " + table + " (version, name, sha256) VALUES ($1, $2, $3)",
                                Params{}.integer(migration.version).text(migration.name).text(hash_of(migration)));

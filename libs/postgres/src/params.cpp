@@ -48,8 +48,10 @@ void append_element(std::string& out, const std::string& value) {
 
 template <typename T>
 void append_element(std::string& out, const std::optional<T>& value) {
-  if (value) append_element(out, *value);
-  else append_big_endian<std::uint32_t>(out, 0xffffffffU);
+  if (value)
+    append_element(out, *value);
+  else
+    append_big_endian<std::uint32_t>(out, 0xffffffffU);
 }
 
 // array_send's format: dimensions, has-nulls flag, element type, then length and lower bound of the one dimension.
@@ -79,7 +81,9 @@ Params& Params::text(std::string_view value) {
   return *this;
 }
 
-Params& Params::optional_text(const std::optional<std::string>& value) { return value ? text(std::string_view{*value}) : null(); }
+Params& Params::optional_text(const std::optional<std::string>& value) {
+  return value ? text(std::string_view{*value}) : null();
+}
 Params& Params::integer(std::int64_t value) { return text(std::string_view{std::to_string(value)}); }
 
 Params& Params::float8(double value) {

@@ -16,7 +16,8 @@ struct Pool::Impl {
   std::size_t in_use = 0;                         // guarded by mutex
 };
 
-Pool::Lease::Lease(Pool& pool, std::unique_ptr<Connection> connection) : pool_(&pool), connection_(std::move(connection)) {}
+Pool::Lease::Lease(Pool& pool, std::unique_ptr<Connection> connection)
+    : pool_(&pool), connection_(std::move(connection)) {}
 Pool::Lease::Lease(Lease&& other) noexcept
     : pool_(std::exchange(other.pool_, nullptr)), connection_(std::move(other.connection_)) {}
 Pool::Lease::~Lease() {

@@ -42,10 +42,14 @@ bool Rows::is_null(int row, int column) const { return PQgetisnull(impl_->result
 std::int64_t Rows::integer(int row, int column) const {
   const std::string_view bytes = field(impl_->result.get(), row, column, "an integer");
   switch (bytes.size()) {
-    case 2: return static_cast<std::int16_t>(load_big_endian<std::uint16_t>(bytes.data()));
-    case 4: return static_cast<std::int32_t>(load_big_endian<std::uint32_t>(bytes.data()));
-    case 8: return static_cast<std::int64_t>(load_big_endian<std::uint64_t>(bytes.data()));
-    default: wrong_access(impl_->result.get(), row, column, "an integer");
+    case 2:
+      return static_cast<std::int16_t>(load_big_endian<std::uint16_t>(bytes.data()));
+    case 4:
+      return static_cast<std::int32_t>(load_big_endian<std::uint32_t>(bytes.data()));
+    case 8:
+      return static_cast<std::int64_t>(load_big_endian<std::uint64_t>(bytes.data()));
+    default:
+      wrong_access(impl_->result.get(), row, column, "an integer");
   }
 }
 
@@ -66,7 +70,8 @@ TimeUs Rows::timestamptz(int row, int column) const {
   const std::string_view bytes = field(impl_->result.get(), row, column, "a time");
   if (bytes.size() != 8) wrong_access(impl_->result.get(), row, column, "a time");
   const auto value = static_cast<std::int64_t>(load_big_endian<std::uint64_t>(bytes.data()));
-  if (value == std::numeric_limits<std::int64_t>::max() || value == std::numeric_limits<std::int64_t>::min()) return value;
+  if (value == std::numeric_limits<std::int64_t>::max() || value == std::numeric_limits<std::int64_t>::min())
+    return value;
   return value + kPostgresEpochUs;
 }
 
@@ -85,7 +90,8 @@ std::vector<std::int32_t> Rows::int4_array(int row, int column) const {
     wrong_access(impl_->result.get(), row, column, "an int4 array of one dimension");
   }
   const auto count = load_big_endian<std::uint32_t>(bytes.data() + 12);
-  if (bytes.size() != 20 + std::size_t{count} * 8) wrong_access(impl_->result.get(), row, column, "an int4 array without NULL");
+  if (bytes.size() != 20 + std::size_t{count} * 8)
+    wrong_access(impl_->result.get(), row, column, "an int4 array without NULL");
   for (std::uint32_t i = 0; i < count; ++i) {
     out.push_back(static_cast<std::int32_t>(load_big_endian<std::uint32_t>(bytes.data() + 24 + std::size_t{i} * 8)));
   }

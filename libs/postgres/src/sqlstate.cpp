@@ -15,9 +15,12 @@ Disposition disposition_of(std::string_view sqlstate) {
 
 ErrorKind error_kind_of(std::string_view sqlstate) {
   switch (disposition_of(sqlstate)) {
-    case Disposition::kRetry: return ErrorKind::kUnavailable;
-    case Disposition::kPoison: return sqlstate == "23505" ? ErrorKind::kAlreadyExists : ErrorKind::kInvalid;
-    case Disposition::kStop: break;
+    case Disposition::kRetry:
+      return ErrorKind::kUnavailable;
+    case Disposition::kPoison:
+      return sqlstate == "23505" ? ErrorKind::kAlreadyExists : ErrorKind::kInvalid;
+    case Disposition::kStop:
+      break;
   }
   if (sqlstate.substr(0, 2) == "28") return ErrorKind::kUnauthenticated;
   if (sqlstate == "42501") return ErrorKind::kForbidden;

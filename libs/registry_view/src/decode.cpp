@@ -1,8 +1,9 @@
+#include "decode.hpp"
+
 #include <algorithm>
 
 #include <millrace/base/ids.hpp>
 
-#include "decode.hpp"
 #include "millrace/registry/v1/entry.pb.h"
 
 namespace millrace::registry_view {
@@ -46,10 +47,14 @@ Status put_device(State& state, std::string_view key, std::string_view name, con
 
 Result<rpc::Role> role_of(registry::v1::Role role) {
   switch (static_cast<int>(role)) {
-    case registry::v1::ROLE_VIEWER: return rpc::Role::kViewer;
-    case registry::v1::ROLE_OPERATOR: return rpc::Role::kOperator;
-    case registry::v1::ROLE_ADMIN: return rpc::Role::kAdmin;
-    default: return Error{ErrorKind::kInvalid, "unknown role"};
+    case registry::v1::ROLE_VIEWER:
+      return rpc::Role::kViewer;
+    case registry::v1::ROLE_OPERATOR:
+      return rpc::Role::kOperator;
+    case registry::v1::ROLE_ADMIN:
+      return rpc::Role::kAdmin;
+    default:
+      return Error{ErrorKind::kInvalid, "unknown role"};
   }
 }
 

@@ -6,8 +6,8 @@
 
 namespace millrace::registry_view {
 
-/// A multimap from a 32-bit tag to a 32-bit handle in 8 bytes an entry: open addressing, linear probing, deletion by shifting
-/// back. Equal tags are told apart by whoever looks behind the handle. Not thread-safe.
+/// A multimap from a 32-bit tag to a 32-bit handle in 8 bytes an entry: open addressing, linear probing, deletion by
+/// shifting back. Equal tags are told apart by whoever looks behind the handle. Not thread-safe.
 class HandleTable {
  public:
   static constexpr std::uint32_t kNoHandle = 0xffffffffU;

@@ -1,8 +1,8 @@
+#include "state.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <mutex>
-
-#include "state.hpp"
 
 namespace millrace::registry_view {
 namespace {
@@ -20,7 +20,7 @@ std::uint32_t word_of(const Sha256& digest, std::size_t at) {
 
 /// 24 bytes and one block: the device id followed by its token digests.
 struct DeviceSlot {
-  std::unique_ptr<char[]> block;          // null: free
+  std::unique_ptr<char[]> block;  // null: free
   const State::Tenant* tenant = nullptr;
   std::int32_t device_key = 0;
   std::uint8_t id_bytes = 0;
@@ -70,8 +70,8 @@ static_assert(sizeof(DeviceSlot) == 24);
 
 struct State::Shard {
   mutable std::shared_mutex mutex;
-  HandleTable table;               // name tag → index in slots
-  std::deque<DeviceSlot> slots;    // grows in pieces: no moment with twice the memory
+  HandleTable table;             // name tag → index in slots
+  std::deque<DeviceSlot> slots;  // grows in pieces: no moment with twice the memory
   std::vector<std::uint32_t> free;
 };
 
@@ -312,7 +312,8 @@ std::optional<Device> State::device_at(std::uint32_t handle, Accept accept) cons
 
 template <typename Accept>
 std::optional<Device> State::search(const Index& index, std::uint32_t tag, Accept accept) const {
-  // Equal tags are rare (32 random bits) and slots of other shards may not be locked in here: a few candidates are enough.
+  // Equal tags are rare (32 random bits) and slots of other shards may not be locked in here: a few candidates are
+  // enough.
   std::array<std::uint32_t, 8> candidates{};
   std::size_t count = 0;
   {

@@ -42,8 +42,8 @@ struct DeviceSlot;
 
 /// The copy of the registry in memory. One thread changes it, any number read. No I/O, no clock.
 ///
-/// Locks are never nested: an index (by token, by key) gives a handle under its own lock, the slot is then checked again under
-/// the lock of its shard, so that a slot that changed in between is simply no match.
+/// Locks are never nested: an index (by token, by key) gives a handle under its own lock, the slot is then checked
+/// again under the lock of its shard, so that a slot that changed in between is simply no match.
 class State {
  public:
   using OnRevocation = std::function<void(const Revocation&)>;
@@ -92,7 +92,7 @@ class State {
   struct Tenant {
     std::string name;
     std::atomic<bool> enabled{false};
-    bool known = false;             // an entry of its own was read (writer thread and `tenants_mutex_`)
+    bool known = false;  // an entry of its own was read (writer thread and `tenants_mutex_`)
     std::uint8_t generation = 0;
   };
   struct Shard;

@@ -15,18 +15,20 @@ Error no_key() {
 
 bool is_bearer(std::string_view scheme) {
   constexpr std::string_view kScheme = "bearer ";
-  return scheme.size() == kScheme.size() &&
-         std::equal(scheme.begin(), scheme.end(), kScheme.begin(),
-                    [](unsigned char a, char b) { return std::tolower(a) == b; });
+  return scheme.size() == kScheme.size() && std::equal(scheme.begin(), scheme.end(), kScheme.begin(),
+                                                       [](unsigned char a, char b) { return std::tolower(a) == b; });
 }
 
 }  // namespace
 
 std::string_view to_string(Role role) {
   switch (role) {
-    case Role::kViewer: return "viewer";
-    case Role::kOperator: return "operator";
-    case Role::kAdmin: return "admin";
+    case Role::kViewer:
+      return "viewer";
+    case Role::kOperator:
+      return "operator";
+    case Role::kAdmin:
+      return "admin";
   }
   return "none";
 }
@@ -55,10 +57,10 @@ Status require_role(const Caller& caller, Role least) {
 
 Status require_platform_admin(const Caller& caller) {
   if (caller.is_platform() && caller.role == Role::kAdmin) return {};
-  return Error{ErrorKind::kForbidden, "this needs an admin key of the platform; your key " + caller.key_id + " is " +
-                                          std::string(to_string(caller.role)) +
-                                          (caller.is_platform() ? std::string(" of the platform")
-                                                                : " of tenant " + caller.tenant)};
+  return Error{ErrorKind::kForbidden,
+               "this needs an admin key of the platform; your key " + caller.key_id + " is " +
+                   std::string(to_string(caller.role)) +
+                   (caller.is_platform() ? std::string(" of the platform") : " of tenant " + caller.tenant)};
 }
 
 Result<std::string> tenant_of(const Caller& caller, std::string_view asked) {

@@ -35,12 +35,15 @@ steady_clock::time_point deadline_of(const grpc::CallbackServerContext& context,
   const auto now = steady_clock::now();
   const auto given = context.deadline();
   const bool has_deadline = given != std::chrono::system_clock::time_point::max();
-  if (!has_deadline) return shape == CallShape::kStream ? steady_clock::time_point::max() : now + options.default_deadline;
+  if (!has_deadline)
+    return shape == CallShape::kStream ? steady_clock::time_point::max() : now + options.default_deadline;
   const auto left = duration_cast<milliseconds>(given - std::chrono::system_clock::now());
   return now + (shape == CallShape::kStream ? left : std::min(left, options.most_deadline));
 }
 
-Error too_late() { return {ErrorKind::kUnknownOutcome, "the deadline passed before the call was begun; nothing was done"}; }
+Error too_late() {
+  return {ErrorKind::kUnknownOutcome, "the deadline passed before the call was begun; nothing was done"};
+}
 
 }  // namespace
 
@@ -102,12 +105,15 @@ void CallScope::record(grpc::StatusCode grpc_code, std::string_view message) {
   method.counter(code).add();
   method.seconds.observe(seconds);
   method.running.add(-1);
-  const observability::Fields fields{{"method", method.name}, {"code", to_string(code)},        {"key", call_.caller.key_id},
-                                     {"seconds", seconds},    {"tenant", call_.caller.tenant}, {"error", message}};
+  const observability::Fields fields{{"method", method.name},         {"code", to_string(code)},
+                                     {"key", call_.caller.key_id},    {"seconds", seconds},
+                                     {"tenant", call_.caller.tenant}, {"error", message}};
   switch (code) {
     case Code::kInternal:
     case Code::kDataLoss:
-    case Code::kUnknown: log().error("call failed", fields); break;
+    case Code::kUnknown:
+      log().error("call failed", fields);
+      break;
     case Code::kUnavailable:
     case Code::kResourceExhausted:
     case Code::kDeadlineExceeded:
@@ -123,7 +129,9 @@ void CallScope::record(grpc::StatusCode grpc_code, std::string_view message) {
     case Code::kAborted:
     case Code::kOutOfRange:
     case Code::kUnimplemented:
-    case Code::kUnauthenticated: log().debug("call", fields); break;
+    case Code::kUnauthenticated:
+      log().debug("call", fields);
+      break;
   }
 }
 
@@ -177,9 +185,9 @@ grpc::ServerUnaryReactor* Dispatcher::unary(grpc::CallbackServerContext* context
   const bool accepted = pool_.try_submit([scope, run, reactor] { reactor->Finish(scope->finish(run())); });
   if (!accepted) {
     rejected_.add();
-    reactor->Finish(scope->finish(Error{ErrorKind::kThrottled, "the server has as many calls waiting as it may (" +
-                                                                   std::to_string(pool_.options().queue) +
-                                                                   "); try again later"}));
+    reactor->Finish(
+        scope->finish(Error{ErrorKind::kThrottled, "the server has as many calls waiting as it may (" +
+                                                       std::to_string(pool_.options().queue) + "); try again later"}));
   }
   return reactor;
 }

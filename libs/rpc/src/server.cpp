@@ -61,7 +61,8 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options,
   auto impl = std::make_unique<Impl>();
   impl->server = builder.BuildAndStart();
   if (impl->server == nullptr || port == 0) {
-    return Error{ErrorKind::kUnavailable, "cannot listen on " + options.listen.to_string() + ": the port is taken or may not be bound"};
+    return Error{ErrorKind::kUnavailable,
+                 "cannot listen on " + options.listen.to_string() + ": the port is taken or may not be bound"};
   }
   impl->address = Address{options.listen.host, static_cast<std::uint16_t>(port)};
   impl->server->GetHealthCheckService()->SetServingStatus(true);

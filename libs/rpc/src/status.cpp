@@ -7,23 +7,40 @@ namespace millrace::rpc {
 
 std::string_view to_string(Code code) {
   switch (code) {
-    case Code::kOk: return "OK";
-    case Code::kCancelled: return "CANCELLED";
-    case Code::kUnknown: return "UNKNOWN";
-    case Code::kInvalidArgument: return "INVALID_ARGUMENT";
-    case Code::kDeadlineExceeded: return "DEADLINE_EXCEEDED";
-    case Code::kNotFound: return "NOT_FOUND";
-    case Code::kAlreadyExists: return "ALREADY_EXISTS";
-    case Code::kPermissionDenied: return "PERMISSION_DENIED";
-    case Code::kResourceExhausted: return "RESOURCE_EXHAUSTED";
-    case Code::kFailedPrecondition: return "FAILED_PRECONDITION";
-    case Code::kAborted: return "ABORTED";
-    case Code::kOutOfRange: return "OUT_OF_RANGE";
-    case Code::kUnimplemented: return "UNIMPLEMENTED";
-    case Code::kInternal: return "INTERNAL";
-    case Code::kUnavailable: return "UNAVAILABLE";
-    case Code::kDataLoss: return "DATA_LOSS";
-    case Code::kUnauthenticated: return "UNAUTHENTICATED";
+    case Code::kOk:
+      return "OK";
+    case Code::kCancelled:
+      return "CANCELLED";
+    case Code::kUnknown:
+      return "UNKNOWN";
+    case Code::kInvalidArgument:
+      return "INVALID_ARGUMENT";
+    case Code::kDeadlineExceeded:
+      return "DEADLINE_EXCEEDED";
+    case Code::kNotFound:
+      return "NOT_FOUND";
+    case Code::kAlreadyExists:
+      return "ALREADY_EXISTS";
+    case Code::kPermissionDenied:
+      return "PERMISSION_DENIED";
+    case Code::kResourceExhausted:
+      return "RESOURCE_EXHAUSTED";
+    case Code::kFailedPrecondition:
+      return "FAILED_PRECONDITION";
+    case Code::kAborted:
+      return "ABORTED";
+    case Code::kOutOfRange:
+      return "OUT_OF_RANGE";
+    case Code::kUnimplemented:
+      return "UNIMPLEMENTED";
+    case Code::kInternal:
+      return "INTERNAL";
+    case Code::kUnavailable:
+      return "UNAVAILABLE";
+    case Code::kDataLoss:
+      return "DATA_LOSS";
+    case Code::kUnauthenticated:
+      return "UNAUTHENTICATED";
   }
   return "UNKNOWN";
 }
@@ -31,17 +48,28 @@ std::string_view to_string(Code code) {
 Code to_code(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::kInvalid:
-    case ErrorKind::kTooLarge: return Code::kInvalidArgument;
-    case ErrorKind::kUnauthenticated: return Code::kUnauthenticated;
-    case ErrorKind::kForbidden: return Code::kPermissionDenied;
-    case ErrorKind::kNotFound: return Code::kNotFound;
-    case ErrorKind::kAlreadyExists: return Code::kAlreadyExists;
-    case ErrorKind::kThrottled: return Code::kResourceExhausted;
-    case ErrorKind::kUnavailable: return Code::kUnavailable;
-    case ErrorKind::kUnknownOutcome: return Code::kDeadlineExceeded;
-    case ErrorKind::kConflict: return Code::kAborted;
-    case ErrorKind::kCorrupt: return Code::kDataLoss;
-    case ErrorKind::kInternal: return Code::kInternal;
+    case ErrorKind::kTooLarge:
+      return Code::kInvalidArgument;
+    case ErrorKind::kUnauthenticated:
+      return Code::kUnauthenticated;
+    case ErrorKind::kForbidden:
+      return Code::kPermissionDenied;
+    case ErrorKind::kNotFound:
+      return Code::kNotFound;
+    case ErrorKind::kAlreadyExists:
+      return Code::kAlreadyExists;
+    case ErrorKind::kThrottled:
+      return Code::kResourceExhausted;
+    case ErrorKind::kUnavailable:
+      return Code::kUnavailable;
+    case ErrorKind::kUnknownOutcome:
+      return Code::kDeadlineExceeded;
+    case ErrorKind::kConflict:
+      return Code::kAborted;
+    case ErrorKind::kCorrupt:
+      return Code::kDataLoss;
+    case ErrorKind::kInternal:
+      return Code::kInternal;
   }
   return Code::kInternal;
 }
@@ -49,22 +77,33 @@ Code to_code(ErrorKind kind) {
 ErrorKind to_error_kind(Code code) {
   switch (code) {
     case Code::kInvalidArgument:
-    case Code::kOutOfRange: return ErrorKind::kInvalid;
-    case Code::kUnauthenticated: return ErrorKind::kUnauthenticated;
-    case Code::kPermissionDenied: return ErrorKind::kForbidden;
-    case Code::kNotFound: return ErrorKind::kNotFound;
-    case Code::kAlreadyExists: return ErrorKind::kAlreadyExists;
-    case Code::kResourceExhausted: return ErrorKind::kThrottled;
-    case Code::kUnavailable: return ErrorKind::kUnavailable;
+    case Code::kOutOfRange:
+      return ErrorKind::kInvalid;
+    case Code::kUnauthenticated:
+      return ErrorKind::kUnauthenticated;
+    case Code::kPermissionDenied:
+      return ErrorKind::kForbidden;
+    case Code::kNotFound:
+      return ErrorKind::kNotFound;
+    case Code::kAlreadyExists:
+      return ErrorKind::kAlreadyExists;
+    case Code::kResourceExhausted:
+      return ErrorKind::kThrottled;
+    case Code::kUnavailable:
+      return ErrorKind::kUnavailable;
     case Code::kCancelled:
-    case Code::kDeadlineExceeded: return ErrorKind::kUnknownOutcome;
+    case Code::kDeadlineExceeded:
+      return ErrorKind::kUnknownOutcome;
     case Code::kAborted:
-    case Code::kFailedPrecondition: return ErrorKind::kConflict;
-    case Code::kDataLoss: return ErrorKind::kCorrupt;
+    case Code::kFailedPrecondition:
+      return ErrorKind::kConflict;
+    case Code::kDataLoss:
+      return ErrorKind::kCorrupt;
     case Code::kOk:
     case Code::kUnknown:
     case Code::kUnimplemented:
-    case Code::kInternal: return ErrorKind::kInternal;
+    case Code::kInternal:
+      return ErrorKind::kInternal;
   }
   return ErrorKind::kInternal;
 }

@@ -33,7 +33,8 @@ Status WorkerPool::drain(std::chrono::steady_clock::time_point deadline) {
   stopping_ = true;
   wake_.notify_all();
   if (idle_.wait_until(lock, deadline, [this] { return jobs_.empty() && running_ == 0; })) return {};
-  return Error{ErrorKind::kUnavailable, std::to_string(jobs_.size() + running_) + " jobs were not done by the deadline"};
+  return Error{ErrorKind::kUnavailable,
+               std::to_string(jobs_.size() + running_) + " jobs were not done by the deadline"};
 }
 
 std::size_t WorkerPool::waiting() const {

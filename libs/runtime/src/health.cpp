@@ -50,8 +50,9 @@ Health::Report Health::report() const {
     details += ':';
     append_quoted(details, detail());
   }
-  report.json = std::string("{\"ready\":") + (report.ready ? "true" : "false") + ",\"stopping\":" +
-                (stopping_ ? "true" : "false") + ",\"checks\":{" + checks + "},\"detail\":{" + details + "}}\n";
+  report.json = std::string("{\"ready\":") + (report.ready ? "true" : "false") +
+                ",\"stopping\":" + (stopping_ ? "true" : "false") + ",\"checks\":{" + checks + "},\"detail\":{" +
+                details + "}}\n";
   return report;
 }
 

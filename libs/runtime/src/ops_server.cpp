@@ -45,7 +45,8 @@ Result<std::unique_ptr<OpsServer>> OpsServer::start(const Address& address, cons
   server.Get("/metrics", [&metrics](const httplib::Request&, httplib::Response& response) {
     response.set_content(metrics.expose(), "text/plain; version=0.0.4; charset=utf-8");
   });
-  server.Get("/livez", [](const httplib::Request&, httplib::Response& response) { response.set_content("ok\n", "text/plain"); });
+  server.Get("/livez",
+             [](const httplib::Request&, httplib::Response& response) { response.set_content("ok\n", "text/plain"); });
   server.Get("/readyz", [&health](const httplib::Request&, httplib::Response& response) {
     const Health::Report report = health.report();
     response.status = report.ready ? 200 : 503;

@@ -126,8 +126,9 @@ std::span<const postgres::Migration> migrations() { return kMigrations; }
 
 Status grant_reads(postgres::Connection& connection, std::string_view role) {
   const std::string name = postgres::quote_identifier(role);
-  return connection.script("GRANT USAGE ON SCHEMA storage TO " + name + "; GRANT SELECT ON ALL TABLES IN SCHEMA storage TO " +
-                           name + "; ALTER DEFAULT PRIVILEGES IN SCHEMA storage GRANT SELECT ON TABLES TO " + name);
+  return connection.script("GRANT USAGE ON SCHEMA storage TO " + name +
+                           "; GRANT SELECT ON ALL TABLES IN SCHEMA storage TO " + name +
+                           "; ALTER DEFAULT PRIVILEGES IN SCHEMA storage GRANT SELECT ON TABLES TO " + name);
 }
 
 Status grant_reads_to_default_role(postgres::Connection& connection) {

@@ -22,25 +22,34 @@ Result<telemetry::Value> integer_of(const std::string& digits) {
 
 Cell cell_of(const telemetry::Value& value) {
   switch (value.index()) {
-    case 0: return {Kind::kNumber, std::get<0>(value), {}};
+    case 0:
+      return {Kind::kNumber, std::get<0>(value), {}};
     case 1: {
       const std::int64_t number = std::get<1>(value);
       if (number >= -kExact && number <= kExact) return {Kind::kNumber, static_cast<double>(number), {}};
       return {Kind::kInteger, 0, std::to_string(number)};
     }
-    case 2: return {Kind::kBoolean, 0, std::get<2>(value) ? "true" : "false"};
-    case 3: return {Kind::kText, 0, std::get<3>(value)};
-    default: return {Kind::kJson, 0, std::get<4>(value).text};
+    case 2:
+      return {Kind::kBoolean, 0, std::get<2>(value) ? "true" : "false"};
+    case 3:
+      return {Kind::kText, 0, std::get<3>(value)};
+    default:
+      return {Kind::kJson, 0, std::get<4>(value).text};
   }
 }
 
 MetricType type_of(const telemetry::Value& value) {
   switch (value.index()) {
-    case 0: return MetricType::kDouble;
-    case 1: return MetricType::kInteger;
-    case 2: return MetricType::kBoolean;
-    case 3: return MetricType::kText;
-    default: return MetricType::kJson;
+    case 0:
+      return MetricType::kDouble;
+    case 1:
+      return MetricType::kInteger;
+    case 2:
+      return MetricType::kBoolean;
+    case 3:
+      return MetricType::kText;
+    default:
+      return MetricType::kJson;
   }
 }
 
@@ -52,12 +61,17 @@ Result<telemetry::Value> value_of(const Cell& cell, MetricType type) {
         return telemetry::Value{static_cast<std::int64_t>(cell.number)};
       }
       return telemetry::Value{cell.number};
-    case Kind::kInteger: return integer_of(cell.other);
-    case Kind::kBoolean: return telemetry::Value{cell.other == "true"};
-    case Kind::kText: return telemetry::Value{cell.other};
-    case Kind::kJson: return telemetry::Value{telemetry::Json{cell.other}};
+    case Kind::kInteger:
+      return integer_of(cell.other);
+    case Kind::kBoolean:
+      return telemetry::Value{cell.other == "true"};
+    case Kind::kText:
+      return telemetry::Value{cell.other};
+    case Kind::kJson:
+      return telemetry::Value{telemetry::Json{cell.other}};
   }
-  return Error{ErrorKind::kCorrupt, "a stored value has the unknown kind " + std::to_string(static_cast<int>(cell.kind))};
+  return Error{ErrorKind::kCorrupt,
+               "a stored value has the unknown kind " + std::to_string(static_cast<int>(cell.kind))};
 }
 
 Cell cell_at(const postgres::Rows& rows, int row, int first_column) {
@@ -68,8 +82,8 @@ Cell cell_at(const postgres::Rows& rows, int row, int first_column) {
   return cell;
 }
 
-void encode_sample(postgres::CopyEncoder& encoder, TimeUs time, std::int32_t device, std::int32_t metric, const Cell& cell,
-                   bool untimed) {
+void encode_sample(postgres::CopyEncoder& encoder, TimeUs time, std::int32_t device, std::int32_t metric,
+                   const Cell& cell, bool untimed) {
   encoder.begin_row(7);
   encoder.timestamptz(time);
   encoder.int4(device);
@@ -83,8 +97,10 @@ void encode_sample(postgres::CopyEncoder& encoder, TimeUs time, std::int32_t dev
     encoder.int2(static_cast<std::int16_t>(cell.kind));
     encoder.text(cell.other);
   }
-  if (untimed) encoder.boolean(true);
-  else encoder.null();
+  if (untimed)
+    encoder.boolean(true);
+  else
+    encoder.null();
 }
 
 }  // namespace millrace::storage_schema

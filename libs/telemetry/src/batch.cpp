@@ -3,39 +3,59 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
 
-#include <millrace/telemetry/v1/telemetry.pb.h>
-
 #include <millrace/telemetry/batch.hpp>
+#include <millrace/telemetry/v1/telemetry.pb.h>
 
 namespace millrace::telemetry {
 namespace {
 
-using google::protobuf::io::CodedInputStream;
 using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedInputStream;
 
-// Where the counter stands in an encoded batch: tag and length of ingest_id (2), tag and length of start (2), start (16),
-// tag of counter (1). Field 1 is always first and the counter is never 0 when encoded.
+// Where the counter stands in an encoded batch: tag and length of ingest_id (2), tag and length of start (2), start
+// (16), tag of counter (1). Field 1 is always first and the counter is never 0 when encoded.
 constexpr std::size_t kCounterAt = 2 + 2 + 16 + 1;
 
 void value_to_proto(const Value& value, v1::Value& out) {
   switch (value.index()) {
-    case 0: out.set_double_value(std::get<0>(value)); break;
-    case 1: out.set_int_value(std::get<1>(value)); break;
-    case 2: out.set_bool_value(std::get<2>(value)); break;
-    case 3: out.set_string_value(std::get<3>(value)); break;
-    default: out.set_json_value(std::get<4>(value).text); break;
+    case 0:
+      out.set_double_value(std::get<0>(value));
+      break;
+    case 1:
+      out.set_int_value(std::get<1>(value));
+      break;
+    case 2:
+      out.set_bool_value(std::get<2>(value));
+      break;
+    case 3:
+      out.set_string_value(std::get<3>(value));
+      break;
+    default:
+      out.set_json_value(std::get<4>(value).text);
+      break;
   }
 }
 
 // False if no kind is set: a batch with such a point was not made by encode().
 bool value_from_proto(const v1::Value& value, Value& out) {
   switch (value.kind_case()) {
-    case v1::Value::kDoubleValue: out = value.double_value(); return true;
-    case v1::Value::kIntValue: out = std::int64_t{value.int_value()}; return true;
-    case v1::Value::kBoolValue: out = value.bool_value(); return true;
-    case v1::Value::kStringValue: out = value.string_value(); return true;
-    case v1::Value::kJsonValue: out = Json{value.json_value()}; return true;
-    case v1::Value::KIND_NOT_SET: return false;
+    case v1::Value::kDoubleValue:
+      out = value.double_value();
+      return true;
+    case v1::Value::kIntValue:
+      out = std::int64_t{value.int_value()};
+      return true;
+    case v1::Value::kBoolValue:
+      out = value.bool_value();
+      return true;
+    case v1::Value::kStringValue:
+      out = value.string_value();
+      return true;
+    case v1::Value::kJsonValue:
+      out = Json{value.json_value()};
+      return true;
+    case v1::Value::KIND_NOT_SET:
+      return false;
   }
   return false;
 }
@@ -94,8 +114,10 @@ bool read_fact(CodedInputStream& in, std::uint32_t tag, Batch& out) {
       if (!in.ReadVarint64(&number)) return false;
       out.ingest_time = WireFormatLite::ZigZagDecode64(number);
       return true;
-    case v1::TelemetryBatch::kTenantFieldNumber: return read_string(in, out.tenant);
-    case v1::TelemetryBatch::kDeviceFieldNumber: return read_string(in, out.device);
+    case v1::TelemetryBatch::kTenantFieldNumber:
+      return read_string(in, out.tenant);
+    case v1::TelemetryBatch::kDeviceFieldNumber:
+      return read_string(in, out.device);
     case v1::TelemetryBatch::kDeviceKeyFieldNumber:
       if (!in.ReadVarint64(&number)) return false;
       out.device_key = static_cast<std::int32_t>(number);
@@ -108,13 +130,16 @@ bool read_fact(CodedInputStream& in, std::uint32_t tag, Batch& out) {
       if (!in.ReadVarint64(&number)) return false;
       out.qos = static_cast<std::uint8_t>(number);
       return true;
-    case v1::TelemetryBatch::kTopicFieldNumber: return read_string(in, out.topic);
-    case v1::TelemetryBatch::kTraceparentFieldNumber: return read_string(in, out.traceparent);
+    case v1::TelemetryBatch::kTopicFieldNumber:
+      return read_string(in, out.topic);
+    case v1::TelemetryBatch::kTraceparentFieldNumber:
+      return read_string(in, out.traceparent);
     case v1::TelemetryBatch::kEventTimeUsFieldNumber:
       if (!in.ReadVarint64(&number)) return false;
       out.event_time = WireFormatLite::ZigZagDecode64(number);
       return true;
-    default: return WireFormatLite::SkipField(&in, tag);
+    default:
+      return WireFormatLite::SkipField(&in, tag);
   }
 }
 
@@ -122,13 +147,20 @@ bool read_fact(CodedInputStream& in, std::uint32_t tag, Batch& out) {
 
 std::string_view to_string(Protocol protocol) {
   switch (protocol) {
-    case Protocol::kUnspecified: return "unspecified";
-    case Protocol::kMqtt311: return "mqtt311";
-    case Protocol::kMqtt5: return "mqtt5";
-    case Protocol::kHttp: return "http";
-    case Protocol::kCoap: return "coap";
-    case Protocol::kLorawan: return "lorawan";
-    case Protocol::kBridge: return "bridge";
+    case Protocol::kUnspecified:
+      return "unspecified";
+    case Protocol::kMqtt311:
+      return "mqtt311";
+    case Protocol::kMqtt5:
+      return "mqtt5";
+    case Protocol::kHttp:
+      return "http";
+    case Protocol::kCoap:
+      return "coap";
+    case Protocol::kLorawan:
+      return "lorawan";
+    case Protocol::kBridge:
+      return "bridge";
   }
   return "unspecified";
 }

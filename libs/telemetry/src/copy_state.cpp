@@ -34,9 +34,7 @@ std::uint64_t ticks_before(std::uint64_t where, TimeUs now) {
   return (static_cast<std::uint64_t>(now / kTick) - ((where >> 1) & kTickMask)) & kTickMask;
 }
 
-std::uint64_t pack_what(const DeliveryFacts& facts) {
-  return (facts.payload_hash & ~0xffffULL) | facts.packet_id;
-}
+std::uint64_t pack_what(const DeliveryFacts& facts) { return (facts.payload_hash & ~0xffffULL) | facts.packet_id; }
 
 }  // namespace
 
@@ -48,7 +46,8 @@ std::uint64_t publisher_key(const Batch& facts) {
 CounterMemory::Start& CounterMemory::start_of(const StartId& id, TimeUs log_time) {
   auto found = std::find_if(starts_.begin(), starts_.end(), [&](const Start& start) { return start.id == id; });
   if (found == starts_.end()) {
-    while (!starts_.empty() && (starts_.size() >= limits_.starts || log_time - starts_.back().last_used > limits_.id_age)) {
+    while (!starts_.empty() &&
+           (starts_.size() >= limits_.starts || log_time - starts_.back().last_used > limits_.id_age)) {
       starts_.pop_back();
     }
     starts_.emplace_front();
@@ -94,7 +93,8 @@ std::optional<std::int64_t> CounterMemory::seen(const IngestId& id, std::int64_t
   return std::nullopt;
 }
 
-IdMemory::Answer IdMemory::seen(std::uint64_t publisher, const DeliveryFacts& facts, std::int64_t offset, TimeUs log_time) {
+IdMemory::Answer IdMemory::seen(std::uint64_t publisher, const DeliveryFacts& facts, std::int64_t offset,
+                                TimeUs log_time) {
   Publisher& known = publishers_[publisher];
   known.last_used = log_time;
   const std::uint64_t id = hash64(facts.message_id);
@@ -143,7 +143,8 @@ MqttMemory::Found MqttMemory::last_with_packet_id(const Client& client, std::uin
   return last;
 }
 
-MqttMemory::Answer MqttMemory::seen(std::uint64_t publisher, const DeliveryFacts& facts, std::int64_t offset, TimeUs log_time) {
+MqttMemory::Answer MqttMemory::seen(std::uint64_t publisher, const DeliveryFacts& facts, std::int64_t offset,
+                                    TimeUs log_time) {
   Client& client = clients_[hash64(facts.client_id, publisher)];
   client.last_used = log_time;
   const Found last = last_with_packet_id(client, facts.packet_id);

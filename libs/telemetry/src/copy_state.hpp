@@ -77,8 +77,8 @@ class MqttMemory {
   void forget_before(TimeUs log_time);
 
  private:
-  // 16 bytes: 48 bits of the payload hash and the packet id; 44 bits of offset, 19 bits of time in eighths of a second (enough
-  // to order two minutes), the DUP flag.
+  // 16 bytes: 48 bits of the payload hash and the packet id; 44 bits of offset, 19 bits of time in eighths of a second
+  // (enough to order two minutes), the DUP flag.
   struct Record {
     std::uint64_t what;
     std::uint64_t where;

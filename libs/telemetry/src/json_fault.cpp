@@ -1,6 +1,6 @@
-#include <nlohmann/json.hpp>
-
 #include "json_fault.hpp"
+
+#include <nlohmann/json.hpp>
 
 namespace millrace::telemetry {
 namespace {
@@ -77,10 +77,14 @@ PayloadError explain_json_fault(std::string_view payload, std::size_t max_depth,
   const std::size_t offset = finder.position() == 0 ? 0 : finder.position() - 1;
   if (finder.overflow()) return {PayloadFault::kNotFinite, "a number is beyond the range of double", offset, {}};
   if (names_not_finite(payload, offset)) {
-    return {PayloadFault::kNotFinite, "NaN and Infinity are not JSON (byte " + std::to_string(offset) + ")", offset, {}};
+    return {
+        PayloadFault::kNotFinite, "NaN and Infinity are not JSON (byte " + std::to_string(offset) + ")", offset, {}};
   }
   if (offset >= payload.size()) {
-    return {PayloadFault::kSyntax, "not JSON: the text ends too early (byte " + std::to_string(payload.size()) + ")", payload.size(), {}};
+    return {PayloadFault::kSyntax,
+            "not JSON: the text ends too early (byte " + std::to_string(payload.size()) + ")",
+            payload.size(),
+            {}};
   }
   return {PayloadFault::kSyntax, "not JSON at byte " + std::to_string(offset), offset, {}};
 }

@@ -14,9 +14,9 @@ namespace {
 namespace dom = simdjson::dom;
 using Failure = std::optional<PayloadError>;
 
-constexpr std::int64_t kMostSeconds = 100'000'000'000;           // 1e11: year 5138
-constexpr std::int64_t kMostMillis = kMostSeconds * 1000;        // 1e14
-constexpr std::int64_t kMostMicros = kMostMillis * 1000;         // 1e17
+constexpr std::int64_t kMostSeconds = 100'000'000'000;     // 1e11: year 5138
+constexpr std::int64_t kMostMillis = kMostSeconds * 1000;  // 1e14
+constexpr std::int64_t kMostMicros = kMostMillis * 1000;   // 1e17
 
 bool is_time_key(std::string_view key) { return key == "ts" || key == "timestamp" || key == "time"; }
 bool is_reserved(std::string_view key) { return is_time_key(key) || key == "device_id"; }
@@ -32,23 +32,40 @@ std::string in_quotes(std::string_view name) {
 
 std::string_view to_string(PayloadFault kind) {
   switch (kind) {
-    case PayloadFault::kEmpty: return "empty";
-    case PayloadFault::kTooLarge: return "too_large";
-    case PayloadFault::kSyntax: return "syntax";
-    case PayloadFault::kNotFinite: return "not_finite";
-    case PayloadFault::kIntegerRange: return "integer_range";
-    case PayloadFault::kTooDeep: return "too_deep";
-    case PayloadFault::kTooManyPoints: return "too_many_points";
-    case PayloadFault::kNoPoints: return "no_points";
-    case PayloadFault::kShape: return "shape";
-    case PayloadFault::kNameTooLong: return "name_too_long";
-    case PayloadFault::kBadName: return "bad_name";
-    case PayloadFault::kTextTooLong: return "text_too_long";
-    case PayloadFault::kBadText: return "bad_text";
-    case PayloadFault::kBadTime: return "bad_time";
-    case PayloadFault::kTimeRange: return "time_range";
-    case PayloadFault::kWrongDevice: return "wrong_device";
-    case PayloadFault::kTooManyMetrics: return "too_many_metrics";
+    case PayloadFault::kEmpty:
+      return "empty";
+    case PayloadFault::kTooLarge:
+      return "too_large";
+    case PayloadFault::kSyntax:
+      return "syntax";
+    case PayloadFault::kNotFinite:
+      return "not_finite";
+    case PayloadFault::kIntegerRange:
+      return "integer_range";
+    case PayloadFault::kTooDeep:
+      return "too_deep";
+    case PayloadFault::kTooManyPoints:
+      return "too_many_points";
+    case PayloadFault::kNoPoints:
+      return "no_points";
+    case PayloadFault::kShape:
+      return "shape";
+    case PayloadFault::kNameTooLong:
+      return "name_too_long";
+    case PayloadFault::kBadName:
+      return "bad_name";
+    case PayloadFault::kTextTooLong:
+      return "text_too_long";
+    case PayloadFault::kBadText:
+      return "bad_text";
+    case PayloadFault::kBadTime:
+      return "bad_time";
+    case PayloadFault::kTimeRange:
+      return "time_range";
+    case PayloadFault::kWrongDevice:
+      return "wrong_device";
+    case PayloadFault::kTooManyMetrics:
+      return "too_many_metrics";
   }
   return "syntax";
 }
@@ -118,8 +135,8 @@ dom::element PayloadDecoder::Impl::parse(std::string_view payload, Failure& fail
 Failure PayloadDecoder::Impl::check_name(std::string_view key) const {
   if (key.empty()) return fault(PayloadFault::kBadName, "a metric name is empty");
   if (name.size() > limits.max_metric_bytes) {
-    return fault(PayloadFault::kNameTooLong,
-                 "metric name " + in_quotes(name) + " is longer than " + std::to_string(limits.max_metric_bytes) + " bytes");
+    return fault(PayloadFault::kNameTooLong, "metric name " + in_quotes(name) + " is longer than " +
+                                                 std::to_string(limits.max_metric_bytes) + " bytes");
   }
   const bool control = std::any_of(key.begin(), key.end(), [](char c) {
     return static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) == 0x7f;
@@ -130,7 +147,8 @@ Failure PayloadDecoder::Impl::check_name(std::string_view key) const {
 
 Failure PayloadDecoder::Impl::check_text(std::string_view text, PayloadFault too_long) const {
   if (text.size() > limits.max_text_bytes) {
-    return fault(too_long, "the value of " + in_quotes(name) + " is longer than " + std::to_string(limits.max_text_bytes) + " bytes");
+    return fault(too_long, "the value of " + in_quotes(name) + " is longer than " +
+                               std::to_string(limits.max_text_bytes) + " bytes");
   }
   if (text.find('\0') != std::string_view::npos) {
     return fault(PayloadFault::kBadText, "the value of " + in_quotes(name) + " holds U+0000");
@@ -141,16 +159,23 @@ Failure PayloadDecoder::Impl::check_text(std::string_view text, PayloadFault too
 Failure PayloadDecoder::Impl::point(dom::element element) {
   if (element.is_null()) return {};
   if (used == limits.max_points) {
-    return fault(PayloadFault::kTooManyPoints, "more than " + std::to_string(limits.max_points) + " points in one message");
+    return fault(PayloadFault::kTooManyPoints,
+                 "more than " + std::to_string(limits.max_points) + " points in one message");
   }
   if (used == out->points.size()) out->points.emplace_back();
   Point& target = out->points[used];
   switch (element.type()) {
-    case dom::element_type::DOUBLE: target.value = double{element.get_double().value_unsafe()}; break;
-    case dom::element_type::INT64: target.value = std::int64_t{element.get_int64().value_unsafe()}; break;
+    case dom::element_type::DOUBLE:
+      target.value = double{element.get_double().value_unsafe()};
+      break;
+    case dom::element_type::INT64:
+      target.value = std::int64_t{element.get_int64().value_unsafe()};
+      break;
     case dom::element_type::UINT64:
       return fault(PayloadFault::kIntegerRange, "the value of " + in_quotes(name) + " is beyond the range of int64");
-    case dom::element_type::BOOL: target.value = bool{element.get_bool().value_unsafe()}; break;
+    case dom::element_type::BOOL:
+      target.value = bool{element.get_bool().value_unsafe()};
+      break;
     case dom::element_type::STRING: {
       const std::string_view text = element.get_string().value_unsafe();
       if (auto failure = check_text(text, PayloadFault::kTextTooLong)) return failure;
@@ -172,7 +197,8 @@ Failure PayloadDecoder::Impl::point(dom::element element) {
       target.value = std::move(json);
       break;
     }
-    case dom::element_type::NULL_VALUE: return {};
+    case dom::element_type::NULL_VALUE:
+      return {};
   }
   target.metric.assign(name);
   target.time.reset();
@@ -199,38 +225,48 @@ Failure PayloadDecoder::Impl::object(dom::object values, std::size_t prefix_leng
 Failure PayloadDecoder::Impl::time_of(std::string_view key, dom::element element, std::optional<TimeUs>& time) const {
   if (time) return fault(PayloadFault::kBadTime, "more than one time (" + in_quotes(key) + ")");
   switch (element.type()) {
-    case dom::element_type::INT64: time = time_from_number(std::int64_t{element.get_int64().value_unsafe()}); break;
-    case dom::element_type::DOUBLE: time = time_from_number(double{element.get_double().value_unsafe()}); break;
+    case dom::element_type::INT64:
+      time = time_from_number(std::int64_t{element.get_int64().value_unsafe()});
+      break;
+    case dom::element_type::DOUBLE:
+      time = time_from_number(double{element.get_double().value_unsafe()});
+      break;
     case dom::element_type::STRING: {
       const auto parsed = parse_rfc3339(element.get_string().value_unsafe());
       if (!parsed) return fault(PayloadFault::kBadTime, in_quotes(key) + " is " + parsed.error().message);
       time = *parsed;
       break;
     }
-    case dom::element_type::NULL_VALUE: return {};
+    case dom::element_type::NULL_VALUE:
+      return {};
     case dom::element_type::UINT64:
     case dom::element_type::BOOL:
     case dom::element_type::ARRAY:
-    case dom::element_type::OBJECT: break;
+    case dom::element_type::OBJECT:
+      break;
   }
   if (!time) {
-    return fault(PayloadFault::kBadTime, in_quotes(key) + " is neither an RFC 3339 time nor a number of seconds, milliseconds, "
-                                         "microseconds or nanoseconds since 1970");
+    return fault(PayloadFault::kBadTime, in_quotes(key) +
+                                             " is neither an RFC 3339 time nor a number of seconds, milliseconds, "
+                                             "microseconds or nanoseconds since 1970");
   }
   if (*time < limits.min_time || *time >= limits.max_time) {
-    return fault(PayloadFault::kTimeRange, in_quotes(key) + " (" + format_rfc3339(std::clamp(*time, TimeUs{-62135596800000000}, TimeUs{253402300799000000})) +
-                                               ") is not between " + format_rfc3339(limits.min_time) + " and " +
-                                               format_rfc3339(limits.max_time));
+    return fault(PayloadFault::kTimeRange,
+                 in_quotes(key) + " (" +
+                     format_rfc3339(std::clamp(*time, TimeUs{-62135596800000000}, TimeUs{253402300799000000})) +
+                     ") is not between " + format_rfc3339(limits.min_time) + " and " + format_rfc3339(limits.max_time));
   }
   return {};
 }
 
-Failure PayloadDecoder::Impl::reserved_member(std::string_view key, dom::element element, std::optional<TimeUs>& time) const {
+Failure PayloadDecoder::Impl::reserved_member(std::string_view key, dom::element element,
+                                              std::optional<TimeUs>& time) const {
   if (is_time_key(key)) return time_of(key, element, time);
   if (key != "device_id") return {};
   std::string_view named;
   if (element.get_string().get(named) != simdjson::SUCCESS || named != options.device) {
-    return fault(PayloadFault::kWrongDevice, "device_id does not name the authenticated device " + in_quotes(options.device));
+    return fault(PayloadFault::kWrongDevice,
+                 "device_id does not name the authenticated device " + in_quotes(options.device));
   }
   return {};
 }
@@ -296,7 +332,8 @@ PayloadDecoder::PayloadDecoder(PayloadLimits limits) : impl_(std::make_unique<Im
 PayloadDecoder::~PayloadDecoder() = default;
 PayloadDecoder::PayloadDecoder(PayloadDecoder&&) noexcept = default;
 
-std::optional<PayloadError> PayloadDecoder::decode_json(std::string_view payload, const DecodeOptions& options, Batch& batch) {
+std::optional<PayloadError> PayloadDecoder::decode_json(std::string_view payload, const DecodeOptions& options,
+                                                        Batch& batch) {
   return impl_->decode(payload, options, batch);
 }
 

@@ -19,7 +19,8 @@ constexpr int kMost = 500;
 OutboxRelay::OutboxRelay(RelayOptions options, const registry_view::RegistryView& view, observability::Metrics& metrics)
     : options_(std::move(options)),
       view_(view),
-      waiting_(metrics.gauge("millrace_device_registry_outbox_rows", "Changes that the topic does not have yet, as last seen.")),
+      waiting_(metrics.gauge("millrace_device_registry_outbox_rows",
+                             "Changes that the topic does not have yet, as last seen.")),
       relayed_(metrics.counter("millrace_device_registry_relayed_total", "Changes brought to the topic.")) {}
 
 OutboxRelay::~OutboxRelay() { stop(); }
@@ -54,7 +55,8 @@ runtime::CheckResult OutboxRelay::database_check() const {
 Status OutboxRelay::move_sequence() {
   if (keys_safe_.load() || !view_.ready()) return {};
   auto moved = connection_->exec(
-      "SELECT setval('registry.device_key_seq', greatest($1::int8, (SELECT coalesce(max(device_key), 0) FROM registry.device),"
+      "SELECT setval('registry.device_key_seq', greatest($1::int8, (SELECT coalesce(max(device_key), 0) FROM "
+      "registry.device),"
       " (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM registry.device_key_seq), 1), true)",
       Params{}.integer(view_.highest_device_key()));
   if (!moved.ok()) return moved.error();
@@ -72,7 +74,8 @@ Result<bool> OutboxRelay::lead() {
 }
 
 Result<std::size_t> OutboxRelay::relay_some(kafka::SyncProducer& producer) {
-  auto rows = connection_->exec("SELECT id, key, value FROM registry.outbox ORDER BY id LIMIT $1::int8", Params{}.integer(kMost));
+  auto rows = connection_->exec("SELECT id, key, value FROM registry.outbox ORDER BY id LIMIT $1::int8",
+                                Params{}.integer(kMost));
   if (!rows.ok()) return rows.error();
   waiting_.set(rows->size());
   if (rows->empty()) return std::size_t{0};
@@ -80,7 +83,8 @@ Result<std::size_t> OutboxRelay::relay_some(kafka::SyncProducer& producer) {
   std::vector<std::int64_t> ids;
   for (int i = 0; i < rows->size(); ++i) {
     ids.push_back(rows->integer(i, 0));
-    kafka::OutgoingRecord record{.topic = options_.topic, .partition = 0, .key = std::string(rows->text(i, 1)), .value = std::nullopt};
+    kafka::OutgoingRecord record{
+        .topic = options_.topic, .partition = 0, .key = std::string(rows->text(i, 1)), .value = std::nullopt};
     if (!rows->is_null(i, 2)) record.value = std::string(rows->text(i, 2));
     records.push_back(std::move(record));
   }
@@ -122,8 +126,11 @@ void OutboxRelay::run(const std::stop_token& stop) {
       }
     }
     database_ok_.store(connection_ != nullptr && connection_->usable());
-    set_state(status.ok() ? (leader_ ? "relays the outbox" : "another instance relays the outbox") : "cannot relay: " + status.error().message);
-    if (!status.ok()) log_.limited(limiter_, observability::Level::kWarn, "changes wait in the outbox", {{"error", status.error().message}});
+    set_state(status.ok() ? (leader_ ? "relays the outbox" : "another instance relays the outbox")
+                          : "cannot relay: " + status.error().message);
+    if (!status.ok())
+      log_.limited(limiter_, observability::Level::kWarn, "changes wait in the outbox",
+                   {{"error", status.error().message}});
     if (status.ok()) backoff.reset();
     if (more) continue;
     std::unique_lock lock(mutex_);

@@ -22,8 +22,9 @@ struct RelayOptions {
   postgres::ConnectOptions database;
 };
 
-/// Brings the outbox to the topic, in commit order, and deletes what Kafka has. Of several instances one does it: the one that
-/// holds the advisory lock. Before the first device is made it moves the key sequence beyond every key that the topic has named.
+/// Brings the outbox to the topic, in commit order, and deletes what Kafka has. Of several instances one does it: the
+/// one that holds the advisory lock. Before the first device is made it moves the key sequence beyond every key that
+/// the topic has named.
 class OutboxRelay {
  public:
   OutboxRelay(RelayOptions options, const registry_view::RegistryView& view, observability::Metrics& metrics);

@@ -25,17 +25,20 @@ v1::ImportDeviceResult answer_of(const std::string& device, const Result<v1::Cre
 }
 
 Status check_request(const v1::CreateDeviceRequest& request, const std::string& tenant) {
-  if (!request.tenant().empty() && request.tenant() != tenant) return Error{ErrorKind::kInvalid, "one import makes devices of one tenant"};
+  if (!request.tenant().empty() && request.tenant() != tenant)
+    return Error{ErrorKind::kInvalid, "one import makes devices of one tenant"};
   if (auto valid = check_id("device id", request.device()); !valid.ok()) return valid;
   return check_attributes(request.attributes_json());
 }
 
 }  // namespace
 
-ImportReactor::ImportReactor(RegistryService& service, rpc::Dispatcher& dispatcher, const rpc::Method& method, grpc::CallbackServerContext* context)
+ImportReactor::ImportReactor(RegistryService& service, rpc::Dispatcher& dispatcher, const rpc::Method& method,
+                             grpc::CallbackServerContext* context)
     : service_(service), dispatcher_(dispatcher), scope_(dispatcher.open(context, method)) {
   // Authentication asks the database: on the pool.
-  if (!dispatcher_.pool().try_submit([this] { begin(); })) end(Error{ErrorKind::kThrottled, "too many calls are waiting; try again"});
+  if (!dispatcher_.pool().try_submit([this] { begin(); }))
+    end(Error{ErrorKind::kThrottled, "too many calls are waiting; try again"});
 }
 
 void ImportReactor::begin() {
@@ -59,7 +62,8 @@ void ImportReactor::OnReadDone(bool ok) {
 
 void ImportReactor::submit() {
   if (batch_.empty()) return end({});
-  if (!dispatcher_.pool().try_submit([this] { run_batch(); })) end(Error{ErrorKind::kThrottled, "too many calls are waiting; import the rest later"});
+  if (!dispatcher_.pool().try_submit([this] { run_batch(); }))
+    end(Error{ErrorKind::kThrottled, "too many calls are waiting; import the rest later"});
 }
 
 void ImportReactor::run_batch() {
@@ -75,16 +79,18 @@ void ImportReactor::run_batch() {
     if (checks.back().ok()) devices.push_back({request.device(), request.attributes_json()});
   }
   std::vector<Result<v1::CreateDeviceResponse>> created;
-  const Status done = service_.change(call, "import devices", *tenant + " (" + std::to_string(devices.size()) + ")", [&](postgres::Connection& connection) -> Status {
-    auto made = create_devices(connection, *tenant, devices);
-    if (!made.ok()) return made.error();
-    created = std::move(*made);
-    return {};
-  });
+  const Status done = service_.change(call, "import devices", *tenant + " (" + std::to_string(devices.size()) + ")",
+                                      [&](postgres::Connection& connection) -> Status {
+                                        auto made = create_devices(connection, *tenant, devices);
+                                        if (!made.ok()) return made.error();
+                                        created = std::move(*made);
+                                        return {};
+                                      });
   if (!done.ok()) return end(done);
   std::size_t next = 0;
   for (std::size_t i = 0; i < batch_.size(); ++i) {
-    answers_.push_back(answer_of(batch_[i].device(), checks[i].ok() ? created[next++] : Result<v1::CreateDeviceResponse>(checks[i].error())));
+    answers_.push_back(answer_of(
+        batch_[i].device(), checks[i].ok() ? created[next++] : Result<v1::CreateDeviceResponse>(checks[i].error())));
   }
   batch_.clear();
   write_next();

@@ -13,11 +13,12 @@ namespace millrace::registry {
 
 class RegistryService;
 
-/// ImportDevices: takes requests in batches, one transaction each, and answers in order. Reads on only after a batch is answered, so
-/// that a fast client waits instead of filling memory. Deletes itself when done.
+/// ImportDevices: takes requests in batches, one transaction each, and answers in order. Reads on only after a batch is
+/// answered, so that a fast client waits instead of filling memory. Deletes itself when done.
 class ImportReactor final : public grpc::ServerBidiReactor<v1::CreateDeviceRequest, v1::ImportDeviceResult> {
  public:
-  ImportReactor(RegistryService& service, rpc::Dispatcher& dispatcher, const rpc::Method& method, grpc::CallbackServerContext* context);
+  ImportReactor(RegistryService& service, rpc::Dispatcher& dispatcher, const rpc::Method& method,
+                grpc::CallbackServerContext* context);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;

@@ -52,7 +52,8 @@ RegistryService::RegistryService(const RegistryParts& parts)
       list_tenants_(parts.dispatcher.method({.name = "ListTenants", .least = Role::kAdmin})),
       delete_tenant_(parts.dispatcher.method({.name = "DeleteTenant", .least = Role::kAdmin})),
       create_device_(parts.dispatcher.method({.name = "CreateDevice", .least = Role::kOperator})),
-      import_devices_(parts.dispatcher.method({.name = "ImportDevices", .least = Role::kOperator, .shape = rpc::CallShape::kStream})),
+      import_devices_(parts.dispatcher.method(
+          {.name = "ImportDevices", .least = Role::kOperator, .shape = rpc::CallShape::kStream})),
       get_device_(parts.dispatcher.method({.name = "GetDevice"})),
       list_devices_(parts.dispatcher.method({.name = "ListDevices"})),
       enable_device_(parts.dispatcher.method({.name = "SetDeviceEnabled", .least = Role::kOperator})),
@@ -76,28 +77,35 @@ Status RegistryService::change(const Call& call, std::string_view what, std::str
     if (auto status = work(connection); !status.ok()) return status;
     return transaction->commit();
   });
-  audit_.info("change", {{"what", what}, {"entity", entity}, {"by", call.caller.key_id}, {"outcome", done.ok() ? "done" : to_string(done.error().kind)}});
+  audit_.info("change", {{"what", what},
+                         {"entity", entity},
+                         {"by", call.caller.key_id},
+                         {"outcome", done.ok() ? "done" : to_string(done.error().kind)}});
   if (done.ok()) parts_.relay.wake();
   return done;
 }
 
 Status RegistryService::check_keys_safe() const {
   if (parts_.relay.keys_safe()) return {};
-  return Error{ErrorKind::kUnavailable, "the topic registry has not been read yet, so that no device key can be given; try again"};
+  return Error{ErrorKind::kUnavailable,
+               "the topic registry has not been read yet, so that no device key can be given; try again"};
 }
 
 // Tenants
 
-RegistryService::Reactor* RegistryService::CreateTenant(Context* context, const v1::CreateTenantRequest* request, v1::Tenant* response) {
+RegistryService::Reactor* RegistryService::CreateTenant(Context* context, const v1::CreateTenantRequest* request,
+                                                        v1::Tenant* response) {
   return parts_.dispatcher.unary(context, create_tenant_, [=, this](const Call& call) -> Status {
     if (auto status = rpc::require_platform_admin(call.caller); !status.ok()) return status;
     if (auto valid = check_id("tenant id", request->tenant()); !valid.ok()) return valid;
-    return change(call, "create tenant", request->tenant(),
-                  [&](Connection& connection) { return give(create_tenant(connection, request->tenant()), *response); });
+    return change(call, "create tenant", request->tenant(), [&](Connection& connection) {
+      return give(create_tenant(connection, request->tenant()), *response);
+    });
   });
 }
 
-RegistryService::Reactor* RegistryService::GetTenant(Context* context, const v1::GetTenantRequest* request, v1::Tenant* response) {
+RegistryService::Reactor* RegistryService::GetTenant(Context* context, const v1::GetTenantRequest* request,
+                                                     v1::Tenant* response) {
   return parts_.dispatcher.unary(context, get_tenant_, [=, this](const Call& call) -> Status {
     const auto tenant = rpc::tenant_of(call.caller, request->tenant());
     if (!tenant.ok()) return tenant.error();
@@ -105,27 +113,32 @@ RegistryService::Reactor* RegistryService::GetTenant(Context* context, const v1:
   });
 }
 
-RegistryService::Reactor* RegistryService::ListTenants(Context* context, const v1::ListTenantsRequest* request, v1::ListTenantsResponse* response) {
+RegistryService::Reactor* RegistryService::ListTenants(Context* context, const v1::ListTenantsRequest* request,
+                                                       v1::ListTenantsResponse* response) {
   return parts_.dispatcher.unary(context, list_tenants_, [=, this](const Call& call) -> Status {
     if (auto status = rpc::require_platform_admin(call.caller); !status.ok()) return status;
     const auto limit = page_size_of(request->page_size());
     if (!limit.ok()) return limit.error();
     const auto after = parse_page_token(request->page_token());
     if (!after.ok()) return after.error();
-    return read(call, [&](Connection& connection) { return give(list_tenants(connection, *after, *limit), *response); });
+    return read(call,
+                [&](Connection& connection) { return give(list_tenants(connection, *after, *limit), *response); });
   });
 }
 
-RegistryService::Reactor* RegistryService::DeleteTenant(Context* context, const v1::DeleteTenantRequest* request, v1::DeleteTenantResponse* /*response*/) {
+RegistryService::Reactor* RegistryService::DeleteTenant(Context* context, const v1::DeleteTenantRequest* request,
+                                                        v1::DeleteTenantResponse* /*response*/) {
   return parts_.dispatcher.unary(context, delete_tenant_, [=, this](const Call& call) -> Status {
     if (auto status = rpc::require_platform_admin(call.caller); !status.ok()) return status;
-    return change(call, "delete tenant", request->tenant(), [&](Connection& connection) { return delete_tenant(connection, request->tenant()); });
+    return change(call, "delete tenant", request->tenant(),
+                  [&](Connection& connection) { return delete_tenant(connection, request->tenant()); });
   });
 }
 
 // Devices
 
-RegistryService::Reactor* RegistryService::CreateDevice(Context* context, const v1::CreateDeviceRequest* request, v1::CreateDeviceResponse* response) {
+RegistryService::Reactor* RegistryService::CreateDevice(Context* context, const v1::CreateDeviceRequest* request,
+                                                        v1::CreateDeviceResponse* response) {
   return parts_.dispatcher.unary(context, create_device_, [=, this](const Call& call) -> Status {
     const auto names = names_of(call, request->tenant(), request->device());
     if (!names.ok()) return names.error();
@@ -140,19 +153,24 @@ RegistryService::Reactor* RegistryService::CreateDevice(Context* context, const 
   });
 }
 
-grpc::ServerBidiReactor<v1::CreateDeviceRequest, v1::ImportDeviceResult>* RegistryService::ImportDevices(Context* context) {
+grpc::ServerBidiReactor<v1::CreateDeviceRequest, v1::ImportDeviceResult>* RegistryService::ImportDevices(
+    Context* context) {
   return new ImportReactor(*this, parts_.dispatcher, import_devices_, context);
 }
 
-RegistryService::Reactor* RegistryService::GetDevice(Context* context, const v1::GetDeviceRequest* request, v1::Device* response) {
+RegistryService::Reactor* RegistryService::GetDevice(Context* context, const v1::GetDeviceRequest* request,
+                                                     v1::Device* response) {
   return parts_.dispatcher.unary(context, get_device_, [=, this](const Call& call) -> Status {
     const auto names = names_of(call, request->tenant(), request->device());
     if (!names.ok()) return names.error();
-    return read(call, [&](Connection& connection) { return give(get_device(connection, names->tenant, names->device), *response); });
+    return read(call, [&](Connection& connection) {
+      return give(get_device(connection, names->tenant, names->device), *response);
+    });
   });
 }
 
-RegistryService::Reactor* RegistryService::ListDevices(Context* context, const v1::ListDevicesRequest* request, v1::ListDevicesResponse* response) {
+RegistryService::Reactor* RegistryService::ListDevices(Context* context, const v1::ListDevicesRequest* request,
+                                                       v1::ListDevicesResponse* response) {
   return parts_.dispatcher.unary(context, list_devices_, [=, this](const Call& call) -> Status {
     const auto tenant = rpc::tenant_of(call.caller, request->tenant());
     if (!tenant.ok()) return tenant.error();
@@ -160,25 +178,30 @@ RegistryService::Reactor* RegistryService::ListDevices(Context* context, const v
     if (!limit.ok()) return limit.error();
     const auto after = parse_page_token(request->page_token());
     if (!after.ok()) return after.error();
-    if (!request->prefix().empty() && !is_valid_id(request->prefix())) return Error{ErrorKind::kInvalid, "prefix is no beginning of a device id"};
+    if (!request->prefix().empty() && !is_valid_id(request->prefix()))
+      return Error{ErrorKind::kInvalid, "prefix is no beginning of a device id"};
     return read(call, [&](Connection& connection) {
       return give(list_devices(connection, *tenant, request->prefix(), *after, *limit), *response);
     });
   });
 }
 
-RegistryService::Reactor* RegistryService::SetDeviceEnabled(Context* context, const v1::SetDeviceEnabledRequest* request, v1::Device* response) {
+RegistryService::Reactor* RegistryService::SetDeviceEnabled(Context* context,
+                                                            const v1::SetDeviceEnabledRequest* request,
+                                                            v1::Device* response) {
   return parts_.dispatcher.unary(context, enable_device_, [=, this](const Call& call) -> Status {
     const auto names = names_of(call, request->tenant(), request->device());
     if (!names.ok()) return names.error();
     const Enabled enabled = request->enabled() ? Enabled::kYes : Enabled::kNo;
-    return change(call, request->enabled() ? "enable device" : "disable device", names->tenant + "/" + names->device, [&](Connection& connection) {
-      return give(set_device_enabled(connection, names->tenant, names->device, enabled), *response);
-    });
+    return change(call, request->enabled() ? "enable device" : "disable device", names->tenant + "/" + names->device,
+                  [&](Connection& connection) {
+                    return give(set_device_enabled(connection, names->tenant, names->device, enabled), *response);
+                  });
   });
 }
 
-RegistryService::Reactor* RegistryService::AddDeviceToken(Context* context, const v1::AddDeviceTokenRequest* request, v1::AddDeviceTokenResponse* response) {
+RegistryService::Reactor* RegistryService::AddDeviceToken(Context* context, const v1::AddDeviceTokenRequest* request,
+                                                          v1::AddDeviceTokenResponse* response) {
   return parts_.dispatcher.unary(context, add_token_, [=, this](const Call& call) -> Status {
     const auto names = names_of(call, request->tenant(), request->device());
     if (!names.ok()) return names.error();
@@ -191,7 +214,8 @@ RegistryService::Reactor* RegistryService::AddDeviceToken(Context* context, cons
   });
 }
 
-RegistryService::Reactor* RegistryService::DeleteDevice(Context* context, const v1::DeleteDeviceRequest* request, v1::DeleteDeviceResponse* /*response*/) {
+RegistryService::Reactor* RegistryService::DeleteDevice(Context* context, const v1::DeleteDeviceRequest* request,
+                                                        v1::DeleteDeviceResponse* /*response*/) {
   return parts_.dispatcher.unary(context, delete_device_, [=, this](const Call& call) -> Status {
     const auto names = names_of(call, request->tenant(), request->device());
     if (!names.ok()) return names.error();
@@ -202,20 +226,26 @@ RegistryService::Reactor* RegistryService::DeleteDevice(Context* context, const 
 
 // API keys
 
-RegistryService::Reactor* RegistryService::CreateApiKey(Context* context, const v1::CreateApiKeyRequest* request, v1::CreateApiKeyResponse* response) {
+RegistryService::Reactor* RegistryService::CreateApiKey(Context* context, const v1::CreateApiKeyRequest* request,
+                                                        v1::CreateApiKeyResponse* response) {
   return parts_.dispatcher.unary(context, create_key_, [=, this](const Call& call) -> Status {
     const auto tenant = key_tenant_of(call, request->tenant());
     if (!tenant.ok()) return tenant.error();
-    if (request->role() < v1::ROLE_VIEWER || request->role() > v1::ROLE_ADMIN) return Error{ErrorKind::kInvalid, "role must be viewer, operator or admin"};
-    if (request->description().size() > kMostDescription) return Error{ErrorKind::kInvalid, "description is longer than 200 characters"};
+    if (request->role() < v1::ROLE_VIEWER || request->role() > v1::ROLE_ADMIN)
+      return Error{ErrorKind::kInvalid, "role must be viewer, operator or admin"};
+    if (request->description().size() > kMostDescription)
+      return Error{ErrorKind::kInvalid, "description is longer than 200 characters"};
     if (request->expires_at_us() < 0) return Error{ErrorKind::kInvalid, "expires_at_us is negative"};
     return change(call, "create API key", *tenant, [&](Connection& connection) {
-      return give(create_api_key(connection, *tenant, request->role(), request->description(), request->expires_at_us()), *response);
+      return give(
+          create_api_key(connection, *tenant, request->role(), request->description(), request->expires_at_us()),
+          *response);
     });
   });
 }
 
-RegistryService::Reactor* RegistryService::ListApiKeys(Context* context, const v1::ListApiKeysRequest* request, v1::ListApiKeysResponse* response) {
+RegistryService::Reactor* RegistryService::ListApiKeys(Context* context, const v1::ListApiKeysRequest* request,
+                                                       v1::ListApiKeysResponse* response) {
   return parts_.dispatcher.unary(context, list_keys_, [=, this](const Call& call) -> Status {
     const auto tenant = key_tenant_of(call, request->tenant());
     if (!tenant.ok()) return tenant.error();
@@ -223,14 +253,18 @@ RegistryService::Reactor* RegistryService::ListApiKeys(Context* context, const v
     if (!limit.ok()) return limit.error();
     const auto after = parse_page_token(request->page_token());
     if (!after.ok()) return after.error();
-    return read(call, [&](Connection& connection) { return give(list_api_keys(connection, *tenant, *after, *limit), *response); });
+    return read(call, [&](Connection& connection) {
+      return give(list_api_keys(connection, *tenant, *after, *limit), *response);
+    });
   });
 }
 
-RegistryService::Reactor* RegistryService::DeleteApiKey(Context* context, const v1::DeleteApiKeyRequest* request, v1::DeleteApiKeyResponse* /*response*/) {
+RegistryService::Reactor* RegistryService::DeleteApiKey(Context* context, const v1::DeleteApiKeyRequest* request,
+                                                        v1::DeleteApiKeyResponse* /*response*/) {
   return parts_.dispatcher.unary(context, delete_key_, [=, this](const Call& call) -> Status {
-    return change(call, "delete API key", request->key_id(),
-                  [&](Connection& connection) { return delete_api_key(connection, call.caller.tenant, request->key_id()); });
+    return change(call, "delete API key", request->key_id(), [&](Connection& connection) {
+      return delete_api_key(connection, call.caller.tenant, request->key_id());
+    });
   });
 }
 

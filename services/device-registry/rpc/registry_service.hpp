@@ -19,7 +19,8 @@ struct RegistryParts {
   OutboxRelay& relay;
 };
 
-/// RegistryService over gRPC: parse, check, call the store in one transaction, translate. Handlers run on the dispatcher's pool.
+/// RegistryService over gRPC: parse, check, call the store in one transaction, translate. Handlers run on the
+/// dispatcher's pool.
 class RegistryService final : public v1::RegistryService::CallbackService {
  public:
   explicit RegistryService(const RegistryParts& parts);
@@ -28,18 +29,28 @@ class RegistryService final : public v1::RegistryService::CallbackService {
   using Reactor = grpc::ServerUnaryReactor;
   Reactor* CreateTenant(Context* context, const v1::CreateTenantRequest* request, v1::Tenant* response) override;
   Reactor* GetTenant(Context* context, const v1::GetTenantRequest* request, v1::Tenant* response) override;
-  Reactor* ListTenants(Context* context, const v1::ListTenantsRequest* request, v1::ListTenantsResponse* response) override;
-  Reactor* DeleteTenant(Context* context, const v1::DeleteTenantRequest* request, v1::DeleteTenantResponse* response) override;
-  Reactor* CreateDevice(Context* context, const v1::CreateDeviceRequest* request, v1::CreateDeviceResponse* response) override;
+  Reactor* ListTenants(Context* context, const v1::ListTenantsRequest* request,
+                       v1::ListTenantsResponse* response) override;
+  Reactor* DeleteTenant(Context* context, const v1::DeleteTenantRequest* request,
+                        v1::DeleteTenantResponse* response) override;
+  Reactor* CreateDevice(Context* context, const v1::CreateDeviceRequest* request,
+                        v1::CreateDeviceResponse* response) override;
   grpc::ServerBidiReactor<v1::CreateDeviceRequest, v1::ImportDeviceResult>* ImportDevices(Context* context) override;
   Reactor* GetDevice(Context* context, const v1::GetDeviceRequest* request, v1::Device* response) override;
-  Reactor* ListDevices(Context* context, const v1::ListDevicesRequest* request, v1::ListDevicesResponse* response) override;
-  Reactor* SetDeviceEnabled(Context* context, const v1::SetDeviceEnabledRequest* request, v1::Device* response) override;
-  Reactor* AddDeviceToken(Context* context, const v1::AddDeviceTokenRequest* request, v1::AddDeviceTokenResponse* response) override;
-  Reactor* DeleteDevice(Context* context, const v1::DeleteDeviceRequest* request, v1::DeleteDeviceResponse* response) override;
-  Reactor* CreateApiKey(Context* context, const v1::CreateApiKeyRequest* request, v1::CreateApiKeyResponse* response) override;
-  Reactor* ListApiKeys(Context* context, const v1::ListApiKeysRequest* request, v1::ListApiKeysResponse* response) override;
-  Reactor* DeleteApiKey(Context* context, const v1::DeleteApiKeyRequest* request, v1::DeleteApiKeyResponse* response) override;
+  Reactor* ListDevices(Context* context, const v1::ListDevicesRequest* request,
+                       v1::ListDevicesResponse* response) override;
+  Reactor* SetDeviceEnabled(Context* context, const v1::SetDeviceEnabledRequest* request,
+                            v1::Device* response) override;
+  Reactor* AddDeviceToken(Context* context, const v1::AddDeviceTokenRequest* request,
+                          v1::AddDeviceTokenResponse* response) override;
+  Reactor* DeleteDevice(Context* context, const v1::DeleteDeviceRequest* request,
+                        v1::DeleteDeviceResponse* response) override;
+  Reactor* CreateApiKey(Context* context, const v1::CreateApiKeyRequest* request,
+                        v1::CreateApiKeyResponse* response) override;
+  Reactor* ListApiKeys(Context* context, const v1::ListApiKeysRequest* request,
+                       v1::ListApiKeysResponse* response) override;
+  Reactor* DeleteApiKey(Context* context, const v1::DeleteApiKeyRequest* request,
+                        v1::DeleteApiKeyResponse* response) override;
 
   /// Runs `work` in one transaction and tells the relay. For ImportDevices too; blocks.
   [[nodiscard]] Status change(const rpc::Call& call, std::string_view what, std::string_view entity,

@@ -30,8 +30,8 @@ v1::ApiKey key_at(const postgres::Rows& rows, int row) {
 
 }  // namespace
 
-Result<v1::CreateApiKeyResponse> create_api_key(Connection& connection, const std::string& tenant, v1::Role role, const std::string& description,
-                                                std::int64_t expires_at_us) {
+Result<v1::CreateApiKeyResponse> create_api_key(Connection& connection, const std::string& tenant, v1::Role role,
+                                                const std::string& description, std::int64_t expires_at_us) {
   // Hex: an id without `_`, so that the parts of the key can be told apart.
   const std::string key_id = to_hex(random_bytes(kIdBytes));
   v1::CreateApiKeyResponse response;
@@ -50,10 +50,14 @@ Result<v1::CreateApiKeyResponse> create_api_key(Connection& connection, const st
   } else {
     params.null();
   }
-  auto rows = connection.exec(std::string("INSERT INTO registry.api_key (key_id, tenant, role, sha256, description, expires_at)"
-                                          " VALUES ($1, $2, $3::int2, $4::bytea, $5, $6::timestamptz) RETURNING ") + kColumns, params);
+  auto rows =
+      connection.exec(std::string("INSERT INTO registry.api_key (key_id, tenant, role, sha256, description, expires_at)"
+                                  " VALUES ($1, $2, $3::int2, $4::bytea, $5, $6::timestamptz) RETURNING ") +
+                          kColumns,
+                      params);
   if (!rows.ok()) {
-    if (connection.last_error().sqlstate == "23503") return Error{ErrorKind::kNotFound, "there is no tenant '" + tenant + "'"};
+    if (connection.last_error().sqlstate == "23503")
+      return Error{ErrorKind::kNotFound, "there is no tenant '" + tenant + "'"};
     return rows.error();
   }
   *response.mutable_api_key() = key_at(*rows, 0);
@@ -69,10 +73,12 @@ Result<v1::CreateApiKeyResponse> create_api_key(Connection& connection, const st
   return response;
 }
 
-Result<v1::ListApiKeysResponse> list_api_keys(Connection& connection, const std::string& tenant, const std::string& after, int limit) {
-  auto rows = connection.exec(std::string("SELECT ") + kColumns +
-                                  " FROM registry.api_key WHERE coalesce(tenant, '') = $1 AND key_id > $2 ORDER BY key_id LIMIT $3::int8",
-                              Params{}.text(tenant).text(after).integer(limit + 1));
+Result<v1::ListApiKeysResponse> list_api_keys(Connection& connection, const std::string& tenant,
+                                              const std::string& after, int limit) {
+  auto rows = connection.exec(
+      std::string("SELECT ") + kColumns +
+          " FROM registry.api_key WHERE coalesce(tenant, '') = $1 AND key_id > $2 ORDER BY key_id LIMIT $3::int8",
+      Params{}.text(tenant).text(after).integer(limit + 1));
   if (!rows.ok()) return rows.error();
   v1::ListApiKeysResponse response;
   for (int i = 0; i < std::min(rows->size(), limit); ++i) *response.add_api_keys() = key_at(*rows, i);
@@ -81,7 +87,8 @@ Result<v1::ListApiKeysResponse> list_api_keys(Connection& connection, const std:
 }
 
 Status delete_api_key(Connection& connection, const std::string& tenant, const std::string& key_id) {
-  auto gone = connection.exec("DELETE FROM registry.api_key WHERE key_id = $1 AND ($2 = '' OR tenant = $2)", Params{}.text(key_id).text(tenant));
+  auto gone = connection.exec("DELETE FROM registry.api_key WHERE key_id = $1 AND ($2 = '' OR tenant = $2)",
+                              Params{}.text(key_id).text(tenant));
   if (!gone.ok()) return gone.error();
   if (gone->affected() == 0) return Error{ErrorKind::kNotFound, "there is no API key '" + key_id + "'"};
   return Outbox(connection).remove(api_key_entry_key(key_id));
@@ -91,13 +98,15 @@ Result<rpc::Caller> DatabaseKeyVerifier::verify(const Sha256& key_sha256, TimeUs
   auto lease = pool_.acquire(postgres::Clock::now() + kVerifyTimeout);
   if (!lease.ok()) return Error{ErrorKind::kUnavailable, "the database cannot be reached; try again"};
   auto rows = (*lease)->exec(
-      "SELECT k.key_id, coalesce(k.tenant, ''), k.role FROM registry.api_key k LEFT JOIN registry.tenant t ON t.tenant = k.tenant"
+      "SELECT k.key_id, coalesce(k.tenant, ''), k.role FROM registry.api_key k LEFT JOIN registry.tenant t ON t.tenant "
+      "= k.tenant"
       " WHERE k.sha256 = $1::bytea AND k.enabled AND (k.expires_at IS NULL OR k.expires_at > $2::timestamptz)"
       " AND (k.tenant IS NULL OR t.enabled)",
       Params{}.bytea(bytes_of(key_sha256)).timestamptz(now));
   if (!rows.ok()) return Error{ErrorKind::kUnavailable, "the database cannot be asked; try again"};
   if (rows->empty()) return Error{ErrorKind::kUnauthenticated, "the API key is not valid"};
-  return rpc::Caller{std::string(rows->text(0, 0)), std::string(rows->text(0, 1)), static_cast<rpc::Role>(rows->integer(0, 2))};
+  return rpc::Caller{std::string(rows->text(0, 0)), std::string(rows->text(0, 1)),
+                     static_cast<rpc::Role>(rows->integer(0, 2))};
 }
 
 }  // namespace millrace::registry

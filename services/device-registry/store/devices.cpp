@@ -40,8 +40,9 @@ std::string new_token() { return "mt_" + random_token(kTokenBytes); }
 
 // The device with its tokens as they are now, for the topic.
 Status publish(Connection& connection, Outbox& outbox, const v1::Device& device) {
-  auto tokens = connection.exec("SELECT sha256 FROM registry.device_token WHERE device_key = $1::int4 ORDER BY created_at, sha256",
-                                Params{}.integer(device.device_key()));
+  auto tokens = connection.exec(
+      "SELECT sha256 FROM registry.device_token WHERE device_key = $1::int4 ORDER BY created_at, sha256",
+      Params{}.integer(device.device_key()));
   if (!tokens.ok()) return tokens.error();
   v1::Entry entry;
   v1::DeviceEntry& target = *entry.mutable_device();
@@ -65,7 +66,8 @@ Status publish_sequence(Outbox& outbox, std::int32_t highest) {
 Status check_attributes(const std::string& json) {
   if (json.empty()) return {};
   if (json.size() > kMaxAttributesBytes) {
-    return Error{ErrorKind::kInvalid, "attributes_json is longer than " + std::to_string(kMaxAttributesBytes) + " bytes"};
+    return Error{ErrorKind::kInvalid,
+                 "attributes_json is longer than " + std::to_string(kMaxAttributesBytes) + " bytes"};
   }
   const auto parsed = nlohmann::json::parse(json, nullptr, false);
   if (!parsed.is_object()) return Error{ErrorKind::kInvalid, "attributes_json is not a JSON object"};
@@ -126,17 +128,19 @@ Result<std::vector<Result<v1::CreateDeviceResponse>>> create_devices(Connection&
 }
 
 Result<v1::Device> get_device(Connection& connection, const std::string& tenant, const std::string& device) {
-  auto rows = connection.exec(std::string(kSelect) + "WHERE d.tenant = $1 AND d.device = $2", Params{}.text(tenant).text(device));
+  auto rows = connection.exec(std::string(kSelect) + "WHERE d.tenant = $1 AND d.device = $2",
+                              Params{}.text(tenant).text(device));
   if (!rows.ok()) return rows.error();
   if (rows->empty()) return no_device(tenant, device);
   return device_at(*rows, 0);
 }
 
-Result<v1::ListDevicesResponse> list_devices(Connection& connection, const std::string& tenant, const std::string& prefix, const std::string& after,
-                                             int limit) {
-  auto rows = connection.exec(std::string(kSelect) +
-                                  "WHERE d.tenant = $1 AND d.device > $2 AND starts_with(d.device, $3) ORDER BY d.device LIMIT $4::int8",
-                              Params{}.text(tenant).text(after).text(prefix).integer(limit + 1));
+Result<v1::ListDevicesResponse> list_devices(Connection& connection, const std::string& tenant,
+                                             const std::string& prefix, const std::string& after, int limit) {
+  auto rows = connection.exec(
+      std::string(kSelect) +
+          "WHERE d.tenant = $1 AND d.device > $2 AND starts_with(d.device, $3) ORDER BY d.device LIMIT $4::int8",
+      Params{}.text(tenant).text(after).text(prefix).integer(limit + 1));
   if (!rows.ok()) return rows.error();
   v1::ListDevicesResponse response;
   for (int i = 0; i < std::min(rows->size(), limit); ++i) *response.add_devices() = device_at(*rows, i);
@@ -144,7 +148,8 @@ Result<v1::ListDevicesResponse> list_devices(Connection& connection, const std::
   return response;
 }
 
-Result<v1::Device> set_device_enabled(Connection& connection, const std::string& tenant, const std::string& device, Enabled enabled) {
+Result<v1::Device> set_device_enabled(Connection& connection, const std::string& tenant, const std::string& device,
+                                      Enabled enabled) {
   auto changed = connection.exec("UPDATE registry.device SET enabled = $3::boolean WHERE tenant = $1 AND device = $2",
                                  Params{}.text(tenant).text(device).boolean(enabled == Enabled::kYes));
   if (!changed.ok()) return changed.error();
@@ -172,7 +177,8 @@ Result<std::string> add_device_token(Connection& connection, const std::string& 
 }
 
 Status delete_device(Connection& connection, const std::string& tenant, const std::string& device) {
-  auto gone = connection.exec("DELETE FROM registry.device WHERE tenant = $1 AND device = $2", Params{}.text(tenant).text(device));
+  auto gone = connection.exec("DELETE FROM registry.device WHERE tenant = $1 AND device = $2",
+                              Params{}.text(tenant).text(device));
   if (!gone.ok()) return gone.error();
   if (gone->affected() == 0) return no_device(tenant, device);
   return Outbox(connection).remove(device_entry_key(tenant, device));

@@ -23,18 +23,23 @@ struct NewDevice {
 /// kInvalid unless the text is a JSON object of at most kMaxAttributesBytes (empty: fine).
 [[nodiscard]] Status check_attributes(const std::string& json);
 
-/// Creates those that do not exist yet, each with a first token; the answers come in order, kAlreadyExists for the others.
-/// kNotFound: no such tenant.
-[[nodiscard]] Result<std::vector<Result<v1::CreateDeviceResponse>>> create_devices(postgres::Connection& connection, const std::string& tenant,
+/// Creates those that do not exist yet, each with a first token; the answers come in order, kAlreadyExists for the
+/// others. kNotFound: no such tenant.
+[[nodiscard]] Result<std::vector<Result<v1::CreateDeviceResponse>>> create_devices(postgres::Connection& connection,
+                                                                                   const std::string& tenant,
                                                                                    std::span<const NewDevice> devices);
-[[nodiscard]] Result<v1::Device> get_device(postgres::Connection& connection, const std::string& tenant, const std::string& device);
-[[nodiscard]] Result<v1::ListDevicesResponse> list_devices(postgres::Connection& connection, const std::string& tenant, const std::string& prefix,
-                                                           const std::string& after, int limit);
+[[nodiscard]] Result<v1::Device> get_device(postgres::Connection& connection, const std::string& tenant,
+                                            const std::string& device);
+[[nodiscard]] Result<v1::ListDevicesResponse> list_devices(postgres::Connection& connection, const std::string& tenant,
+                                                           const std::string& prefix, const std::string& after,
+                                                           int limit);
 enum class Enabled { kNo, kYes };
-[[nodiscard]] Result<v1::Device> set_device_enabled(postgres::Connection& connection, const std::string& tenant, const std::string& device,
-                                                    Enabled enabled);
+[[nodiscard]] Result<v1::Device> set_device_enabled(postgres::Connection& connection, const std::string& tenant,
+                                                    const std::string& device, Enabled enabled);
 /// The new token's text. kConflict at kMaxTokens.
-[[nodiscard]] Result<std::string> add_device_token(postgres::Connection& connection, const std::string& tenant, const std::string& device);
-[[nodiscard]] Status delete_device(postgres::Connection& connection, const std::string& tenant, const std::string& device);
+[[nodiscard]] Result<std::string> add_device_token(postgres::Connection& connection, const std::string& tenant,
+                                                   const std::string& device);
+[[nodiscard]] Status delete_device(postgres::Connection& connection, const std::string& tenant,
+                                   const std::string& device);
 
 }  // namespace millrace::registry

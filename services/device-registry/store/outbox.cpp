@@ -9,7 +9,9 @@ constexpr const char* kLock = "SELECT pg_advisory_xact_lock(7813571436810)";
 }  // namespace
 
 std::string tenant_entry_key(const std::string& tenant) { return "tenant/" + tenant; }
-std::string device_entry_key(const std::string& tenant, const std::string& device) { return "device/" + tenant + "/" + device; }
+std::string device_entry_key(const std::string& tenant, const std::string& device) {
+  return "device/" + tenant + "/" + device;
+}
 std::string api_key_entry_key(const std::string& key_id) { return "key/" + key_id; }
 
 Result<std::int64_t> Outbox::next_id() {
@@ -34,7 +36,8 @@ Status Outbox::put(const std::string& key, v1::Entry entry) {
 Status Outbox::remove(const std::string& key) {
   const auto id = next_id();
   if (!id.ok()) return id.error();
-  auto done = connection_.exec("INSERT INTO registry.outbox (id, key) VALUES ($1::int8, $2)", postgres::Params{}.integer(*id).text(key));
+  auto done = connection_.exec("INSERT INTO registry.outbox (id, key) VALUES ($1::int8, $2)",
+                               postgres::Params{}.integer(*id).text(key));
   return done.ok() ? Status{} : Status(done.error());
 }
 

@@ -8,8 +8,9 @@
 
 namespace millrace::registry {
 
-/// Writes the entities that a transaction changed into the outbox, inside that transaction. Call as late as possible: the first
-/// call takes the lock that puts the outbox into commit order, and every other change waits for it until this one commits.
+/// Writes the entities that a transaction changed into the outbox, inside that transaction. Call as late as possible:
+/// the first call takes the lock that puts the outbox into commit order, and every other change waits for it until this
+/// one commits.
 class Outbox {
  public:
   explicit Outbox(postgres::Connection& connection) : connection_(connection) {}

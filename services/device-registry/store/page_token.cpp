@@ -16,7 +16,8 @@ Result<std::string> parse_page_token(const std::string& token) {
 
 Result<int> page_size_of(int asked) {
   if (asked == 0) return kUsualPage;
-  if (asked < 0 || asked > kMostPage) return Error{ErrorKind::kInvalid, "page_size must be 1 to " + std::to_string(kMostPage)};
+  if (asked < 0 || asked > kMostPage)
+    return Error{ErrorKind::kInvalid, "page_size must be 1 to " + std::to_string(kMostPage)};
   return asked;
 }
 

@@ -22,8 +22,9 @@ Error no_tenant(const std::string& tenant) { return {ErrorKind::kNotFound, "ther
 }  // namespace
 
 Result<v1::Tenant> create_tenant(postgres::Connection& connection, const std::string& tenant) {
-  auto rows = connection.exec(std::string("INSERT INTO registry.tenant (tenant) VALUES ($1) ON CONFLICT DO NOTHING RETURNING ") + kColumns,
-                              postgres::Params{}.text(tenant));
+  auto rows = connection.exec(
+      std::string("INSERT INTO registry.tenant (tenant) VALUES ($1) ON CONFLICT DO NOTHING RETURNING ") + kColumns,
+      postgres::Params{}.text(tenant));
   if (!rows.ok()) return rows.error();
   if (rows->empty()) return Error{ErrorKind::kAlreadyExists, "tenant '" + tenant + "' exists already"};
   v1::Tenant created = tenant_at(*rows, 0);
@@ -36,15 +37,17 @@ Result<v1::Tenant> create_tenant(postgres::Connection& connection, const std::st
 }
 
 Result<v1::Tenant> get_tenant(postgres::Connection& connection, const std::string& tenant) {
-  auto rows = connection.exec(std::string("SELECT ") + kColumns + " FROM registry.tenant WHERE tenant = $1", postgres::Params{}.text(tenant));
+  auto rows = connection.exec(std::string("SELECT ") + kColumns + " FROM registry.tenant WHERE tenant = $1",
+                              postgres::Params{}.text(tenant));
   if (!rows.ok()) return rows.error();
   if (rows->empty()) return no_tenant(tenant);
   return tenant_at(*rows, 0);
 }
 
 Result<v1::ListTenantsResponse> list_tenants(postgres::Connection& connection, const std::string& after, int limit) {
-  auto rows = connection.exec(std::string("SELECT ") + kColumns + " FROM registry.tenant WHERE tenant > $1 ORDER BY tenant LIMIT $2::int8",
-                              postgres::Params{}.text(after).integer(limit + 1));
+  auto rows = connection.exec(
+      std::string("SELECT ") + kColumns + " FROM registry.tenant WHERE tenant > $1 ORDER BY tenant LIMIT $2::int8",
+      postgres::Params{}.text(after).integer(limit + 1));
   if (!rows.ok()) return rows.error();
   v1::ListTenantsResponse response;
   for (int i = 0; i < std::min(rows->size(), limit); ++i) *response.add_tenants() = tenant_at(*rows, i);
@@ -53,9 +56,11 @@ Result<v1::ListTenantsResponse> list_tenants(postgres::Connection& connection, c
 }
 
 Status delete_tenant(postgres::Connection& connection, const std::string& tenant) {
-  auto devices = connection.exec("SELECT 1 FROM registry.device WHERE tenant = $1 LIMIT 1", postgres::Params{}.text(tenant));
+  auto devices =
+      connection.exec("SELECT 1 FROM registry.device WHERE tenant = $1 LIMIT 1", postgres::Params{}.text(tenant));
   if (!devices.ok()) return devices.error();
-  if (!devices->empty()) return Error{ErrorKind::kConflict, "tenant '" + tenant + "' still has devices; delete them first"};
+  if (!devices->empty())
+    return Error{ErrorKind::kConflict, "tenant '" + tenant + "' still has devices; delete them first"};
   auto keys = connection.exec("SELECT key_id FROM registry.api_key WHERE tenant = $1", postgres::Params{}.text(tenant));
   if (!keys.ok()) return keys.error();
   auto gone = connection.exec("DELETE FROM registry.tenant WHERE tenant = $1", postgres::Params{}.text(tenant));

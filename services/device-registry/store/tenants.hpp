@@ -14,7 +14,8 @@ namespace millrace::registry {
 /// kNotFound if there is none.
 [[nodiscard]] Result<v1::Tenant> get_tenant(postgres::Connection& connection, const std::string& tenant);
 /// Tenants behind `after` in the order of their ids.
-[[nodiscard]] Result<v1::ListTenantsResponse> list_tenants(postgres::Connection& connection, const std::string& after, int limit);
+[[nodiscard]] Result<v1::ListTenantsResponse> list_tenants(postgres::Connection& connection, const std::string& after,
+                                                           int limit);
 /// kConflict while it has devices. Its API keys go with it.
 [[nodiscard]] Status delete_tenant(postgres::Connection& connection, const std::string& tenant);
 

@@ -21,7 +21,8 @@ constexpr std::size_t kMaxMessageIdBytes = 128;
 constexpr std::chrono::milliseconds kDeadlineTick{100};
 
 Response retry_later(int status, std::string_view title, std::string_view detail, int seconds) {
-  Response response = problem(status, "/problems/unavailable", title, detail, "\"retry_after_s\":" + std::to_string(seconds));
+  Response response =
+      problem(status, "/problems/unavailable", title, detail, "\"retry_after_s\":" + std::to_string(seconds));
   response.headers.emplace_back("Retry-After", std::to_string(seconds));
   return response;
 }
@@ -37,16 +38,20 @@ Response payload_problem(const Outcome& outcome) {
 }
 
 Response unknown_outcome() {
-  return problem(504, "/problems/unknown-outcome", "the outcome is unknown",
-                 "the message was handed to Kafka, which has not answered yet; send it again with the same Idempotency-Key",
-                 "\"outcome\":\"unknown\"");
+  return problem(
+      504, "/problems/unknown-outcome", "the outcome is unknown",
+      "the message was handed to Kafka, which has not answered yet; send it again with the same Idempotency-Key",
+      "\"outcome\":\"unknown\"");
 }
 
 Response refusal(const Error& error) {
   switch (error.kind) {
-    case ErrorKind::kTooLarge: return problem(413, "/problems/too-large", "the message is too large", error.message);
-    case ErrorKind::kThrottled: return retry_later(429, "too many messages", error.message, 1);
-    case ErrorKind::kUnavailable: return retry_later(503, "the message was not taken", error.message, 1);
+    case ErrorKind::kTooLarge:
+      return problem(413, "/problems/too-large", "the message is too large", error.message);
+    case ErrorKind::kThrottled:
+      return retry_later(429, "too many messages", error.message, 1);
+    case ErrorKind::kUnavailable:
+      return retry_later(503, "the message was not taken", error.message, 1);
     case ErrorKind::kInvalid:
     case ErrorKind::kUnauthenticated:
     case ErrorKind::kForbidden:
@@ -55,7 +60,8 @@ Response refusal(const Error& error) {
     case ErrorKind::kUnknownOutcome:
     case ErrorKind::kConflict:
     case ErrorKind::kCorrupt:
-    case ErrorKind::kInternal: break;
+    case ErrorKind::kInternal:
+      break;
   }
   return problem(500, "/problems/internal", "the message was not taken", error.message);
 }
@@ -65,7 +71,8 @@ bool is_json_or_unsaid(std::string_view type) {
   type = type.substr(0, type.find(';'));
   while (type.ends_with(' ')) type.remove_suffix(1);
   std::string lower(type);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return lower.empty() || lower == "application/json" || lower == "application/x-www-form-urlencoded";
 }
 
@@ -78,7 +85,8 @@ bool is_visible_ascii(std::string_view text) {
 // One request in flight. Lives on its io thread; answered once, by the outcome or by the deadline.
 class TelemetryHandler::Pending final : public AckSink {
  public:
-  Pending(const http::Responder& responder, steady_clock::time_point deadline) : responder_(responder), deadline_(deadline) {}
+  Pending(const http::Responder& responder, steady_clock::time_point deadline)
+      : responder_(responder), deadline_(deadline) {}
 
   [[nodiscard]] std::size_t io_index() const override { return responder_.io_index(); }
   void flush() override {}
@@ -88,9 +96,15 @@ class TelemetryHandler::Pending final : public AckSink {
       case Outcome::Kind::kAcknowledged:
         answer({202, "application/json", "{\"receipt\":\"" + outcome.receipt.to_string() + "\"}", {}});
         break;
-      case Outcome::Kind::kKeptAsRefused: answer(payload_problem(outcome)); break;
-      case Outcome::Kind::kRefused: answer(refusal(outcome.error)); break;
-      case Outcome::Kind::kUnknown: answer(unknown_outcome()); break;
+      case Outcome::Kind::kKeptAsRefused:
+        answer(payload_problem(outcome));
+        break;
+      case Outcome::Kind::kRefused:
+        answer(refusal(outcome.error));
+        break;
+      case Outcome::Kind::kUnknown:
+        answer(unknown_outcome());
+        break;
     }
   }
 
@@ -111,7 +125,8 @@ TelemetryHandler::TelemetryHandler(IoThreads& threads, std::vector<std::unique_p
                                    const registry_view::RegistryView& registry, GatewayMetrics& metrics,
                                    std::chrono::milliseconds answer_deadline)
     : threads_(threads), workers_(workers), registry_(registry), metrics_(metrics), answer_deadline_(answer_deadline) {
-  for (std::size_t i = 0; i < threads.size(); ++i) deadlines_.push_back(std::make_unique<Deadlines>(threads.context(i)));
+  for (std::size_t i = 0; i < threads.size(); ++i)
+    deadlines_.push_back(std::make_unique<Deadlines>(threads.context(i)));
 }
 
 TelemetryHandler::~TelemetryHandler() = default;
@@ -145,7 +160,8 @@ void TelemetryHandler::expire(std::size_t index) {
 }
 
 Result<std::shared_ptr<const Identity>> TelemetryHandler::authenticate(const http::Request& request) const {
-  if (request.header_count("authorization") > 1) return Error{ErrorKind::kUnauthenticated, "more than one Authorization header"};
+  if (request.header_count("authorization") > 1)
+    return Error{ErrorKind::kUnauthenticated, "more than one Authorization header"};
   const auto shown = parse_authorization(request.header("authorization").value_or(""));
   if (!shown.ok()) return shown.error();
   auto identity = std::make_shared<Identity>();
@@ -184,7 +200,8 @@ void TelemetryHandler::ingest(const http::Request& request, const http::Responde
   const auto identity = authenticate(request);
   if (!identity.ok()) {
     metrics_.ingested(kHttp, IngestResult::kUnauthorized).add();
-    Response response = problem(401, "/problems/unauthenticated", "the device is not known by these credentials", identity.error().message);
+    Response response = problem(401, "/problems/unauthenticated", "the device is not known by these credentials",
+                                identity.error().message);
     response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"millrace\", charset=\"UTF-8\"");
     responder.send(std::move(response));
     return;
@@ -192,24 +209,34 @@ void TelemetryHandler::ingest(const http::Request& request, const http::Responde
   const std::string_view id = request.header("idempotency-key").value_or("");
   if (request.header_count("idempotency-key") > 1 || id.size() > kMaxMessageIdBytes || !is_visible_ascii(id)) {
     metrics_.ingested(kHttp, IngestResult::kInvalid).add();
-    responder.send(problem(400, "/problems/idempotency-key", "the Idempotency-Key was refused", "one of 1 to 128 visible ASCII characters is expected"));
+    responder.send(problem(400, "/problems/idempotency-key", "the Idempotency-Key was refused",
+                           "one of 1 to 128 visible ASCII characters is expected"));
     return;
   }
   if (!is_json_or_unsaid(request.header("content-type").value_or(""))) {
     metrics_.ingested(kHttp, IngestResult::kInvalid).add();
-    responder.send(problem(415, "/problems/content-type", "this content type is not understood", "send application/json"));
+    responder.send(
+        problem(415, "/problems/content-type", "this content type is not understood", "send application/json"));
     return;
   }
   const std::size_t index = responder.io_index();
   IngestWorker& worker = *workers_[index];
   if (!worker.accepting()) {
     metrics_.ingested(kHttp, IngestResult::kThrottled).add();
-    responder.send(retry_later(503, "messages cannot be made durable at the moment", "nothing was taken; send it again later", 1));
+    responder.send(
+        retry_later(503, "messages cannot be made durable at the moment", "nothing was taken; send it again later", 1));
     return;
   }
   const std::string_view traceparent = request.header("traceparent").value_or("");
-  Message message{.identity = *identity, .protocol = kHttp, .qos = 1, .topic = kPath, .content_type = "", .payload = request.body(),
-                  .metric_prefix = "", .traceparent = observability::is_traceparent(traceparent) ? traceparent : "", .facts = {}};
+  Message message{.identity = *identity,
+                  .protocol = kHttp,
+                  .qos = 1,
+                  .topic = kPath,
+                  .content_type = "",
+                  .payload = request.body(),
+                  .metric_prefix = "",
+                  .traceparent = observability::is_traceparent(traceparent) ? traceparent : "",
+                  .facts = {}};
   message.facts.message_id.assign(id);
   auto pending = std::make_shared<Pending>(responder, steady_clock::now() + answer_deadline_);
   const Status taken = worker.submit(message, {pending, 0});

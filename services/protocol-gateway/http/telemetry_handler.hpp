@@ -21,7 +21,8 @@ class TelemetryHandler {
  public:
   /// `workers` by io thread. All references must outlive the handler, which must outlive the server it serves.
   TelemetryHandler(IoThreads& threads, std::vector<std::unique_ptr<IngestWorker>>& workers,
-                   const registry_view::RegistryView& registry, GatewayMetrics& metrics, std::chrono::milliseconds answer_deadline);
+                   const registry_view::RegistryView& registry, GatewayMetrics& metrics,
+                   std::chrono::milliseconds answer_deadline);
   ~TelemetryHandler();
   TelemetryHandler(const TelemetryHandler&) = delete;
   TelemetryHandler& operator=(const TelemetryHandler&) = delete;

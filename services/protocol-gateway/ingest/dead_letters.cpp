@@ -87,7 +87,8 @@ bool DeadLetters::write(kafka::SyncProducer& producer, std::vector<Refused>& bat
   for (const Refused& refused : batch) records.push_back(record_of(options_.topic, refused));
   const auto written = producer.send(records);
   if (!written.ok()) {
-    log_.limited(limiter_, observability::Level::kWarn, "refused payloads could not be kept yet", {{"error", written.error().message}});
+    log_.limited(limiter_, observability::Level::kWarn, "refused payloads could not be kept yet",
+                 {{"error", written.error().message}});
     return false;
   }
   std::vector<Settlement> settlements;

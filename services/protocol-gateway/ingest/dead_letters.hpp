@@ -27,8 +27,8 @@ struct DeadLetterOptions {
   std::chrono::milliseconds timeout{10'000};
 };
 
-/// Keeps refused payloads in `telemetry.dead`: a bounded queue and a thread of its own, so that a flood of bad payloads costs
-/// the good ones nothing but the queue. Tries until Kafka has them.
+/// Keeps refused payloads in `telemetry.dead`: a bounded queue and a thread of its own, so that a flood of bad payloads
+/// costs the good ones nothing but the queue. Tries until Kafka has them.
 class DeadLetters final : public RefusedPayloads {
  public:
   using Settle = std::function<void(std::vector<Settlement>)>;

@@ -28,8 +28,10 @@ Result<std::uint64_t> read_starts(const std::string& path) {
   while (!text.empty() && text.back() == '\n') text.pop_back();
   std::uint64_t starts = 0;
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), starts);
-  if (text.empty() || code != std::errc{} || end != text.data() + text.size() || starts >= (1ULL << (64 - kCounterBits)) - 1) {
-    return Error{ErrorKind::kCorrupt, path + " does not hold a count of starts; write a number into it that is greater than any before"};
+  if (text.empty() || code != std::errc{} || end != text.data() + text.size() ||
+      starts >= (1ULL << (64 - kCounterBits)) - 1) {
+    return Error{ErrorKind::kCorrupt,
+                 path + " does not hold a count of starts; write a number into it that is greater than any before"};
   }
   return starts;
 }
@@ -67,7 +69,8 @@ Result<std::unique_ptr<Epochs>> Epochs::open(const std::string& folder) {
   const int lock = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock < 0) return failed("cannot open", lock_path);
   if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
-    const Error error{ErrorKind::kUnavailable, folder + " is in use by another gateway; give each its own state folder"};
+    const Error error{ErrorKind::kUnavailable,
+                      folder + " is in use by another gateway; give each its own state folder"};
     ::close(lock);
     return error;
   }

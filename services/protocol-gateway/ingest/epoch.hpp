@@ -9,9 +9,10 @@
 
 namespace millrace::gateway {
 
-/// Connection epochs: every connection gets a greater number than all before it, over restarts. The count of starts is kept in
-/// `<folder>/starts` (synced before the first epoch is given) and is the upper part; a lock on `<folder>/lock` keeps a second
-/// gateway out of the folder.
+/// Connection epochs: every connection gets a greater number than all before it, over restarts. The count of starts is
+/// kept in
+/// `<folder>/starts` (synced before the first epoch is given) and is the upper part; a lock on `<folder>/lock` keeps a
+/// second gateway out of the folder.
 class Epochs {
  public:
   /// kUnavailable: the folder cannot be written, or another gateway holds it. kCorrupt: the file is no number.

@@ -14,7 +14,9 @@ std::optional<PayloadError> IngestWorker::decode(const Message& message) {
   for (const telemetry::Point& point : batch_.points) {
     if (names_.admit(device.tenant, point.metric)) continue;
     return PayloadError{PayloadFault::kTooManyMetrics,
-                        "the tenant has more than " + std::to_string(names_.most()) + " different metric names", {}, {}};
+                        "the tenant has more than " + std::to_string(names_.most()) + " different metric names",
+                        {},
+                        {}};
   }
   return std::nullopt;
 }

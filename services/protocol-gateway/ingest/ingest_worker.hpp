@@ -15,14 +15,14 @@ namespace millrace::gateway {
 /// Bytes a record in flight costs beyond its value: our own book-keeping and librdkafka's.
 inline constexpr std::size_t kInFlightOverhead = 768;
 
-/// The way of a message through the gateway, the same for every protocol: decode, validate, encode, publish. One per io thread.
-/// Knows no protocol and no Kafka.
+/// The way of a message through the gateway, the same for every protocol: decode, validate, encode, publish. One per io
+/// thread. Knows no protocol and no Kafka.
 class IngestWorker {
  public:
   IngestWorker(RecordPublisher& publisher, RefusedPayloads& refused, MetricNames& names);
 
-  /// On success the waiter gets exactly one outcome (a payload that cannot be decoded gets kKeptAsRefused); on an Error nothing
-  /// was produced or kept, and nothing will come. Never blocks.
+  /// On success the waiter gets exactly one outcome (a payload that cannot be decoded gets kKeptAsRefused); on an Error
+  /// nothing was produced or kept, and nothing will come. Never blocks.
   [[nodiscard]] Status submit(const Message& message, Waiter waiter);
 
   [[nodiscard]] bool accepting() const { return publisher_.accepting(); }

@@ -33,8 +33,8 @@ void KafkaPublisher::start() {
   supervisor_ = std::jthread([this](const std::stop_token& stop) { supervise(stop); });
 }
 
-// The counter is drawn and the record handed to librdkafka under one lock: counter order is produce order. A record that
-// librdkafka does not take gives its counter back.
+// The counter is drawn and the record handed to librdkafka under one lock: counter order is produce order. A record
+// that librdkafka does not take gives its counter back.
 Status KafkaPublisher::submit(std::unique_ptr<InFlight> record) {
   if (!connected_.load(std::memory_order_acquire)) {
     return Error{ErrorKind::kUnavailable, "Kafka cannot be reached"};
@@ -55,7 +55,8 @@ Status KafkaPublisher::submit(std::unique_ptr<InFlight> record) {
   bytes_.fetch_add(cost, std::memory_order_relaxed);
   records_.fetch_add(1, std::memory_order_relaxed);
   partition.window.push_back(std::move(record));
-  if (bytes_.load(std::memory_order_relaxed) >= options_.max_in_flight_bytes) accepting_.store(false, std::memory_order_relaxed);
+  if (bytes_.load(std::memory_order_relaxed) >= options_.max_in_flight_bytes)
+    accepting_.store(false, std::memory_order_relaxed);
   return {};
 }
 
@@ -97,7 +98,8 @@ Outcome KafkaPublisher::settle_record(InFlight& record, const kafka::DeliveryRep
     case kafka::Delivery::kPossibly:
       outcome.kind = Outcome::Kind::kUnknown;
       metrics_.ingested(record.protocol, IngestResult::kUnknown).add();
-      log_.limited(limiter_, observability::Level::kWarn, "the outcome of a record is unknown", {{"partition", record.partition}});
+      log_.limited(limiter_, observability::Level::kWarn, "the outcome of a record is unknown",
+                   {{"partition", record.partition}});
       break;
   }
   return outcome;
@@ -162,14 +164,16 @@ bool KafkaPublisher::connect() {
       });
   const auto partitions = producer_->warm(options_.metadata_timeout);
   if (!partitions.ok()) {
-    log_.limited(limiter_, observability::Level::kWarn, "Kafka cannot be used yet", {{"error", partitions.error().message}});
+    log_.limited(limiter_, observability::Level::kWarn, "Kafka cannot be used yet",
+                 {{"error", partitions.error().message}});
     producer_.reset();
     return false;
   }
   if (partitions_.empty()) {
     for (int i = 0; i < *partitions; ++i) partitions_.push_back(std::make_unique<Partition>());
   } else if (partitions_.size() != static_cast<std::size_t>(*partitions)) {
-    runtime::request_failure("the partition count of " + options_.topic + " has changed, which breaks the order of devices");
+    runtime::request_failure("the partition count of " + options_.topic +
+                             " has changed, which breaks the order of devices");
     producer_.reset();
     return false;
   }

@@ -18,8 +18,8 @@
 #include <millrace/runtime/lifecycle.hpp>
 
 #include "gateway_metrics.hpp"
-#include "io/settlement.hpp"
 #include "ingest/publisher.hpp"
+#include "io/settlement.hpp"
 
 namespace millrace::gateway {
 
@@ -32,8 +32,8 @@ struct PublisherOptions {
   std::chrono::milliseconds metadata_timeout{5000};
 };
 
-/// Telemetry's way into Kafka. Keeps every record until its report, gives ingest counters in produce order, and after a fatal
-/// producer error produces everything unreported again, in counter order, before anything newer.
+/// Telemetry's way into Kafka. Keeps every record until its report, gives ingest counters in produce order, and after a
+/// fatal producer error produces everything unreported again, in counter order, before anything newer.
 class KafkaPublisher final : public RecordPublisher {
  public:
   using Settle = std::function<void(std::vector<Settlement>)>;

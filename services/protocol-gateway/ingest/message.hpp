@@ -27,7 +27,7 @@ struct Message {
   std::shared_ptr<const Identity> identity;
   telemetry::Protocol protocol = telemetry::Protocol::kUnspecified;
   std::uint8_t qos = 1;
-  std::string_view topic;          ///< MQTT topic or HTTP path
+  std::string_view topic;  ///< MQTT topic or HTTP path
   std::string_view content_type;
   std::string_view payload;
   std::string_view metric_prefix;  ///< put before each metric name

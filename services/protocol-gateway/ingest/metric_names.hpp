@@ -16,8 +16,8 @@ struct StringHash {
 using NameSet = std::unordered_set<std::string, StringHash, std::equal_to<>>;
 using NamesByTenant = std::unordered_map<std::string, NameSet, StringHash, std::equal_to<>>;
 
-/// Bounds how many different metric names a tenant brings up in this process: each becomes a row and an id in the database, and
-/// the writer may turn nothing down. Thread-safe.
+/// Bounds how many different metric names a tenant brings up in this process: each becomes a row and an id in the
+/// database, and the writer may turn nothing down. Thread-safe.
 class MetricNames {
  public:
   explicit MetricNames(std::size_t most_per_tenant) : most_(most_per_tenant) {}

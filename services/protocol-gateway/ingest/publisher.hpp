@@ -11,7 +11,8 @@
 
 namespace millrace::gateway {
 
-/// A record on its way into the log. The publisher owns it until its outcome is known, so that its bytes can be produced again.
+/// A record on its way into the log. The publisher owns it until its outcome is known, so that its bytes can be
+/// produced again.
 struct InFlight {
   std::shared_ptr<const Identity> identity;  ///< its key is the record's key
   std::string value;                         ///< encoded batch; the publisher sets the ingest counter
@@ -32,12 +33,12 @@ class RecordPublisher {
   /// Random bits of this start, part of every ingest id.
   [[nodiscard]] virtual const telemetry::StartId& start_id() const = 0;
 
-  /// False while nothing new should be taken: no connection yet, records without a report for too long, or the in-flight limit
-  /// reached. What was taken before may still be submitted. Thread-safe, cheap.
+  /// False while nothing new should be taken: no connection yet, records without a report for too long, or the
+  /// in-flight limit reached. What was taken before may still be submitted. Thread-safe, cheap.
   [[nodiscard]] virtual bool accepting() const = 0;
 
-  /// Takes the record; its outcome reaches the waiter later. An Error: nothing was produced, and nothing will come. Thread-safe,
-  /// never blocks for I/O.
+  /// Takes the record; its outcome reaches the waiter later. An Error: nothing was produced, and nothing will come.
+  /// Thread-safe, never blocks for I/O.
   [[nodiscard]] virtual Status submit(std::unique_ptr<InFlight> record) = 0;
 };
 
@@ -53,7 +54,8 @@ class RefusedPayloads {
     Waiter waiter;
   };
   virtual ~RefusedPayloads() = default;
-  /// Keeps the payload; the waiter learns kKeptAsRefused when it is kept. kUnavailable: the queue is full, nothing was kept.
+  /// Keeps the payload; the waiter learns kKeptAsRefused when it is kept. kUnavailable: the queue is full, nothing was
+  /// kept.
   [[nodiscard]] virtual Status keep(Refused refused) = 0;
 };
 

@@ -38,7 +38,8 @@ void IoThreads::settle(std::vector<Settlement> settlements) {
   for (std::size_t i = 0; i < by_thread.size(); ++i) {
     if (by_thread[i].empty()) continue;
     boost::asio::post(context(i), [batch = std::move(by_thread[i])] {
-      for (const Settlement& settlement : batch) settlement.waiter.sink->settle(settlement.waiter.token, settlement.outcome);
+      for (const Settlement& settlement : batch)
+        settlement.waiter.sink->settle(settlement.waiter.token, settlement.outcome);
       for (const Settlement& settlement : batch) settlement.waiter.sink->flush();
     });
   }

@@ -36,8 +36,10 @@ telemetry::Protocol protocol_of(Version version) {
 
 ReasonCode reason_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kTooLarge: return ReasonCode::kPacketTooLarge;
-    case ErrorKind::kThrottled: return ReasonCode::kQuotaExceeded;
+    case ErrorKind::kTooLarge:
+      return ReasonCode::kPacketTooLarge;
+    case ErrorKind::kThrottled:
+      return ReasonCode::kQuotaExceeded;
     case ErrorKind::kInvalid:
     case ErrorKind::kUnauthenticated:
     case ErrorKind::kForbidden:
@@ -47,7 +49,8 @@ ReasonCode reason_of(ErrorKind kind) {
     case ErrorKind::kUnknownOutcome:
     case ErrorKind::kConflict:
     case ErrorKind::kCorrupt:
-    case ErrorKind::kInternal: return ReasonCode::kUnspecifiedError;
+    case ErrorKind::kInternal:
+      return ReasonCode::kUnspecifiedError;
   }
   return ReasonCode::kUnspecifiedError;
 }
@@ -171,7 +174,8 @@ void MqttConnection::on_connect(const mqtt::Connect& connect) {
   session_.accept(Clock::now(), {.assigned_client_id = connect.client_id.empty() ? std::string_view(client_id_) : ""});
 }
 
-void MqttConnection::refuse_publish(const mqtt::Publish& publish, ReasonCode reason, std::string_view why, IngestResult result) {
+void MqttConnection::refuse_publish(const mqtt::Publish& publish, ReasonCode reason, std::string_view why,
+                                    IngestResult result) {
   context_.metrics.ingested(protocol_of(session_.version()), result).add();
   // QoS 0 has no answer in either version.
   if (publish.qos == mqtt::Qos::kAtMostOnce) return;
@@ -188,13 +192,17 @@ void MqttConnection::refuse_publish(const mqtt::Publish& publish, ReasonCode rea
 void MqttConnection::on_publish(const mqtt::Publish& publish) {
   context_.metrics.mqtt_qos[static_cast<std::size_t>(publish.qos)].add();
   const auto topic = parse_ingest_topic(publish.topic);
-  if (!topic) return refuse_publish(publish, ReasonCode::kTopicNameInvalid, "publish to devices/{id}/telemetry or devices/{id}/status", IngestResult::kInvalid);
+  if (!topic)
+    return refuse_publish(publish, ReasonCode::kTopicNameInvalid,
+                          "publish to devices/{id}/telemetry or devices/{id}/status", IngestResult::kInvalid);
   if (topic->device != identity_->device.device) {
-    return refuse_publish(publish, ReasonCode::kNotAuthorized, "the topic names another device", IngestResult::kUnauthorized);
+    return refuse_publish(publish, ReasonCode::kNotAuthorized, "the topic names another device",
+                          IngestResult::kUnauthorized);
   }
   const auto message_id = publish.properties.user("message-id").value_or("");
   if (message_id.size() > kMaxMessageIdBytes) {
-    return refuse_publish(publish, ReasonCode::kQuotaExceeded, "the user property message-id is longer than 128 bytes", IngestResult::kInvalid);
+    return refuse_publish(publish, ReasonCode::kQuotaExceeded, "the user property message-id is longer than 128 bytes",
+                          IngestResult::kInvalid);
   }
   const auto traceparent = publish.properties.user("traceparent").value_or("");
   const bool qos1 = publish.qos == mqtt::Qos::kAtLeastOnce;
@@ -224,14 +232,18 @@ void MqttConnection::on_publish(const mqtt::Publish& publish) {
 void MqttConnection::on_closed(const mqtt::Closed& closed) {
   closing_ = true;
   switch (closed.cause) {
-    case mqtt::CloseCause::kClientDisconnect: context_.metrics.mqtt_closed_by_client.add(); break;
+    case mqtt::CloseCause::kClientDisconnect:
+      context_.metrics.mqtt_closed_by_client.add();
+      break;
     case mqtt::CloseCause::kProtocolError:
       context_.metrics.mqtt_closed_protocol_error.add();
       context_.log.limited(context_.limiter, observability::Level::kInfo, "a client broke the protocol",
                            {{"rule", closed.rule}, {"device", identity_ ? identity_->key : ""}});
       break;
     case mqtt::CloseCause::kKeepAliveTimeout:
-    case mqtt::CloseCause::kConnectTimeout: context_.metrics.mqtt_closed_timeout.add(); break;
+    case mqtt::CloseCause::kConnectTimeout:
+      context_.metrics.mqtt_closed_timeout.add();
+      break;
   }
 }
 
@@ -262,7 +274,9 @@ void MqttConnection::answer_refused(std::uint16_t packet_id, const Outcome& outc
     return;
   }
   if (outcome.kind == Outcome::Kind::kRefused && v5) {
-    session_.puback(packet_id, {.reason = reason_of(outcome.error.kind), .reason_string = outcome.error.message, .user_properties = {}});
+    session_.puback(
+        packet_id,
+        {.reason = reason_of(outcome.error.kind), .reason_string = outcome.error.message, .user_properties = {}});
     return;
   }
   // Unknown, or refused where that cannot be said: no PUBACK; the client sends it again over its next connection.
@@ -317,7 +331,8 @@ void MqttConnection::arm_timer() {
   });
 }
 
-// Fires at the earliest of what may be due and asks; rearming on every packet would cost more than an idle look now and then.
+// Fires at the earliest of what may be due and asks; rearming on every packet would cost more than an idle look now and
+// then.
 void MqttConnection::on_timer() {
   if (ended_) return;
   const auto now = Clock::now();

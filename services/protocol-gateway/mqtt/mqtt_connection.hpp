@@ -15,7 +15,8 @@
 
 namespace millrace::gateway {
 
-/// One MQTT connection: socket and timer around mqtt::ServerSession. Everything runs on its io thread, except close_from().
+/// One MQTT connection: socket and timer around mqtt::ServerSession. Everything runs on its io thread, except
+/// close_from().
 class MqttConnection final : public AckSink, public std::enable_shared_from_this<MqttConnection> {
  public:
   MqttConnection(boost::asio::ip::tcp::socket socket, std::size_t io_index, MqttContext& context);

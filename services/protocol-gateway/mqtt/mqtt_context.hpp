@@ -36,7 +36,8 @@ struct MqttContext {
   GatewayMetrics& metrics;
   SessionDirectory sessions = {};
   std::atomic<std::size_t> open_connections{0};
-  std::vector<std::vector<std::weak_ptr<MqttConnection>>> held = {};  // by io thread: not read on until messages are taken again
+  std::vector<std::vector<std::weak_ptr<MqttConnection>>> held =
+      {};  // by io thread: not read on until messages are taken again
   observability::Logger log{"mqtt"};
   observability::LogLimiter limiter = {};
 };

@@ -41,27 +41,29 @@ Status MqttListener::start(const Address& address) {
 void MqttListener::accept() {
   if (stopped_) return;
   const std::size_t index = next_++ % context_.threads.size();
-  acceptor_.async_accept(context_.threads.context(index), [this, index](const boost::system::error_code& error, tcp::socket socket) {
-    if (stopped_) return;
-    if (error) {
-      // Out of descriptors, mostly: waiting lets connections end, spinning would not.
-      context_.log.limited(context_.limiter, observability::Level::kWarn, "a connection could not be accepted", {{"error", error.message()}});
-      pause_.expires_after(kPauseAfterError);
-      pause_.async_wait([this](const boost::system::error_code& cancelled) {
-        if (!cancelled) accept();
+  acceptor_.async_accept(
+      context_.threads.context(index), [this, index](const boost::system::error_code& error, tcp::socket socket) {
+        if (stopped_) return;
+        if (error) {
+          // Out of descriptors, mostly: waiting lets connections end, spinning would not.
+          context_.log.limited(context_.limiter, observability::Level::kWarn, "a connection could not be accepted",
+                               {{"error", error.message()}});
+          pause_.expires_after(kPauseAfterError);
+          pause_.async_wait([this](const boost::system::error_code& cancelled) {
+            if (!cancelled) accept();
+          });
+          return;
+        }
+        if (context_.open_connections.load(std::memory_order_relaxed) >= context_.options.max_connections) {
+          context_.metrics.mqtt_connects_refused.add();
+          boost::system::error_code ignored;
+          socket.close(ignored);
+        } else {
+          auto connection = std::make_shared<MqttConnection>(std::move(socket), index, context_);
+          boost::asio::post(context_.threads.context(index), [connection] { connection->start(); });
+        }
+        accept();
       });
-      return;
-    }
-    if (context_.open_connections.load(std::memory_order_relaxed) >= context_.options.max_connections) {
-      context_.metrics.mqtt_connects_refused.add();
-      boost::system::error_code ignored;
-      socket.close(ignored);
-    } else {
-      auto connection = std::make_shared<MqttConnection>(std::move(socket), index, context_);
-      boost::asio::post(context_.threads.context(index), [connection] { connection->start(); });
-    }
-    accept();
-  });
 }
 
 void MqttListener::resume_held() {
@@ -78,7 +80,8 @@ void MqttListener::resume_held() {
 void MqttListener::on_revocation(const registry_view::Revocation& revocation) {
   for (const auto& connection : context_.sessions.of(revocation.tenant, revocation.device)) {
     if (!connection->still_valid()) {
-      connection->close_from_outside(mqtt::ReasonCode::kNotAuthorized, "the device's credentials are not valid any more");
+      connection->close_from_outside(mqtt::ReasonCode::kNotAuthorized,
+                                     "the device's credentials are not valid any more");
     }
   }
 }

@@ -23,7 +23,8 @@ void SessionDirectory::leave(const Identity& identity, const std::string& client
   if (device->second.empty()) devices_.erase(device);
 }
 
-std::vector<std::shared_ptr<MqttConnection>> SessionDirectory::of(std::string_view tenant, std::string_view device) const {
+std::vector<std::shared_ptr<MqttConnection>> SessionDirectory::of(std::string_view tenant,
+                                                                  std::string_view device) const {
   const std::string prefix = std::string(tenant) + "/" + std::string(device);
   const std::lock_guard lock(mutex_);
   std::vector<std::shared_ptr<MqttConnection>> found;

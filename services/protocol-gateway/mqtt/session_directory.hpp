@@ -13,8 +13,8 @@ namespace millrace::gateway {
 
 class MqttConnection;
 
-/// The live connections by (tenant, device, client id): one each, so that a newcomer takes over from an older connection
-/// (MQTT-3.1.4-3), and nobody takes over another device's. Thread-safe.
+/// The live connections by (tenant, device, client id): one each, so that a newcomer takes over from an older
+/// connection (MQTT-3.1.4-3), and nobody takes over another device's. Thread-safe.
 class SessionDirectory {
  public:
   /// Registers the connection and returns the one it takes over from, if that is still there.

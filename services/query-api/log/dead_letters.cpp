@@ -145,8 +145,8 @@ std::optional<DeadLetter> letter_of(const kafka::Record& record, const std::stri
   return letter;
 }
 
-Result<DeadLetterPage> DeadLetters::list(const std::string& tenant, std::size_t page_size, std::vector<std::int64_t> start,
-                                         SteadyTime deadline) {
+Result<DeadLetterPage> DeadLetters::list(const std::string& tenant, std::size_t page_size,
+                                         std::vector<std::int64_t> start, SteadyTime deadline) {
   auto consumer = log_.lend(deadline);
   if (!consumer.ok()) return consumer.error();
   const auto partitions = (*consumer)->partitions(topic_, time_left(deadline));

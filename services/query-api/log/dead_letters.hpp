@@ -37,10 +37,11 @@ class DeadLetters {
  public:
   DeadLetters(LogReaders& log, std::string topic) : log_(log), topic_(std::move(topic)) {}
 
-  /// The tenant's dead letters from `start` (empty: the oldest that is kept) in order of time, up to the end seen at the
-  /// beginning. Looks at no more than kMostScanned records a page, so a page may be short and still not be the last.
-  [[nodiscard]] Result<DeadLetterPage> list(const std::string& tenant, std::size_t page_size, std::vector<std::int64_t> start,
-                                            SteadyTime deadline);
+  /// The tenant's dead letters from `start` (empty: the oldest that is kept) in order of time, up to the end seen at
+  /// the beginning. Looks at no more than kMostScanned records a page, so a page may be short and still not be the
+  /// last.
+  [[nodiscard]] Result<DeadLetterPage> list(const std::string& tenant, std::size_t page_size,
+                                            std::vector<std::int64_t> start, SteadyTime deadline);
 
   /// Empty: there is none, or it is another tenant's.
   [[nodiscard]] Result<std::optional<DeadLetter>> find(const telemetry::Receipt& receipt, const std::string& tenant,

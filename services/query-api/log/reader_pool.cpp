@@ -25,7 +25,8 @@ milliseconds time_left(SteadyTime deadline, milliseconds most) {
   return std::clamp(left, milliseconds{1}, most);
 }
 
-LogReaders::LogReaders(kafka::Settings settings, std::size_t readers) : settings_(std::move(settings)), left_(readers) {}
+LogReaders::LogReaders(kafka::Settings settings, std::size_t readers)
+    : settings_(std::move(settings)), left_(readers) {}
 LogReaders::~LogReaders() = default;
 
 Result<std::shared_ptr<kafka::Consumer>> LogReaders::lend(SteadyTime deadline) {
@@ -42,9 +43,8 @@ Result<std::shared_ptr<kafka::Consumer>> LogReaders::lend(SteadyTime deadline) {
     lock.unlock();
     consumer = std::make_unique<kafka::Consumer>(settings_, reader_options());
   }
-  return std::shared_ptr<kafka::Consumer>(consumer.release(), [this](kafka::Consumer* done) {
-    give_back(std::unique_ptr<kafka::Consumer>(done));
-  });
+  return std::shared_ptr<kafka::Consumer>(
+      consumer.release(), [this](kafka::Consumer* done) { give_back(std::unique_ptr<kafka::Consumer>(done)); });
 }
 
 void LogReaders::give_back(std::unique_ptr<kafka::Consumer> consumer) {

@@ -24,15 +24,15 @@ struct Fetched {
   std::optional<kafka::Record> record;  ///< empty: outside [low, high), or a hole
 };
 
-/// Kafka clients without a group for single look-ups, each used by one call at a time. Thread-safe; the pool bounds how many
-/// calls read the log at once. Clients are made when first needed.
+/// Kafka clients without a group for single look-ups, each used by one call at a time. Thread-safe; the pool bounds how
+/// many calls read the log at once. Clients are made when first needed.
 class LogReaders {
  public:
   LogReaders(kafka::Settings settings, std::size_t readers);
   ~LogReaders();
 
-  /// Blocks at most until the deadline. kThrottled: all readers are busy; kUnavailable: Kafka does not answer; kNotFound: no
-  /// such partition. `also` gets the records that came along right behind the wanted one.
+  /// Blocks at most until the deadline. kThrottled: all readers are busy; kUnavailable: Kafka does not answer;
+  /// kNotFound: no such partition. `also` gets the records that came along right behind the wanted one.
   [[nodiscard]] Result<Fetched> fetch(const kafka::TopicPartition& where, std::int64_t offset, SteadyTime deadline,
                                       const std::function<void(const kafka::Record&)>& also = {});
 

@@ -14,7 +14,8 @@ void put64(std::string& out, std::uint64_t value) {
 
 std::uint64_t get64(std::string_view bytes) {
   std::uint64_t value = 0;
-  for (std::size_t i = 0; i < 8; ++i) value |= static_cast<std::uint64_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
+  for (std::size_t i = 0; i < 8; ++i)
+    value |= static_cast<std::uint64_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
   return value;
 }
 

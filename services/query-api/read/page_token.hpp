@@ -10,8 +10,8 @@
 
 namespace millrace::query_api {
 
-/// Where the next page begins, as text that only this service reads: numbers, bound to the request they belong to by a hash
-/// of its fields, and a checksum. `scope` is what must not change between pages.
+/// Where the next page begins, as text that only this service reads: numbers, bound to the request they belong to by a
+/// hash of its fields, and a checksum. `scope` is what must not change between pages.
 [[nodiscard]] std::string make_page_token(std::string_view scope, std::span<const std::int64_t> position);
 
 /// kInvalid for a token that was changed, cut, or belongs to another request.

@@ -53,7 +53,9 @@ void Progress::run(const std::stop_token& stop) {
       const std::lock_guard lock(mutex_);
       database_ = read.ok() ? runtime::CheckResult{true, "answers"} : runtime::CheckResult{false, read.error().message};
     }
-    if (!read.ok()) log_.limited(limiter_, observability::Level::kWarn, "database does not answer", {{"error", read.error().message}});
+    if (!read.ok())
+      log_.limited(limiter_, observability::Level::kWarn, "database does not answer",
+                   {{"error", read.error().message}});
     if (read.ok()) learn_partitions();
     std::unique_lock lock(mutex);
     wake.wait_for(lock, stop, kPeriod, [] { return false; });

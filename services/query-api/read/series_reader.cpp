@@ -10,11 +10,12 @@ namespace {
 namespace sql = storage_schema::sql;
 using postgres::Params;
 
-/// As sql::kRange, with the running size of the page: $6 bytes; a row is given while those before it are smaller. Sizes of
-/// texts come from their headers, without reading them.
+/// As sql::kRange, with the running size of the page: $6 bytes; a row is given while those before it are smaller. Sizes
+/// of texts come from their headers, without reading them.
 constexpr const char* kSamples =
     "SELECT time, value, kind, other, untimed, total FROM ("
-    " SELECT s.*, sum(32 + coalesce(octet_length(other), 0)) OVER (ORDER BY time ROWS UNBOUNDED PRECEDING) AS total FROM ("
+    " SELECT s.*, sum(32 + coalesce(octet_length(other), 0)) OVER (ORDER BY time ROWS UNBOUNDED PRECEDING) AS total "
+    "FROM ("
     "  SELECT time, value, kind, other, untimed FROM storage.sample WHERE device_id = $1::int4 AND metric = $2::int4"
     "  AND time >= $3::timestamptz AND time < $4::timestamptz ORDER BY time LIMIT $5::int8) s) t"
     " WHERE total - 32 - coalesce(octet_length(other), 0) < $6::int8 ORDER BY time";
@@ -26,14 +27,16 @@ constexpr const char* kFirstNumber =
 
 /// Buckets of $5 microseconds; integers too large for `value` are in `other` (kind 1).
 constexpr const char* kBuckets =
-    "SELECT date_bin($5::int8 * interval '1 microsecond', time, timestamptz '1970-01-01 00:00:00+00') AS bucket, count(*),"
+    "SELECT date_bin($5::int8 * interval '1 microsecond', time, timestamptz '1970-01-01 00:00:00+00') AS bucket, "
+    "count(*),"
     " min(number), max(number), avg(number) FROM ("
     " SELECT time, CASE WHEN kind = 1 THEN other::float8 ELSE value END AS number FROM storage.sample"
     " WHERE device_id = $1::int4 AND metric = $2::int4 AND time >= $3::timestamptz AND time < $4::timestamptz"
     " AND (value IS NOT NULL OR kind = 1)) s GROUP BY 1 ORDER BY 1";
 
 constexpr const char* kLatestOfMetrics =
-    "SELECT l.metric, m.name, m.type, l.time, l.value, l.kind, l.other FROM storage.latest l JOIN storage.metric m ON m.id = l.metric"
+    "SELECT l.metric, m.name, m.type, l.time, l.value, l.kind, l.other FROM storage.latest l JOIN storage.metric m ON "
+    "m.id = l.metric"
     " WHERE l.device_id = $1::int4 AND l.time IS NOT NULL AND m.name = ANY($2::text[]) ORDER BY m.name";
 
 Params window_params(const Series& series, TimeUs from, TimeUs to) {
@@ -84,12 +87,14 @@ Result<Series> SeriesReader::resolve(std::string_view tenant, std::int32_t devic
   params.text(tenant).text_array(std::span<const std::string>(&metric, 1));
   const auto rows = (*connection)->exec(sql::kMetricsByName, params);
   if (!rows.ok()) return rows.error();
-  if (rows->empty()) return Error{ErrorKind::kNotFound, "there is no metric '" + metric + "' in tenant " + std::string(tenant)};
+  if (rows->empty())
+    return Error{ErrorKind::kNotFound, "there is no metric '" + metric + "' in tenant " + std::string(tenant)};
   return Series{device_key, static_cast<std::int32_t>(rows->integer(0, 1)),
                 static_cast<storage_schema::MetricType>(rows->integer(0, 2))};
 }
 
-Result<SamplePage> SeriesReader::samples(const Series& series, const Window& window, postgres::Clock::time_point deadline) {
+Result<SamplePage> SeriesReader::samples(const Series& series, const Window& window,
+                                         postgres::Clock::time_point deadline) {
   auto connection = pool_.acquire(deadline);
   if (!connection.ok()) return connection.error();
   Params params = window_params(series, window.from, window.to);
@@ -102,7 +107,8 @@ Result<SamplePage> SeriesReader::samples(const Series& series, const Window& win
   for (int row = 0; row < given; ++row) {
     auto value = storage_schema::value_of(storage_schema::cell_at(*rows, row, 1), series.type);
     if (!value.ok()) return value.error();
-    page.samples.push_back({rows->timestamptz(row, 0), std::move(value).value(), !rows->is_null(row, 4) && rows->boolean(row, 4)});
+    page.samples.push_back(
+        {rows->timestamptz(row, 0), std::move(value).value(), !rows->is_null(row, 4) && rows->boolean(row, 4)});
   }
   const bool cut_by_rows = rows->size() > window.rows;
   const bool cut_by_bytes = !rows->empty() && rows->integer(rows->size() - 1, 5) >= kPageBytes;
@@ -131,8 +137,8 @@ Result<BucketPage> SeriesReader::buckets(const Series& series, const Window& win
   const auto rows = (*connection)->exec(kBuckets, params);
   if (!rows.ok()) return rows.error();
   for (int row = 0; row < rows->size(); ++row) {
-    page.buckets.push_back({rows->timestamptz(row, 0), rows->integer(row, 1), rows->float8(row, 2), rows->float8(row, 3),
-                            rows->float8(row, 4)});
+    page.buckets.push_back({rows->timestamptz(row, 0), rows->integer(row, 1), rows->float8(row, 2),
+                            rows->float8(row, 3), rows->float8(row, 4)});
   }
   if (to < window.to) page.next_from = to;
   return page;

@@ -62,7 +62,8 @@ class SeriesReader {
   explicit SeriesReader(postgres::Pool& pool) : pool_(pool) {}
 
   /// Newest values by metric name; of the named metrics only if there are any.
-  [[nodiscard]] Result<std::vector<LatestValue>> latest(std::int32_t device_key, const std::vector<std::string>& metrics,
+  [[nodiscard]] Result<std::vector<LatestValue>> latest(std::int32_t device_key,
+                                                        const std::vector<std::string>& metrics,
                                                         postgres::Clock::time_point deadline);
 
   /// kNotFound naming the metric if the tenant never sent one of that name.
@@ -73,8 +74,8 @@ class SeriesReader {
   [[nodiscard]] Result<SamplePage> samples(const Series& series, const Window& window,
                                            postgres::Clock::time_point deadline);
 
-  /// Buckets over the numbers. Each call reads only the stretch that its page covers, so that all pages together read every
-  /// row once.
+  /// Buckets over the numbers. Each call reads only the stretch that its page covers, so that all pages together read
+  /// every row once.
   [[nodiscard]] Result<BucketPage> buckets(const Series& series, const Window& window, std::int64_t step_us,
                                            postgres::Clock::time_point deadline);
 

@@ -35,7 +35,8 @@ std::string reason_of(const kafka::Record& record) {
 
 }  // namespace
 
-Result<ReceiptAnswer> ReceiptReader::find(const telemetry::Receipt& receipt, const std::string& tenant, SteadyTime deadline) {
+Result<ReceiptAnswer> ReceiptReader::find(const telemetry::Receipt& receipt, const std::string& tenant,
+                                          SteadyTime deadline) {
   if (receipt.dead) return find_dead(receipt, tenant, deadline);
   const auto stored = stored_facts(receipt, deadline);
   if (!stored.ok()) return stored.error();
@@ -85,16 +86,19 @@ Result<StoredFacts> ReceiptReader::stored_facts(const telemetry::Receipt& receip
   const auto copy = database.exec(sql::kDroppedCopy, coordinates(receipt, receipt.offset));
   if (!copy.ok()) return copy.error();
   if (!copy->empty()) facts.original_offset = copy->integer(0, 0);
-  const auto dead = database.exec(sql::kDeadLetterOf, coordinates(receipt, facts.original_offset.value_or(receipt.offset)));
+  const auto dead =
+      database.exec(sql::kDeadLetterOf, coordinates(receipt, facts.original_offset.value_or(receipt.offset)));
   if (!dead.ok()) return dead.error();
   if (!dead->empty()) facts.dead = StoredFacts::Dead{dead->int4_array(0, 2), std::string(dead->text(0, 3))};
   return facts;
 }
 
-Result<LogFacts> ReceiptReader::log_facts(const telemetry::Receipt& receipt, const StoredFacts& stored, SteadyTime deadline) {
+Result<LogFacts> ReceiptReader::log_facts(const telemetry::Receipt& receipt, const StoredFacts& stored,
+                                          SteadyTime deadline) {
   LogFacts facts;
   const TenantCache::Key key{stored.generation, receipt.partition, receipt.offset};
-  // A known owner saves the look into the log, unless the number of points is needed or the record may have expired since.
+  // A known owner saves the look into the log, unless the number of points is needed or the record may have expired
+  // since.
   if (!stored.dead) {
     if (auto tenant = tenants_.get(key)) {
       facts.high = std::numeric_limits<std::int64_t>::max();

@@ -20,13 +20,15 @@ class ReceiptReader {
       : pool_(pool), log_(log), topics_(std::move(topics)) {}
 
   /// kUnavailable: database or Kafka are away.
-  [[nodiscard]] Result<ReceiptAnswer> find(const telemetry::Receipt& receipt, const std::string& tenant, SteadyTime deadline);
+  [[nodiscard]] Result<ReceiptAnswer> find(const telemetry::Receipt& receipt, const std::string& tenant,
+                                           SteadyTime deadline);
 
  private:
   [[nodiscard]] Result<ReceiptAnswer> find_dead(const telemetry::Receipt& receipt, const std::string& tenant,
                                                 SteadyTime deadline);
   [[nodiscard]] Result<StoredFacts> stored_facts(const telemetry::Receipt& receipt, SteadyTime deadline);
-  [[nodiscard]] Result<LogFacts> log_facts(const telemetry::Receipt& receipt, const StoredFacts& stored, SteadyTime deadline);
+  [[nodiscard]] Result<LogFacts> log_facts(const telemetry::Receipt& receipt, const StoredFacts& stored,
+                                           SteadyTime deadline);
 
   postgres::Pool& pool_;
   LogReaders& log_;

@@ -32,13 +32,13 @@ struct StoredFacts {
   bool known_partition = false;  ///< there is an offset row
   std::int32_t generation = 0;
   std::int64_t next_offset = 0;
-  std::optional<std::string> lost;               ///< reason of the log break that holds it
-  std::optional<std::int64_t> original_offset;   ///< it was dropped as a copy of this one
+  std::optional<std::string> lost;              ///< reason of the log break that holds it
+  std::optional<std::int64_t> original_offset;  ///< it was dropped as a copy of this one
   struct Dead {
     std::vector<std::int32_t> points;  ///< empty: all
     std::string reason;
   };
-  std::optional<Dead> dead;           ///< of the original, where it is a copy
+  std::optional<Dead> dead;  ///< of the original, where it is a copy
 };
 
 /// What the log says about it.
@@ -50,7 +50,7 @@ struct LogFacts {
 };
 
 /// The decision, from facts alone. `tenant` asks.
-[[nodiscard]] ReceiptAnswer decide(const telemetry::Receipt& receipt, const std::string& tenant, const StoredFacts& stored,
-                                   const LogFacts& log);
+[[nodiscard]] ReceiptAnswer decide(const telemetry::Receipt& receipt, const std::string& tenant,
+                                   const StoredFacts& stored, const LogFacts& log);
 
 }  // namespace millrace::query_api

@@ -22,7 +22,8 @@ constexpr TimeUs kLastTime = 253'402'300'800'000'000;
 
 Result<int> page_size(std::int32_t asked, int usual, int most) {
   if (asked < 0 || asked > most) {
-    return Error{ErrorKind::kInvalid, "page_size " + std::to_string(asked) + " is not between 0 and " + std::to_string(most)};
+    return Error{ErrorKind::kInvalid,
+                 "page_size " + std::to_string(asked) + " is not between 0 and " + std::to_string(most)};
   }
   return asked == 0 ? usual : asked;
 }
@@ -31,10 +32,12 @@ Status check_range(const api::RangeRequest& request) {
   if (request.metric().empty()) return Error{ErrorKind::kInvalid, "metric is empty"};
   if (request.from_us() >= request.to_us()) return Error{ErrorKind::kInvalid, "from_us must be before to_us"};
   if (request.from_us() < kFirstTime || request.to_us() > kLastTime) {
-    return Error{ErrorKind::kInvalid, "from_us and to_us must lie in the years 1 to 9999 (microseconds since the epoch)"};
+    return Error{ErrorKind::kInvalid,
+                 "from_us and to_us must lie in the years 1 to 9999 (microseconds since the epoch)"};
   }
   if (request.step_us() != 0 && request.step_us() < kLeastStep) {
-    return Error{ErrorKind::kInvalid, "step_us " + std::to_string(request.step_us()) + " is neither 0 nor at least 1000"};
+    return Error{ErrorKind::kInvalid,
+                 "step_us " + std::to_string(request.step_us()) + " is neither 0 nor at least 1000"};
   }
   return {};
 }
@@ -81,7 +84,8 @@ Status QueryService::latest(const rpc::Call& call, const api::LatestRequest& req
   if (!device.ok()) return device.error();
   // Before the values: what was flushed up to here is in what is read next.
   response.set_as_of_us(parts_.progress.as_of(tenant.value(), request.device()));
-  const auto values = parts_.series.latest(device->device_key, {request.metrics().begin(), request.metrics().end()}, call.deadline);
+  const auto values =
+      parts_.series.latest(device->device_key, {request.metrics().begin(), request.metrics().end()}, call.deadline);
   if (!values.ok()) return values.error();
   for (const LatestValue& value : values.value()) {
     auto* entry = response.add_entries();
@@ -195,7 +199,8 @@ Status QueryService::dead_letters(const rpc::Call& call, const api::ListDeadLett
   if (!request.receipt().empty()) {
     const auto receipt = telemetry::parse_receipt(request.receipt());
     if (!receipt.ok()) return receipt.error();
-    if (!receipt->dead) return Error{ErrorKind::kInvalid, "a dead letter's receipt has the form dead:<partition>:<offset>"};
+    if (!receipt->dead)
+      return Error{ErrorKind::kInvalid, "a dead letter's receipt has the form dead:<partition>:<offset>"};
     auto letter = parts_.dead_letters.find(receipt.value(), tenant.value(), call.deadline);
     if (!letter.ok()) return letter.error();
     if (letter.value()) add(**letter, response);
@@ -210,7 +215,8 @@ Status QueryService::dead_letters(const rpc::Call& call, const api::ListDeadLett
     if (!position.ok()) return position.error();
     start = std::move(position).value();
   }
-  auto page = parts_.dead_letters.list(tenant.value(), static_cast<std::size_t>(size.value()), std::move(start), call.deadline);
+  auto page =
+      parts_.dead_letters.list(tenant.value(), static_cast<std::size_t>(size.value()), std::move(start), call.deadline);
   if (!page.ok()) return page.error();
   for (DeadLetter& letter : page->letters) add(letter, response);
   if (!page->next.empty()) response.set_next_page_token(make_page_token(scope, page->next));

@@ -25,7 +25,8 @@ struct QueryParts {
   TailCalls& tail_calls;
 };
 
-/// The RPC edge: parses, calls, translates. Every call is bound to the tenant of its key; a key of the platform names one.
+/// The RPC edge: parses, calls, translates. Every call is bound to the tenant of its key; a key of the platform names
+/// one.
 class QueryService final : public query::v1::QueryService::CallbackService {
  public:
   explicit QueryService(const QueryParts& parts);
@@ -34,7 +35,8 @@ class QueryService final : public query::v1::QueryService::CallbackService {
                                    query::v1::LatestResponse* response) override;
   grpc::ServerUnaryReactor* Range(grpc::CallbackServerContext* context, const query::v1::RangeRequest* request,
                                   query::v1::RangeResponse* response) override;
-  grpc::ServerUnaryReactor* GetReceipt(grpc::CallbackServerContext* context, const query::v1::GetReceiptRequest* request,
+  grpc::ServerUnaryReactor* GetReceipt(grpc::CallbackServerContext* context,
+                                       const query::v1::GetReceiptRequest* request,
                                        query::v1::GetReceiptResponse* response) override;
   grpc::ServerUnaryReactor* ListDeadLetters(grpc::CallbackServerContext* context,
                                             const query::v1::ListDeadLettersRequest* request,

@@ -12,8 +12,13 @@ constexpr std::chrono::seconds kKeyCheck{1};
 
 }  // namespace
 
-TailReactor::TailReactor(TailHub& hub, TailCalls& calls, rpc::Dispatcher& dispatcher, std::unique_ptr<rpc::CallScope> scope)
-    : hub_(hub), calls_(calls), dispatcher_(dispatcher), scope_(std::move(scope)), checked_(std::chrono::steady_clock::now()) {
+TailReactor::TailReactor(TailHub& hub, TailCalls& calls, rpc::Dispatcher& dispatcher,
+                         std::unique_ptr<rpc::CallScope> scope)
+    : hub_(hub),
+      calls_(calls),
+      dispatcher_(dispatcher),
+      scope_(std::move(scope)),
+      checked_(std::chrono::steady_clock::now()) {
   calls_.add(this);
 }
 

@@ -16,8 +16,8 @@ namespace millrace::query_api {
 /// Open tails, so that a stop can end them. Thread-safe.
 class TailCalls;
 
-/// One Tail call. Lives until gRPC's OnDone(), then deletes itself. One write is under way at a time; what comes meanwhile
-/// waits in the reader's bounded queue.
+/// One Tail call. Lives until gRPC's OnDone(), then deletes itself. One write is under way at a time; what comes
+/// meanwhile waits in the reader's bounded queue.
 class TailReactor final : public grpc::ServerWriteReactor<query::v1::TailResponse> {
  public:
   TailReactor(TailHub& hub, TailCalls& calls, rpc::Dispatcher& dispatcher, std::unique_ptr<rpc::CallScope> scope);

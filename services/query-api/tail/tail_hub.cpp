@@ -25,7 +25,8 @@ kafka::ConsumerOptions consumer_options() {
 TailHub::TailHub(TailOptions options, observability::Metrics& metrics)
     : options_(std::move(options)),
       readers_gauge_(metrics.gauge("millrace_query_tail_readers", "Tail calls that are open.")),
-      readings_total_(metrics.counter("millrace_query_tail_readings_total", "Readings handed to tails, missed ones included.")) {}
+      readings_total_(
+          metrics.counter("millrace_query_tail_readings_total", "Readings handed to tails, missed ones included.")) {}
 
 TailHub::~TailHub() { stop(); }
 
@@ -74,7 +75,8 @@ void TailHub::run(const std::stop_token& stop) {
     }
     kafka::Consumer consumer(options_.kafka, consumer_options());
     if (const Status opened = open(consumer); !opened.ok()) {
-      log_.limited(limiter_, observability::Level::kWarn, "log cannot be followed", {{"error", opened.error().message}});
+      log_.limited(limiter_, observability::Level::kWarn, "log cannot be followed",
+                   {{"error", opened.error().message}});
       std::unique_lock lock(mutex_);
       changed_.wait_for(lock, stop, backoff.next(), [] { return false; });
       continue;
@@ -116,7 +118,8 @@ void TailHub::follow(kafka::Consumer& consumer, const std::stop_token& stop) {
     if (polled.kind == kafka::Polled::Kind::kRecord) {
       deliver(polled.record);
     } else if (polled.kind == kafka::Polled::Kind::kFault && polled.fault != kafka::Fault::kTransient) {
-      log_.limited(limiter_, observability::Level::kWarn, "following begins anew at the log's end", {{"error", polled.message}});
+      log_.limited(limiter_, observability::Level::kWarn, "following begins anew at the log's end",
+                   {{"error", polled.message}});
       return;
     }
   }

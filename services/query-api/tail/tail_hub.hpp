@@ -26,8 +26,8 @@ struct TailOptions {
   std::size_t queue_bytes = 4 << 20;
 };
 
-/// One consumer for all tails: reads the log from its end while anybody listens and hands each record to whom it belongs.
-/// Thread-safe.
+/// One consumer for all tails: reads the log from its end while anybody listens and hands each record to whom it
+/// belongs. Thread-safe.
 class TailHub {
  public:
   TailHub(TailOptions options, observability::Metrics& metrics);
@@ -38,8 +38,8 @@ class TailHub {
   void start();
   void stop();
 
-  /// kThrottled at the limit of readers. The reader becomes live (see TailReader) once the hub reads from a position at or
-  /// before the log's end of now.
+  /// kThrottled at the limit of readers. The reader becomes live (see TailReader) once the hub reads from a position at
+  /// or before the log's end of now.
   [[nodiscard]] Result<std::shared_ptr<TailReader>> add(TailFilter filter);
   void remove(const std::shared_ptr<TailReader>& reader);
 

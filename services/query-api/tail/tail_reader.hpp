@@ -31,15 +31,16 @@ struct TailReading {
   std::string receipt;
 };
 
-/// The queue of one tail between the thread that reads the log and the one that writes to the client. Bounded: what does
-/// not fit is counted, and nobody waits for anybody. Thread-safe.
+/// The queue of one tail between the thread that reads the log and the one that writes to the client. Bounded: what
+/// does not fit is counted, and nobody waits for anybody. Thread-safe.
 class TailReader {
  public:
   TailReader(TailFilter filter, std::size_t most_readings, std::size_t most_bytes);
 
   [[nodiscard]] const TailFilter& filter() const { return filter_; }
 
-  /// Called (on the log's thread) when the reader is live or something came while take() had found nothing. Must not block.
+  /// Called (on the log's thread) when the reader is live or something came while take() had found nothing. Must not
+  /// block.
   void on_wake(std::function<void()> wake);
   /// After it returns the callback is not running and will not be called again.
   void close();

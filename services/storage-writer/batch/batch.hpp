@@ -70,7 +70,7 @@ struct Slice {
 struct Batch {
   std::uint64_t epoch = 0;  ///< of the assignment it was read under; of an older one it is thrown away
   std::vector<Row> rows;
-  std::map<std::int32_t, Slice> slices;  ///< by partition
+  std::map<std::int32_t, Slice> slices;           ///< by partition
   std::chrono::steady_clock::time_point first{};  ///< when its first record came
   std::size_t bytes = 0;
 

@@ -36,8 +36,8 @@ struct Opening {
   std::vector<NamedSeries> touched;  ///< series with records in [latest_offset, next_offset)
 };
 
-/// Between the reading and the committing thread. Holds at most one opening and one batch; the reader goes on filling its next
-/// batch meanwhile and stops reading when that is full, so memory is bounded by two batches.
+/// Between the reading and the committing thread. Holds at most one opening and one batch; the reader goes on filling
+/// its next batch meanwhile and stops reading when that is full, so memory is bounded by two batches.
 class Handover {
  public:
   // --- reading thread ---
@@ -46,8 +46,8 @@ class Handover {
   [[nodiscard]] bool is_hungry() const { return hungry_.load(std::memory_order_acquire); }
   void put(Batch batch);
   void put(Opening opening);
-  /// Ends the epoch: queued work is dropped, work in progress is given up at its next step; returns when the other side is
-  /// idle. The new epoch's number.
+  /// Ends the epoch: queued work is dropped, work in progress is given up at its next step; returns when the other side
+  /// is idle. The new epoch's number.
   std::uint64_t begin_epoch();
   /// The other side gave up a batch (fenced, or somebody else moved the offset): read the database again.
   [[nodiscard]] std::optional<std::string> take_reset_request();

@@ -19,8 +19,8 @@ struct MetricName {
   MetricType type = MetricType::kDouble;
 };
 
-/// Gives each (tenant, metric name) a small index, so that rows carry numbers. The reading thread adds, the committing thread
-/// asks for what it does not know yet. Thread-safe.
+/// Gives each (tenant, metric name) a small index, so that rows carry numbers. The reading thread adds, the committing
+/// thread asks for what it does not know yet. Thread-safe.
 class NameTable {
  public:
   [[nodiscard]] std::uint32_t index_of(std::string_view tenant, std::string_view name, MetricType type);

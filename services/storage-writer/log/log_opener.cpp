@@ -30,7 +30,8 @@ kafka::ConsumerOptions LogOpener::consumer_options() const {
   return options;
 }
 
-Result<LogOpener::Opened> LogOpener::open(std::span<const std::int32_t> partitions, const std::function<bool()>& is_void) {
+Result<LogOpener::Opened> LogOpener::open(std::span<const std::int32_t> partitions,
+                                          const std::function<bool()>& is_void) {
   if (auto connected = store_.connect(); !connected) return connected.error();
   kafka::Consumer consumer(config_.kafka, consumer_options());
   auto cluster = consumer.cluster_id(kAnswer);
@@ -72,12 +73,14 @@ Result<LogOpener::Opened> LogOpener::open(std::span<const std::int32_t> partitio
   }
   if (auto done = replay(consumer, std::move(todo), opened, is_void); !done) return done.error();
   remove_repeated(opened.opening.touched);
-  std::erase_if(opened.opening.partitions, [&](const auto& one) { return opened.partitions.at(one.first).stopped.has_value(); });
+  std::erase_if(opened.opening.partitions,
+                [&](const auto& one) { return opened.partitions.at(one.first).stopped.has_value(); });
   return opened;
 }
 
-Result<std::map<std::int32_t, OffsetRow>> LogOpener::offset_rows(std::span<const std::int32_t> partitions, std::string_view cluster_id,
-                                                                 const std::map<std::int32_t, kafka::Watermarks>& logs) {
+Result<std::map<std::int32_t, OffsetRow>> LogOpener::offset_rows(
+    std::span<const std::int32_t> partitions, std::string_view cluster_id,
+    const std::map<std::int32_t, kafka::Watermarks>& logs) {
   auto rows = store_.offsets();
   if (!rows) return rows.error();
   bool created = false;
@@ -110,7 +113,8 @@ Status LogOpener::replay(kafka::Consumer& consumer, std::map<std::int32_t, Repla
       return Error{ErrorKind::kUnavailable, "the log moved while it was read: " + polled.message};
     }
     if (polled.kind != kafka::Polled::Kind::kRecord) {
-      if (steady_clock::now() - progress > kProgress) return Error{ErrorKind::kUnavailable, "Kafka gives no records: " + polled.message};
+      if (steady_clock::now() - progress > kProgress)
+        return Error{ErrorKind::kUnavailable, "Kafka gives no records: " + polled.message};
       continue;
     }
     progress = steady_clock::now();
@@ -174,7 +178,8 @@ Status LogOpener::verify(std::map<std::int32_t, PartitionState>& partitions) {
   auto progress = steady_clock::now();
   while (!todo.empty()) {
     const kafka::Polled polled = consumer.poll(milliseconds{100});
-    if (steady_clock::now() - progress > kProgress) return Error{ErrorKind::kUnavailable, "Kafka gives no records: " + polled.message};
+    if (steady_clock::now() - progress > kProgress)
+      return Error{ErrorKind::kUnavailable, "Kafka gives no records: " + polled.message};
     if (polled.kind != kafka::Polled::Kind::kRecord) continue;
     const auto found = todo.find(polled.record.partition());
     if (found == todo.end()) continue;
@@ -182,7 +187,8 @@ Status LogOpener::verify(std::map<std::int32_t, PartitionState>& partitions) {
     telemetry::Batch facts;
     if (!telemetry::decode_facts(polled.record.value(), facts)) facts = {};
     if (polled.record.offset() != state.next_offset - 1 || mark_of(polled.record.value(), facts) != *state.last) {
-      state.stopped = "partition " + std::to_string(found->first) + ": the record " + std::to_string(state.next_offset - 1) +
+      state.stopped = "partition " + std::to_string(found->first) + ": the record " +
+                      std::to_string(state.next_offset - 1) +
                       " is not the one that was read before: the log was cut or replaced" + how_to_go_on(found->first);
     }
     todo.erase(found);

@@ -30,19 +30,20 @@ class LogOpener {
   /// kUnavailable: Kafka or the database does not answer; nothing is known, try again. `is_void` ends it early.
   [[nodiscard]] Result<Opened> open(std::span<const std::int32_t> partitions, const std::function<bool()>& is_void);
 
-  /// Reads the record before each position again (the broker's connection was lost; its log may have changed). Sets `stopped`
-  /// where it is another one.
+  /// Reads the record before each position again (the broker's connection was lost; its log may have changed). Sets
+  /// `stopped` where it is another one.
   [[nodiscard]] Status verify(std::map<std::int32_t, PartitionState>& partitions);
 
  private:
   struct Replay {
     std::int64_t next = 0;
     std::int64_t end = 0;
-    std::int64_t series_from = 0;  ///< from here on the points' series are of interest
+    std::int64_t series_from = 0;        ///< from here on the points' series are of interest
     std::optional<RecordMark> expected;  ///< of the record at end - 1
   };
-  [[nodiscard]] Result<std::map<std::int32_t, OffsetRow>> offset_rows(std::span<const std::int32_t> partitions, std::string_view cluster_id,
-                                                                      const std::map<std::int32_t, kafka::Watermarks>& logs);
+  [[nodiscard]] Result<std::map<std::int32_t, OffsetRow>> offset_rows(
+      std::span<const std::int32_t> partitions, std::string_view cluster_id,
+      const std::map<std::int32_t, kafka::Watermarks>& logs);
   [[nodiscard]] Status replay(kafka::Consumer& consumer, std::map<std::int32_t, Replay> todo, Opened& opened,
                               const std::function<bool()>& is_void);
   [[nodiscard]] Status replay_record(const kafka::Record& record, Replay& part, Opened& opened);

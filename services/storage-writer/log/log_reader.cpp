@@ -10,7 +10,8 @@ using std::chrono::steady_clock;
 
 }  // namespace
 
-LogReader::LogReader(const Config& config, Handover& handover, NameTable& names, const WriterMetrics& metrics, DeviceCheck check)
+LogReader::LogReader(const Config& config, Handover& handover, NameTable& names, const WriterMetrics& metrics,
+                     DeviceCheck check)
     : config_(config),
       handover_(handover),
       metrics_(metrics),
@@ -59,7 +60,9 @@ void LogReader::run() {
       losses_seen_ = 0;
       paused_ = false;
       kafka::RebalanceCallbacks callbacks;
-      callbacks.on_assigned = [this](std::span<const kafka::TopicPartition> partitions) { return assigned(partitions); };
+      callbacks.on_assigned = [this](std::span<const kafka::TopicPartition> partitions) {
+        return assigned(partitions);
+      };
       callbacks.on_revoked = [this](std::span<const kafka::TopicPartition>, kafka::Revocation) { revoked(); };
       if (auto joined = consumer.subscribe({config_.topics.telemetry()}, std::move(callbacks)); joined) {
         const auto begun = steady_clock::now();
@@ -100,13 +103,16 @@ bool LogReader::step(kafka::Consumer& consumer) {
     losses_seen_ = consumer.connection_losses();
   }
   switch (polled.kind) {
-    case kafka::Polled::Kind::kRecord: take(consumer, std::move(polled.record)); break;
+    case kafka::Polled::Kind::kRecord:
+      take(consumer, std::move(polled.record));
+      break;
     case kafka::Polled::Kind::kFault:
       if (!on_fault(polled)) return false;
       if (polled.fault == kafka::Fault::kOffsetOutOfRange) stop_partition(consumer, polled.position.where.partition);
       break;
     case kafka::Polled::Kind::kEndOfPartition:
-    case kafka::Polled::Kind::kNothing: break;
+    case kafka::Polled::Kind::kNothing:
+      break;
   }
   hand_over_if_due();
   if (const auto now = steady_clock::now(); now - housekeeping_ > milliseconds{500}) {
@@ -126,7 +132,9 @@ void LogReader::take(kafka::Consumer& consumer, kafka::Record record) {
   if (found->second.stopped) stop_partition(consumer, partition);
 }
 
-bool LogReader::is_full() const { return batch_.rows.size() >= config_.max_batch_rows || batch_.bytes >= config_.max_batch_bytes; }
+bool LogReader::is_full() const {
+  return batch_.rows.size() >= config_.max_batch_rows || batch_.bytes >= config_.max_batch_bytes;
+}
 
 bool LogReader::is_batch_due() const {
   return is_full() || stopping_ || steady_clock::now() - batch_.first >= config_.batch_linger;
@@ -175,10 +183,13 @@ Result<std::vector<kafka::Position>> LogReader::assigned(std::span<const kafka::
     const std::scoped_lock lock(state_mutex_);
     stopped_.clear();
     for (const auto& [partition, state] : partitions_) {
-      if (state.stopped) stopped_[partition] = *state.stopped;
-      else positions.push_back({{config_.topics.telemetry(), partition}, state.next_offset});
+      if (state.stopped)
+        stopped_[partition] = *state.stopped;
+      else
+        positions.push_back({{config_.topics.telemetry(), partition}, state.next_offset});
     }
-    for (const auto& [partition, why] : stopped_) log_.error("partition stopped", {{"partition", partition}, {"reason", why}});
+    for (const auto& [partition, why] : stopped_)
+      log_.error("partition stopped", {{"partition", partition}, {"reason", why}});
     state_ = {true, std::to_string(partitions_.size()) + " partitions"};
   }
   committed_.clear();
@@ -227,7 +238,8 @@ bool LogReader::is_same_log(kafka::Consumer& consumer) {
       return true;
     }
     note(false, checked.error().message);
-    log_.limited(limiter_, observability::Level::kWarn, "cannot check the log after a lost connection", {{"error", checked.error().message}});
+    log_.limited(limiter_, observability::Level::kWarn, "cannot check the log after a lost connection",
+                 {{"error", checked.error().message}});
     std::this_thread::sleep_for(backoff.next());
   }
   return false;
@@ -237,8 +249,8 @@ void LogReader::stop_partition(kafka::Consumer& consumer, std::int32_t partition
   const auto found = partitions_.find(partition);
   if (found == partitions_.end()) return;
   if (!found->second.stopped) {
-    found->second.stopped = "partition " + std::to_string(partition) + ": the next offset " + std::to_string(found->second.next_offset) +
-                            " is not in the log" + how_to_go_on(partition);
+    found->second.stopped = "partition " + std::to_string(partition) + ": the next offset " +
+                            std::to_string(found->second.next_offset) + " is not in the log" + how_to_go_on(partition);
   }
   const kafka::TopicPartition where{config_.topics.telemetry(), partition};
   if (auto paused = consumer.pause(std::span(&where, 1)); !paused) {
@@ -260,13 +272,15 @@ bool LogReader::on_fault(const kafka::Polled& polled) {
       log_.limited(limiter_, observability::Level::kWarn, "Kafka", {{"error", polled.message}});
       return true;
     case kafka::Fault::kOffsetOutOfRange:
-    case kafka::Fault::kPollTooSlow: return true;
+    case kafka::Fault::kPollTooSlow:
+      return true;
     case kafka::Fault::kFenced:
       note(false, "another writer has the same KAFKA_INSTANCE");
       log_.error("another writer has the same static member id", {{"error", polled.message}});
       return false;
     case kafka::Fault::kFatal:
-      log_.limited(limiter_, observability::Level::kWarn, "the consumer cannot go on and is made anew", {{"error", polled.message}});
+      log_.limited(limiter_, observability::Level::kWarn, "the consumer cannot go on and is made anew",
+                   {{"error", polled.message}});
       return false;
   }
   return false;
@@ -290,7 +304,8 @@ void LogReader::note_lag(const kafka::Consumer& consumer) {
     const std::int64_t behind = std::max<std::int64_t>(0, marks->high - committed_[partition]);
     records += static_cast<double>(behind);
     if (behind > 0 && state.rules.log_time() > 0) {
-      seconds = std::max(seconds, static_cast<double>(now_us() - state.rules.log_time()) / static_cast<double>(kUsPerSecond));
+      seconds =
+          std::max(seconds, static_cast<double>(now_us() - state.rules.log_time()) / static_cast<double>(kUsPerSecond));
     }
   }
   metrics_.lag_records.set(records);

@@ -26,11 +26,12 @@
 
 namespace millrace::writer {
 
-/// The reading thread: member of the consumer group, turns records into batches, hands a batch over whenever the committing
-/// thread is idle, and stops reading while its batch is full.
+/// The reading thread: member of the consumer group, turns records into batches, hands a batch over whenever the
+/// committing thread is idle, and stops reading while its batch is full.
 class LogReader {
  public:
-  LogReader(const Config& config, Handover& handover, NameTable& names, const WriterMetrics& metrics, DeviceCheck check);
+  LogReader(const Config& config, Handover& handover, NameTable& names, const WriterMetrics& metrics,
+            DeviceCheck check);
   ~LogReader();
   LogReader(const LogReader&) = delete;
   LogReader& operator=(const LogReader&) = delete;
@@ -44,7 +45,7 @@ class LogReader {
   void join();
 
   struct State {
-    bool ok = false;     ///< talking to Kafka, no partition stopped
+    bool ok = false;  ///< talking to Kafka, no partition stopped
     std::string detail;
   };
   [[nodiscard]] State state() const;
@@ -85,7 +86,7 @@ class LogReader {
   std::map<std::int32_t, std::int64_t> committed_;
 
   mutable std::mutex state_mutex_;
-  State state_;                        // guarded by state_mutex_, as the following
+  State state_;  // guarded by state_mutex_, as the following
   std::map<std::int32_t, std::string> stopped_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> drained_{false};

@@ -9,27 +9,31 @@
 namespace millrace::writer {
 
 std::string how_to_go_on(std::int32_t partition) {
-  return "; nothing of this partition is stored until an operator has decided: millrace admin log --partition " + std::to_string(partition);
+  return "; nothing of this partition is stored until an operator has decided: millrace admin log --partition " +
+         std::to_string(partition);
 }
 
 std::optional<std::string> contradiction(std::int32_t partition, const OffsetRow& row, std::string_view cluster_id,
                                          const kafka::Watermarks& log) {
   const std::string where = "partition " + std::to_string(partition) + ": ";
   if (row.cluster_id != cluster_id) {
-    return where + "the database belongs to Kafka cluster " + row.cluster_id + ", this is " + std::string(cluster_id) + how_to_go_on(partition);
+    return where + "the database belongs to Kafka cluster " + row.cluster_id + ", this is " + std::string(cluster_id) +
+           how_to_go_on(partition);
   }
   const std::string next = std::to_string(row.next_offset);
   if (log.high < row.next_offset) {
-    return where + "the log ends at " + std::to_string(log.high) + ", before the next offset " + next + ": it was cut" + how_to_go_on(partition);
+    return where + "the log ends at " + std::to_string(log.high) + ", before the next offset " + next + ": it was cut" +
+           how_to_go_on(partition);
   }
   if (log.low > row.next_offset) {
-    return where + "the log begins at " + std::to_string(log.low) + ", behind the next offset " + next + ": records were deleted unread" +
-           how_to_go_on(partition);
+    return where + "the log begins at " + std::to_string(log.low) + ", behind the next offset " + next +
+           ": records were deleted unread" + how_to_go_on(partition);
   }
   return std::nullopt;
 }
 
-std::int64_t replay_begin(const OffsetRow& row, const kafka::Watermarks& log, std::int64_t window_begin, std::int64_t max_records) {
+std::int64_t replay_begin(const OffsetRow& row, const kafka::Watermarks& log, std::int64_t window_begin,
+                          std::int64_t max_records) {
   std::int64_t begin = std::max(std::min(window_begin, row.next_offset), row.next_offset - max_records);
   begin = std::min(begin, row.latest_offset);
   if (row.last) begin = std::min(begin, row.next_offset - 1);
@@ -42,8 +46,9 @@ void RecordTaker::take(kafka::Record record, PartitionState& state, Batch& batch
   const std::int64_t offset = record.offset();
   if (state.stopped || offset < state.next_offset) return;
   if (offset > state.next_offset) {
-    state.stopped = "partition " + std::to_string(record.partition()) + ": the records " + std::to_string(state.next_offset) + " to " +
-                    std::to_string(offset - 1) + " are missing in the log" + how_to_go_on(record.partition());
+    state.stopped = "partition " + std::to_string(record.partition()) + ": the records " +
+                    std::to_string(state.next_offset) + " to " + std::to_string(offset - 1) +
+                    " are missing in the log" + how_to_go_on(record.partition());
     return;
   }
   const Status decoded = codec_.decode(record.value(), message_);
@@ -52,7 +57,8 @@ void RecordTaker::take(kafka::Record record, PartitionState& state, Batch& batch
   if (!has_facts) message_ = {};
   if (has_facts) state.stopped = contradicted_device();
   if (state.stopped) {
-    state.stopped = "partition " + std::to_string(record.partition()) + ", record " + std::to_string(offset) + ": " + *state.stopped;
+    state.stopped = "partition " + std::to_string(record.partition()) + ", record " + std::to_string(offset) + ": " +
+                    *state.stopped;
     return;
   }
   Slice& slice = batch.slices[record.partition()];
@@ -69,8 +75,13 @@ void RecordTaker::take(kafka::Record record, PartitionState& state, Batch& batch
     add_rows(record, state.rules.log_time(), batch);
   } else {
     const auto key = parse_record_key(record.key());
-    slice.dead.push_back({offset, {}, decoded ? "the record has no device key" : decoded.error().message,
-                          key ? std::string(key->first) : std::string{}, key ? std::string(key->second) : std::string{}, -1, -1});
+    slice.dead.push_back({offset,
+                          {},
+                          decoded ? "the record has no device key" : decoded.error().message,
+                          key ? std::string(key->first) : std::string{},
+                          key ? std::string(key->second) : std::string{},
+                          -1,
+                          -1});
   }
   state.last = mark_of(record.value(), message_);
   state.next_offset = offset + 1;
@@ -116,7 +127,9 @@ void RecordTaker::add_rows(const kafka::Record& record, TimeUs log_time, Batch& 
 Status RecordTaker::series_of(const kafka::Record& record, std::vector<NamedSeries>& out) {
   if (auto decoded = codec_.decode(record.value(), message_); !decoded) return decoded;
   for (const telemetry::Point& point : message_.points) {
-    out.push_back({message_.device_key, names_.index_of(message_.tenant, point.metric, storage_schema::type_of(point.value)), record.partition()});
+    out.push_back({message_.device_key,
+                   names_.index_of(message_.tenant, point.metric, storage_schema::type_of(point.value)),
+                   record.partition()});
   }
   return {};
 }

@@ -22,26 +22,27 @@ namespace millrace::writer {
 /// What the reader knows about one owned partition.
 struct PartitionState {
   std::int32_t generation = 0;
-  std::int64_t next_offset = 0;        ///< of the next record to take
-  std::optional<RecordMark> last;      ///< of the record before it; none: the log begins there
+  std::int64_t next_offset = 0;    ///< of the next record to take
+  std::optional<RecordMark> last;  ///< of the record before it; none: the log begins there
   telemetry::CopyRules rules;
   std::optional<std::string> stopped;  ///< why nothing is taken any more
 };
 
 /// Whether the log can be the one that the offset row was written for, before any record is read; a sentence if not.
-[[nodiscard]] std::optional<std::string> contradiction(std::int32_t partition, const OffsetRow& row, std::string_view cluster_id,
-                                                       const kafka::Watermarks& log);
+[[nodiscard]] std::optional<std::string> contradiction(std::int32_t partition, const OffsetRow& row,
+                                                       std::string_view cluster_id, const kafka::Watermarks& log);
 
-/// Where to begin reading again before `row.next_offset`: what `latest` lacks, the record that identifies the log, and the
-/// copies. `window_begin` is the first offset within the time window.
+/// Where to begin reading again before `row.next_offset`: what `latest` lacks, the record that identifies the log, and
+/// the copies. `window_begin` is the first offset within the time window.
 [[nodiscard]] std::int64_t replay_begin(const OffsetRow& row, const kafka::Watermarks& log, std::int64_t window_begin,
                                         std::int64_t max_records);
 
 [[nodiscard]] RecordMark mark_of(std::string_view value, const telemetry::Batch& facts);
 
-/// Whether the registry gives the integer device key to somebody else; a sentence if it does. Devices that it does not know (yet)
-/// are right.
-using DeviceCheck = std::function<std::optional<std::string>(std::int32_t key, std::string_view tenant, std::string_view device)>;
+/// Whether the registry gives the integer device key to somebody else; a sentence if it does. Devices that it does not
+/// know (yet) are right.
+using DeviceCheck =
+    std::function<std::optional<std::string>(std::int32_t key, std::string_view tenant, std::string_view device)>;
 
 /// Turns records into rows of a batch. One thread; keeps its decoder's memory.
 class RecordTaker {

@@ -189,32 +189,38 @@ Status Committer::prepare(Batch& batch) {
   return send_dead(batch);
 }
 
-Committer::Outcome Committer::after_failure(Batch& batch, const Error& error, std::span<const std::size_t> order, Changes& changes) {
+Committer::Outcome Committer::after_failure(Batch& batch, const Error& error, std::span<const std::size_t> order,
+                                            Changes& changes) {
   if (error.kind == ErrorKind::kUnknownOutcome) return settle_unknown(batch);
   const postgres::ServerError server = store_.last_error();
   switch (postgres::disposition_of(server.sqlstate)) {
     case postgres::Disposition::kRetry:
       metrics_.retries.add();
       note(false, error.message);
-      log_.limited(limiter_, observability::Level::kWarn, "the database refuses for the moment", {{"error", error.message}});
+      log_.limited(limiter_, observability::Level::kWarn, "the database refuses for the moment",
+                   {{"error", error.message}});
       if (!store_.connected()) store_.disconnect();
       return Outcome::kRetry;
     case postgres::Disposition::kPoison:
       if (buried_in_batch_ >= config_.max_refused_points) {
         note(false, "too many points of one batch are refused; a changed schema looks like this: " + error.message);
-        log_.limited(limiter_, observability::Level::kError, "too many points are refused; stopped", {{"error", error.message}});
+        log_.limited(limiter_, observability::Level::kError, "too many points are refused; stopped",
+                     {{"error", error.message}});
         return Outcome::kRetry;
       }
       if (auto buried = bury(batch, changes, order); !buried) {
         note(false, buried.error().message);
-        log_.limited(limiter_, observability::Level::kError, "cannot tell which row is refused", {{"error", error.message}});
+        log_.limited(limiter_, observability::Level::kError, "cannot tell which row is refused",
+                     {{"error", error.message}});
         return Outcome::kRetry;
       }
       return Outcome::kAgain;
-    case postgres::Disposition::kStop: break;
+    case postgres::Disposition::kStop:
+      break;
   }
   note(false, error.message);
-  log_.limited(limiter_, observability::Level::kError, "the database refuses; a person must look", {{"error", error.message}});
+  log_.limited(limiter_, observability::Level::kError, "the database refuses; a person must look",
+               {{"error", error.message}});
   return Outcome::kRetry;
 }
 
@@ -245,7 +251,8 @@ Status Committer::bury(Batch& batch, Changes& changes, std::span<const std::size
   for (const std::size_t source : sources) {
     const Row row = batch.rows[source];
     Slice& slice = batch.slices.at(row.partition);
-    const auto same = std::find_if(slice.dead.begin(), slice.dead.end(), [&](const DeadLetter& dead) { return dead.offset == row.offset; });
+    const auto same = std::find_if(slice.dead.begin(), slice.dead.end(),
+                                   [&](const DeadLetter& dead) { return dead.offset == row.offset; });
     DeadLetter& dead = same != slice.dead.end() ? *same : slice.dead.emplace_back();
     dead.offset = row.offset;
     dead.points.push_back(row.index);
@@ -259,7 +266,8 @@ Status Committer::bury(Batch& batch, Changes& changes, std::span<const std::size
     metrics_.dead_points.add();
     ++buried_in_batch_;
   }
-  log_.warn("a point is refused for good and goes to the dead letters", {{"error", server.message}, {"points", sources.size()}});
+  log_.warn("a point is refused for good and goes to the dead letters",
+            {{"error", server.message}, {"points", sources.size()}});
   return {};
 }
 
@@ -282,7 +290,8 @@ Status Committer::ensure_days(const Changes& changes) {
     if (const std::int32_t day = day_of(moved.to); !days_.contains(day)) missing.insert(day);
   }
   if (missing.empty()) return {};
-  // Beyond the bound rows go to the default partition: slower, but the tables of one bad clock must not fill the catalogue.
+  // Beyond the bound rows go to the default partition: slower, but the tables of one bad clock must not fill the
+  // catalogue.
   std::vector<std::int32_t> days;
   for (const std::int32_t day : missing) {
     if (days_.size() + days.size() < config_.max_partitions) days.push_back(day);
@@ -291,7 +300,8 @@ Status Committer::ensure_days(const Changes& changes) {
   // A few at a time: each takes locks until its commit.
   constexpr std::size_t kAtOnce = 50;
   for (std::size_t from = 0; from < days.size(); from += kAtOnce) {
-    const std::span<const std::int32_t> some = std::span<const std::int32_t>(days).subspan(from, std::min(kAtOnce, days.size() - from));
+    const std::span<const std::int32_t> some =
+        std::span<const std::int32_t>(days).subspan(from, std::min(kAtOnce, days.size() - from));
     if (auto made = store_.ensure_days(some); !made) return made;
     days_.insert(some.begin(), some.end());
   }
@@ -382,7 +392,8 @@ void Committer::flush_latest() {
     // Ambiguous or refused: what is in the database is read again with the next opening.
     if (fenced || done.error().kind == ErrorKind::kUnknownOutcome) handover_.request_reset(done.error().message);
     if (!store_.connected()) store_.disconnect();
-    log_.limited(limiter_, observability::Level::kWarn, "cannot flush the latest values", {{"error", done.error().message}});
+    log_.limited(limiter_, observability::Level::kWarn, "cannot flush the latest values",
+                 {{"error", done.error().message}});
     return;
   }
   for (auto& [partition, one] : opening_.partitions) one.latest_offset = one.next_offset;

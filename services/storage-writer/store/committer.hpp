@@ -24,8 +24,8 @@
 
 namespace millrace::writer {
 
-/// The committing thread: turns batches into transactions, retries what the server refused for the moment, sends points that it
-/// refuses for good to telemetry.dead, and flushes `latest` about once a second.
+/// The committing thread: turns batches into transactions, retries what the server refused for the moment, sends points
+/// that it refuses for good to telemetry.dead, and flushes `latest` about once a second.
 class Committer {
  public:
   Committer(const Config& config, Handover& handover, NameTable& names, const WriterMetrics& metrics);
@@ -56,7 +56,8 @@ class Committer {
   [[nodiscard]] Status learn_touched(const Opening& opening);
   void store(Batch& batch);
   [[nodiscard]] Outcome try_store(Batch& batch);
-  [[nodiscard]] Outcome after_failure(Batch& batch, const Error& error, std::span<const std::size_t> order, Changes& changes);
+  [[nodiscard]] Outcome after_failure(Batch& batch, const Error& error, std::span<const std::size_t> order,
+                                      Changes& changes);
   [[nodiscard]] Outcome settle_unknown(Batch& batch);
   [[nodiscard]] Status bury(Batch& batch, Changes& changes, std::span<const std::size_t> order);
   [[nodiscard]] Status prepare(Batch& batch);

@@ -169,7 +169,8 @@ class Resolver {
 
 }  // namespace
 
-Result<Changes> resolve(const Batch& batch, std::span<const std::int32_t> metric_ids, SeriesTable& series, StoredSamples& stored) {
+Result<Changes> resolve(const Batch& batch, std::span<const std::int32_t> metric_ids, SeriesTable& series,
+                        StoredSamples& stored) {
   return Resolver(batch, metric_ids, series, stored).run();
 }
 

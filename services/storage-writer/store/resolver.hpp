@@ -20,7 +20,8 @@ struct SampleKey {
 };
 struct SampleKeyHash {
   std::size_t operator()(const SampleKey& key) const {
-    return SeriesKeyHash{}(key.series) ^ static_cast<std::size_t>(static_cast<std::uint64_t>(key.time) * 0xff51afd7ed558ccdULL);
+    return SeriesKeyHash{}(key.series) ^
+           static_cast<std::size_t>(static_cast<std::uint64_t>(key.time) * 0xff51afd7ed558ccdULL);
   }
 };
 
@@ -60,16 +61,17 @@ struct MovedSample {
 /// What a batch does to storage.sample.
 struct Changes {
   std::vector<NewSample> inserts;
-  std::vector<NewSample> replaced;                     ///< new value for a stored row with a device's time
-  std::vector<MovedSample> moved;                      ///< untimed stored rows that give way to a device's time
+  std::vector<NewSample> replaced;  ///< new value for a stored row with a device's time
+  std::vector<MovedSample> moved;   ///< untimed stored rows that give way to a device's time
 };
 
 /// Turns the points of a batch into changes, so that there is one row per (device, metric, time):
-/// a time that the device gave is a natural key, the later log position wins; a point without time moves on by a microsecond until
-/// free, is never replaced and never replaces. Points newer than their series (nearly all) need no look-up.
+/// a time that the device gave is a natural key, the later log position wins; a point without time moves on by a
+/// microsecond until free, is never replaced and never replaces. Points newer than their series (nearly all) need no
+/// look-up.
 ///
-/// `metric_ids` maps the batch's metric indexes. Raises `series` as it goes: on an error, or if the transaction is given up,
-/// the raised times stay, which is safe. Pure but for the port.
+/// `metric_ids` maps the batch's metric indexes. Raises `series` as it goes: on an error, or if the transaction is
+/// given up, the raised times stay, which is safe. Pure but for the port.
 [[nodiscard]] Result<Changes> resolve(const Batch& batch, std::span<const std::int32_t> metric_ids, SeriesTable& series,
                                       StoredSamples& stored);
 

@@ -19,7 +19,8 @@ struct SeriesKey {
 };
 struct SeriesKeyHash {
   std::size_t operator()(const SeriesKey& key) const {
-    const auto mixed = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(key.device)) << 32) | static_cast<std::uint32_t>(key.metric);
+    const auto mixed = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(key.device)) << 32) |
+                       static_cast<std::uint32_t>(key.metric);
     return static_cast<std::size_t>((mixed ^ (mixed >> 29)) * 0x9e3779b97f4a7c15ULL);
   }
 };
@@ -33,8 +34,8 @@ struct PendingLatest {
   Cell cell;
 };
 
-/// What the writer remembers of each series: the greatest stored time (an upper bound is safe: it only costs a look-up) and
-/// what `latest` lacks. Committing thread only.
+/// What the writer remembers of each series: the greatest stored time (an upper bound is safe: it only costs a look-up)
+/// and what `latest` lacks. Committing thread only.
 class SeriesTable {
  public:
   /// `most` series are remembered beyond a batch.

@@ -9,7 +9,9 @@ namespace sql = storage_schema::sql;
 
 namespace {
 
-std::string_view bytes_of(const telemetry::StartId& start) { return {reinterpret_cast<const char*>(start.data()), start.size()}; }
+std::string_view bytes_of(const telemetry::StartId& start) {
+  return {reinterpret_cast<const char*>(start.data()), start.size()};
+}
 
 // Series and times as parallel arrays.
 struct KeyColumns {
@@ -54,7 +56,9 @@ Status Store::connect() {
   return {};
 }
 
-postgres::ServerError Store::last_error() const { return connection_ ? connection_->last_error() : postgres::ServerError{}; }
+postgres::ServerError Store::last_error() const {
+  return connection_ ? connection_->last_error() : postgres::ServerError{};
+}
 
 Result<std::map<std::int32_t, OffsetRow>> Store::offsets() {
   auto rows = connection_->exec(
@@ -73,7 +77,8 @@ Result<std::map<std::int32_t, OffsetRow>> Store::offsets() {
     if (rows->is_null(i, 5)) continue;
     RecordMark mark;
     const std::string_view start = rows->text(i, 5);
-    if (start.size() != mark.ingest_id.start.size()) return Error{ErrorKind::kCorrupt, "storage.ingest_offset: last_start has another length"};
+    if (start.size() != mark.ingest_id.start.size())
+      return Error{ErrorKind::kCorrupt, "storage.ingest_offset: last_start has another length"};
     std::copy(start.begin(), start.end(), mark.ingest_id.start.begin());
     mark.ingest_id.counter = static_cast<std::uint64_t>(rows->integer(i, 6));
     mark.checksum = static_cast<std::uint32_t>(rows->integer(i, 7));
@@ -126,15 +131,17 @@ Status Store::ensure_days(std::span<const std::int32_t> days) {
   auto transaction = postgres::Transaction::begin(*connection_);
   if (!transaction) return transaction.error();
   if (auto set = connection_->script("SET LOCAL lock_timeout = '3s'"); !set) return set;
-  auto made = connection_->exec("SELECT storage.ensure_days((SELECT array_agg(date '1970-01-01' + d) FROM unnest($1::int4[]) d))",
-                                Params{}.int4_array(days));
+  auto made = connection_->exec(
+      "SELECT storage.ensure_days((SELECT array_agg(date '1970-01-01' + d) FROM unnest($1::int4[]) d))",
+      Params{}.int4_array(days));
   if (!made) return made.error();
   return transaction->commit();
 }
 
 Result<std::set<std::int32_t>> Store::days() {
   auto rows = connection_->exec(
-      "SELECT to_date(substr(c.relname, 8), 'YYYYMMDD') - date '1970-01-01' FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+      "SELECT to_date(substr(c.relname, 8), 'YYYYMMDD') - date '1970-01-01' FROM pg_inherits i JOIN pg_class c ON "
+      "c.oid = i.inhrelid"
       " WHERE i.inhparent = 'storage.sample'::regclass AND c.relname ~ '^sample_[0-9]{8}$'");
   if (!rows) return rows.error();
   std::set<std::int32_t> days;
@@ -157,7 +164,8 @@ Result<std::vector<std::optional<TimeUs>>> Store::max_times(std::span<const Seri
       Params{}.int4_array(keys.devices).int4_array(keys.metrics));
   if (!rows) return rows.error();
   std::vector<std::optional<TimeUs>> times(series.size());
-  for (int i = 0; i < rows->size(); ++i) times[static_cast<std::size_t>(rows->integer(i, 0)) - 1] = rows->timestamptz(i, 1);
+  for (int i = 0; i < rows->size(); ++i)
+    times[static_cast<std::size_t>(rows->integer(i, 0)) - 1] = rows->timestamptz(i, 1);
   return times;
 }
 
@@ -167,7 +175,8 @@ Result<std::vector<StoredSample>> Store::find(std::span<const SampleKey> keys) {
   // LATERAL with a limit: an index look-up for each key whatever the planner believes about the arrays.
   auto rows = connection_->exec(
       "SELECT k.i, s.value, s.kind, s.other, s.untimed FROM unnest($1::int4[], $2::int4[], $3::timestamptz[])"
-      " WITH ORDINALITY AS k(d, m, t, i), LATERAL (SELECT * FROM storage.sample x WHERE x.device_id = k.d AND x.metric = k.m"
+      " WITH ORDINALITY AS k(d, m, t, i), LATERAL (SELECT * FROM storage.sample x WHERE x.device_id = k.d AND x.metric "
+      "= k.m"
       " AND x.time = k.t LIMIT 1) s",
       Params{}.int4_array(columns.devices).int4_array(columns.metrics).timestamptz_array(columns.times));
   if (!rows) return rows.error();
@@ -183,9 +192,12 @@ Result<std::vector<SeriesState>> Store::series_states(std::span<const SeriesKey>
   KeyColumns keys;
   for (const SeriesKey& key : series) keys.add(key);
   auto rows = connection_->exec(
-      "SELECT k.i, g.time, l.time, l.value, l.kind, l.other FROM unnest($1::int4[], $2::int4[]) WITH ORDINALITY AS k(d, m, i)"
-      " LEFT JOIN LATERAL (SELECT time FROM storage.sample s WHERE s.device_id = k.d AND s.metric = k.m ORDER BY time DESC LIMIT 1) g ON true"
-      " LEFT JOIN LATERAL (SELECT time, value, kind, other FROM storage.sample s WHERE s.device_id = k.d AND s.metric = k.m"
+      "SELECT k.i, g.time, l.time, l.value, l.kind, l.other FROM unnest($1::int4[], $2::int4[]) WITH ORDINALITY AS "
+      "k(d, m, i)"
+      " LEFT JOIN LATERAL (SELECT time FROM storage.sample s WHERE s.device_id = k.d AND s.metric = k.m ORDER BY time "
+      "DESC LIMIT 1) g ON true"
+      " LEFT JOIN LATERAL (SELECT time, value, kind, other FROM storage.sample s WHERE s.device_id = k.d AND s.metric "
+      "= k.m"
       " AND s.time <= $3::timestamptz ORDER BY time DESC LIMIT 1) l ON true",
       Params{}.int4_array(keys.devices).int4_array(keys.metrics).timestamptz(latest_bound));
   if (!rows) return rows.error();
@@ -219,7 +231,8 @@ Status Store::commit(const Transaction& work, std::optional<std::int32_t>& fence
 
 Status Store::move_offset(std::int32_t partition, const Slice& slice, std::optional<std::int32_t>& fenced) {
   auto moved = connection_->exec(
-      "UPDATE storage.ingest_offset SET next_offset = $5::int8, last_start = $6, last_counter = $7::int8, last_crc = $8::int8,"
+      "UPDATE storage.ingest_offset SET next_offset = $5::int8, last_start = $6, last_counter = $7::int8, last_crc = "
+      "$8::int8,"
       " log_time_us = greatest(log_time_us, $9::int8), updated_at = now()"
       " WHERE topic = $1 AND part = $2::int4 AND generation = $3::int4 AND next_offset = $4::int8",
       Params{}
@@ -257,15 +270,20 @@ Status Store::note_copies(const Batch& batch) {
   auto done = connection_->exec(
       "INSERT INTO storage.dropped_copy (part, generation, log_offset, original_offset, rule)"
       " SELECT * FROM unnest($1::int4[], $2::int4[], $3::int8[], $4::int8[], $5::int2[])",
-      Params{}.int4_array(parts).int4_array(generations).int8_array(offsets).int8_array(originals).int2_array(
-          std::span<const std::int16_t>(rules)));
+      Params{}
+          .int4_array(parts)
+          .int4_array(generations)
+          .int8_array(offsets)
+          .int8_array(originals)
+          .int2_array(std::span<const std::int16_t>(rules)));
   return done ? Status{} : Status{done.error()};
 }
 
 Status Store::note_dead(std::int32_t partition, const Slice& slice) {
   for (const DeadLetter& dead : slice.dead) {
     auto done = connection_->exec(
-        "INSERT INTO storage.dead_letter (part, generation, log_offset, points, reason, tenant, device, dead_part, dead_offset)"
+        "INSERT INTO storage.dead_letter (part, generation, log_offset, points, reason, tenant, device, dead_part, "
+        "dead_offset)"
         " VALUES ($1::int4, $2::int4, $3::int8, $4, $5, $6, $7, $8::int4, $9::int8)",
         Params{}
             .integer(partition)
@@ -298,7 +316,8 @@ Status Store::replace(std::span<const NewSample> replaced) {
   cells.append_to(params);
   auto done = connection_->exec(
       "UPDATE storage.sample s SET value = k.v, kind = k.k, other = k.o"
-      " FROM unnest($1::int4[], $2::int4[], $3::timestamptz[], $4::float8[], $5::int2[], $6::text[]) AS k(d, m, t, v, k, o)"
+      " FROM unnest($1::int4[], $2::int4[], $3::timestamptz[], $4::float8[], $5::int2[], $6::text[]) AS k(d, m, t, v, "
+      "k, o)"
       " WHERE s.device_id = k.d AND s.metric = k.m AND s.time = k.t",
       params);
   return done ? Status{} : Status{done.error()};
@@ -309,7 +328,11 @@ Status Store::move(std::span<const MovedSample> moved) {
     auto done = connection_->exec(
         "UPDATE storage.sample SET time = $4::timestamptz WHERE device_id = $1::int4 AND metric = $2::int4"
         " AND time = $3::timestamptz AND untimed",
-        Params{}.integer(one.from.series.device).integer(one.from.series.metric).timestamptz(one.from.time).timestamptz(one.to));
+        Params{}
+            .integer(one.from.series.device)
+            .integer(one.from.series.metric)
+            .timestamptz(one.from.time)
+            .timestamptz(one.to));
     if (!done) return done.error();
   }
   return {};
@@ -320,8 +343,8 @@ Status Store::copy(const Transaction& work) {
   encoder_.clear();
   for (const std::size_t at : work.order) {
     const NewSample& sample = work.changes->inserts[at];
-    storage_schema::encode_sample(encoder_, sample.key.time, sample.key.series.device, sample.key.series.metric, sample.cell,
-                                  sample.untimed);
+    storage_schema::encode_sample(encoder_, sample.key.time, sample.key.series.device, sample.key.series.metric,
+                                  sample.cell, sample.untimed);
   }
   encoder_.finish();
   auto copied = connection_->copy_in(sql::kCopySamples, encoder_.bytes());
@@ -335,7 +358,8 @@ Status Store::flush_latest(std::span<const PendingLatest> pending,
   if (!transaction) return transaction.error();
   for (const auto& [partition, move] : offsets) {
     auto moved = connection_->exec(
-        "UPDATE storage.ingest_offset SET latest_offset = $4::int8 WHERE topic = $1 AND part = $2::int4 AND latest_offset = $3::int8"
+        "UPDATE storage.ingest_offset SET latest_offset = $4::int8 WHERE topic = $1 AND part = $2::int4 AND "
+        "latest_offset = $3::int8"
         " AND next_offset >= $4::int8",
         Params{}.text(topic_).integer(partition).integer(move.first).integer(move.second));
     if (!moved) return moved.error();
@@ -360,8 +384,10 @@ Status Store::flush_latest(std::span<const PendingLatest> pending,
     params.int2_array(std::span<const std::int16_t>(has_time)).timestamptz_array(max_times);
     auto done = connection_->exec(
         "INSERT INTO storage.latest AS l (device_id, metric, time, value, kind, other, max_time)"
-        " SELECT d, m, CASE WHEN h = 1 THEN t END, CASE WHEN h = 1 THEN v END, CASE WHEN h = 1 THEN k END, CASE WHEN h = 1 THEN o END, x"
-        " FROM unnest($1::int4[], $2::int4[], $3::timestamptz[], $4::float8[], $5::int2[], $6::text[], $7::int2[], $8::timestamptz[])"
+        " SELECT d, m, CASE WHEN h = 1 THEN t END, CASE WHEN h = 1 THEN v END, CASE WHEN h = 1 THEN k END, CASE WHEN h "
+        "= 1 THEN o END, x"
+        " FROM unnest($1::int4[], $2::int4[], $3::timestamptz[], $4::float8[], $5::int2[], $6::text[], $7::int2[], "
+        "$8::timestamptz[])"
         " AS p(d, m, t, v, k, o, h, x)"
         " ON CONFLICT (device_id, metric) DO UPDATE SET"
         " value = CASE WHEN excluded.time >= coalesce(l.time, '-infinity') THEN excluded.value ELSE l.value END,"
@@ -380,7 +406,8 @@ Result<std::vector<std::size_t>> Store::refused_replacements(std::span<const New
     auto transaction = postgres::Transaction::begin(*connection_);
     if (!transaction) return transaction.error();
     if (auto done = replace(replaced.subspan(i, 1)); !done) {
-      if (postgres::disposition_of(connection_->last_error().sqlstate) != postgres::Disposition::kPoison) return done.error();
+      if (postgres::disposition_of(connection_->last_error().sqlstate) != postgres::Disposition::kPoison)
+        return done.error();
       refused.push_back(i);
     }
   }

@@ -68,8 +68,9 @@ class Store final : public StoredSamples {
   /// For `latest` after a start: what the rows themselves say.
   [[nodiscard]] Result<std::vector<SeriesState>> series_states(std::span<const SeriesKey> series, TimeUs latest_bound);
 
-  /// Everything of a batch in one transaction. kConflict names the partition in `fenced`: its offset is another. kUnknownOutcome:
-  /// read the offsets. `order` is the order of the COPY's rows, so that last_error().copy_line names one.
+  /// Everything of a batch in one transaction. kConflict names the partition in `fenced`: its offset is another.
+  /// kUnknownOutcome: read the offsets. `order` is the order of the COPY's rows, so that last_error().copy_line names
+  /// one.
   struct Transaction {
     const Batch* batch = nullptr;
     const Changes* changes = nullptr;
@@ -77,7 +78,8 @@ class Store final : public StoredSamples {
   };
   [[nodiscard]] Status commit(const Transaction& transaction, std::optional<std::int32_t>& fenced);
 
-  /// Upserts into latest and moves latest_offset, in one transaction; the maps hold the old and the new offset by partition.
+  /// Upserts into latest and moves latest_offset, in one transaction; the maps hold the old and the new offset by
+  /// partition.
   [[nodiscard]] Status flush_latest(std::span<const PendingLatest> pending,
                                     const std::map<std::int32_t, std::pair<std::int64_t, std::int64_t>>& offsets,
                                     std::optional<std::int32_t>& fenced);

@@ -1,6 +1,6 @@
-#include <gtest/gtest.h>
-
 #include <cstdlib>
+
+#include <gtest/gtest.h>
 
 #include <millrace/base/digest.hpp>
 #include <millrace/kafka/admin.hpp>
@@ -36,7 +36,8 @@ class KafkaTest : public ::testing::Test {
   void fill(int count) {
     SyncProducer producer(settings_, seconds(60));
     std::vector<OutgoingRecord> records;
-    for (int i = 0; i < count; ++i) records.push_back({.topic = names_.telemetry(), .partition = 0, .key = "k", .value = std::to_string(i)});
+    for (int i = 0; i < count; ++i)
+      records.push_back({.topic = names_.telemetry(), .partition = 0, .key = "k", .value = std::to_string(i)});
     const auto sent = producer.send(records);
     ASSERT_TRUE(sent.ok()) << sent.error().message;
   }
@@ -65,7 +66,8 @@ TEST_F(KafkaTest, CreatingTopicsTwiceChangesNothingAndLeavesNoDifference) {
 TEST_F(KafkaTest, ADifferenceIsNamedAndAConfigCanBeSetWithoutLosingOthers) {
   create();
   // A topic that has just been made may not be known everywhere yet.
-  ASSERT_TRUE(eventually([&] { return admin_->set_configs(names_.telemetry(), {{"retention.ms", "3600000"}}, seconds(60)).ok(); }));
+  ASSERT_TRUE(eventually(
+      [&] { return admin_->set_configs(names_.telemetry(), {{"retention.ms", "3600000"}}, seconds(60)).ok(); }));
   const std::vector<std::string> names{names_.telemetry()};
   const std::vector<TopicSpec> wanted{wanted_topics(names_, {2, 1}).front()};
   std::vector<TopicDifference> differences;
@@ -138,7 +140,8 @@ TEST_F(KafkaTest, ASecondHolderOfTheInstanceIdFencesTheFirst) {
     fenced = fenced || (polled.kind == Polled::Kind::kFault && polled.fault == Fault::kFenced);
     second_reads = second_reads || second.poll(milliseconds(20)).kind == Polled::Kind::kRecord;
     return fenced && second_reads;
-  })) << "fenced " << fenced << ", second reads " << second_reads << ", faults: " << seen;
+  })) << "fenced "
+      << fenced << ", second reads " << second_reads << ", faults: " << seen;
 }
 
 TEST_F(KafkaTest, TheClusterHasAnIdAndUnknownTopicsAreNotFound) {

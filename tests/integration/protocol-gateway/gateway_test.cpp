@@ -1,7 +1,7 @@
-#include <gtest/gtest.h>
-
 #include <cstdlib>
 #include <filesystem>
+
+#include <gtest/gtest.h>
 
 #include <millrace/base/digest.hpp>
 #include <millrace/kafka/admin.hpp>
@@ -96,8 +96,8 @@ class GatewayTest : public ::testing::Test {
 
   RawAnswer post(const std::string& body, const std::string& fields = "", const std::string& token = kToken) {
     RawSocket client(app_->http_address());
-    client.send("POST /v1/telemetry HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token + "\r\nContent-Length: " +
-                std::to_string(body.size()) + "\r\n" + fields + "\r\n" + body);
+    client.send("POST /v1/telemetry HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token +
+                "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" + fields + "\r\n" + body);
     return client.answer();
   }
   static std::string receipt_of(const std::string& body) {
@@ -111,7 +111,9 @@ class GatewayTest : public ::testing::Test {
     for (const auto& entry : testing::read_log(settings_, topics_.telemetry(), kPartitions)) {
       telemetry::Batch batch;
       telemetry::BatchCodec codec;
-      if (entry.partition == receipt->partition && entry.offset == receipt->offset && codec.decode(entry.value, batch).ok()) return batch;
+      if (entry.partition == receipt->partition && entry.offset == receipt->offset &&
+          codec.decode(entry.value, batch).ok())
+        return batch;
     }
     return std::nullopt;
   }
@@ -127,7 +129,8 @@ class GatewayTest : public ::testing::Test {
     mqtt::encode(connect, bytes);
     client.send(bytes);
   }
-  void publish(RawSocket& client, mqtt::Version version, std::uint16_t id, std::string_view topic, std::string_view payload) {
+  void publish(RawSocket& client, mqtt::Version version, std::uint16_t id, std::string_view topic,
+               std::string_view payload) {
     mqtt::Publish publish;
     publish.topic = topic;
     publish.payload = payload;
@@ -217,7 +220,8 @@ TEST_F(GatewayTest, Mqtt5PubackCarriesTheReceiptAndTheReason) {
   publish(client, mqtt::Version::k5, 3, "devices/m-1/telemetry", "nonsense");
   publish(client, mqtt::Version::k5, 4, "devices/m-2/telemetry", R"({"power":3})");
   publish(client, mqtt::Version::k5, 5, "elsewhere", R"({"power":3})");
-  const std::vector<mqtt::ReasonCode> expected{mqtt::ReasonCode::kSuccess, mqtt::ReasonCode::kSuccess, mqtt::ReasonCode::kPayloadFormatInvalid,
+  const std::vector<mqtt::ReasonCode> expected{mqtt::ReasonCode::kSuccess, mqtt::ReasonCode::kSuccess,
+                                               mqtt::ReasonCode::kPayloadFormatInvalid,
                                                mqtt::ReasonCode::kNotAuthorized, mqtt::ReasonCode::kTopicNameInvalid};
   std::vector<std::string> receipts;
   for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -273,7 +277,8 @@ TEST_F(GatewayTest, AClientIdThatConnectsAgainTakesOverAndItsEpochGrows) {
   for (RawSocket* client : {&first, &second}) {
     connect(*client, mqtt::Version::k311);
     ASSERT_EQ(connack(*client, mqtt::Version::k311), mqtt::ReasonCode::kSuccess);
-    publish(*client, mqtt::Version::k311, 1, "devices/m-1/telemetry", R"({"takeover":)" + std::to_string(epochs.size()) + "}");
+    publish(*client, mqtt::Version::k311, 1, "devices/m-1/telemetry",
+            R"({"takeover":)" + std::to_string(epochs.size()) + "}");
     Packet packet;
     next(*client, packet);
     ASSERT_TRUE(packet.ok);

@@ -65,7 +65,8 @@ TEST_F(QueryApi, RangePagesHoldEachPointOnceAndTokensBelongToTheirRequest) {
 
 TEST_F(QueryApi, RangePagesAreBoundedInBytes) {
   const auto id = metric("acme", "text", MetricType::kText);
-  for (int i = 0; i < 50; ++i) insert_sample(kMeter, id, kStart + i, std::string(200'000, static_cast<char>('a' + i % 26)));
+  for (int i = 0; i < 50; ++i)
+    insert_sample(kMeter, id, kStart + i, std::string(200'000, static_cast<char>('a' + i % 26)));
   start_service();
   auto request = range("text", kStart, kStart + 50);
   request.set_page_size(10'000);
@@ -159,8 +160,8 @@ TEST_F(QueryApi, LatestGivesEachMetricAndSaysAsOfWhen) {
   const auto state = metric("acme", "state", MetricType::kText);
   sql("INSERT INTO storage.latest (device_id, metric, time, value, max_time) VALUES (7, " + std::to_string(power) +
       ", '2026-01-01T00:00:00Z', 42, now())");
-  sql("INSERT INTO storage.latest (device_id, metric, time, kind, other, max_time) VALUES (7, " + std::to_string(state) +
-      ", '2026-01-01T00:00:01Z', 3, 'on', now())");
+  sql("INSERT INTO storage.latest (device_id, metric, time, kind, other, max_time) VALUES (7, " +
+      std::to_string(state) + ", '2026-01-01T00:00:01Z', 3, 'on', now())");
   for (int partition = 0; partition < 3; ++partition) set_position(partition, 5, 5, kStart + 9);
   start_service();
   api::LatestRequest request;
@@ -185,8 +186,10 @@ TEST_F(QueryApi, AReceiptTellsWhatBecameOfItsRecordAndOnlyToItsTenant) {
   for (int i = 0; i < 5; ++i) ASSERT_EQ(produce("acme", 3).offset, i);
   ASSERT_EQ(produce("other", 1).offset, 5);
   set_position(0, 4, 4, kStart);
-  sql("INSERT INTO storage.dead_letter (part, generation, log_offset, points, reason, tenant, device, dead_part, dead_offset)"
-      " VALUES (0, 0, 1, '{1}', 'one is bad', 'acme', 'meter-1', 0, 0), (0, 0, 2, '{}', 'all are bad', 'acme', 'meter-1', 0, 1)");
+  sql("INSERT INTO storage.dead_letter (part, generation, log_offset, points, reason, tenant, device, dead_part, "
+      "dead_offset)"
+      " VALUES (0, 0, 1, '{1}', 'one is bad', 'acme', 'meter-1', 0, 0), (0, 0, 2, '{}', 'all are bad', 'acme', "
+      "'meter-1', 0, 1)");
   sql("INSERT INTO storage.dropped_copy VALUES (0, 0, 3, 2, 0)");
   start_service();
   EXPECT_EQ(receipt("0:0").state(), api::RECEIPT_STATE_STORED);
@@ -315,13 +318,15 @@ TEST_F(QueryApi, ACallEndsAtItsDeadlineAndTheDatabaseWithIt) {
   sql("BEGIN; LOCK TABLE storage.metric IN ACCESS EXCLUSIVE MODE");
   api::RangeResponse answer;
   const auto begun = std::chrono::steady_clock::now();
-  const grpc::Status late = stub_->Range(context(kAcmeKey, std::chrono::seconds(2)).get(), range("power", kStart, kStart + 1), &answer);
+  const grpc::Status late =
+      stub_->Range(context(kAcmeKey, std::chrono::seconds(2)).get(), range("power", kStart, kStart + 1), &answer);
   EXPECT_EQ(late.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED) << late.error_message();
   EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(20));
   // No statement stays behind in the database.
   EXPECT_TRUE(testing::eventually([&] {
-    const auto waiting = database_->exec("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
-                                         "application_name = 'query-api' AND wait_event_type = 'Lock'");
+    const auto waiting = database_->exec(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+        "application_name = 'query-api' AND wait_event_type = 'Lock'");
     return waiting.ok() && waiting->integer(0, 0) == 0;
   }));
   sql("ROLLBACK");
@@ -334,7 +339,8 @@ TEST_F(QueryApi, ABrokenDatabaseConnectionIsReplaced) {
   start_service();
   api::RangeResponse answer;
   ASSERT_TRUE(stub_->Range(context(kAcmeKey).get(), range("power", kStart, kStart + 1), &answer).ok());
-  sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'query-api'");
+  sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name "
+      "= 'query-api'");
   EXPECT_TRUE(testing::eventually([&] {
     const grpc::Status status = stub_->Range(context(kAcmeKey).get(), range("power", kStart, kStart + 1), &answer);
     EXPECT_TRUE(status.ok() || status.error_code() == grpc::StatusCode::UNAVAILABLE) << status.error_message();

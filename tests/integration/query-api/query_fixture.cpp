@@ -32,7 +32,8 @@ std::string with_database(const std::string& url, const std::string& name) {
   return url.substr(0, path) + "/" + name + url.substr(options);
 }
 
-std::string key_entry(const std::string& id, const std::string& tenant, const std::string& text, registry::v1::Role role) {
+std::string key_entry(const std::string& id, const std::string& tenant, const std::string& text,
+                      registry::v1::Role role) {
   registry::v1::Entry entry;
   auto* key = entry.mutable_api_key();
   key->set_key_id(id);
@@ -66,7 +67,8 @@ void QueryApi::SetUp() {
   const char* url = std::getenv("MILLRACE_TEST_DATABASE_URL");
   const char* kafka = std::getenv("MILLRACE_TEST_KAFKA");
   if (url == nullptr || kafka == nullptr) {
-    if (std::getenv("MILLRACE_TEST_REQUIRE") != nullptr) FAIL() << "MILLRACE_TEST_DATABASE_URL or MILLRACE_TEST_KAFKA is not set";
+    if (std::getenv("MILLRACE_TEST_REQUIRE") != nullptr)
+      FAIL() << "MILLRACE_TEST_DATABASE_URL or MILLRACE_TEST_KAFKA is not set";
     GTEST_SKIP() << "MILLRACE_TEST_DATABASE_URL or MILLRACE_TEST_KAFKA is not set";
   }
   const std::string unique = std::to_string(::getpid()) + "_" + to_hex(random_bytes(4));
@@ -148,8 +150,8 @@ void QueryApi::TearDown() {
 std::int32_t QueryApi::metric(const std::string& tenant, const std::string& name, storage_schema::MetricType type) {
   postgres::Params params;
   params.text(std::string_view(tenant)).text(std::string_view(name)).integer(static_cast<std::int64_t>(type));
-  const auto row = database_->exec(
-      "INSERT INTO storage.metric (tenant, name, type) VALUES ($1, $2, $3::int2) RETURNING id", params);
+  const auto row =
+      database_->exec("INSERT INTO storage.metric (tenant, name, type) VALUES ($1, $2, $3::int2) RETURNING id", params);
   EXPECT_TRUE(row.ok());
   return row.ok() ? static_cast<std::int32_t>(row->integer(0, 0)) : 0;
 }
@@ -186,7 +188,8 @@ kafka::RecordCoordinate QueryApi::produce(const std::string& tenant, int points,
   for (int i = 0; i < points; ++i) batch.points.push_back({"power", telemetry::Value{first_value + i}, {}});
   std::string bytes;
   telemetry::BatchCodec().encode(batch, bytes);
-  const auto sent = producer_->send_one({.topic = topics_.telemetry(), .partition = 0, .key = record_key(tenant, "meter-1"), .value = bytes});
+  const auto sent = producer_->send_one(
+      {.topic = topics_.telemetry(), .partition = 0, .key = record_key(tenant, "meter-1"), .value = bytes});
   EXPECT_TRUE(sent.ok());
   return sent.ok() ? sent.value() : kafka::RecordCoordinate{};
 }

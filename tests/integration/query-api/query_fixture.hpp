@@ -18,7 +18,8 @@
 
 namespace millrace::query_api {
 
-/// query-api as it runs, on a database and topics of its own; the tests play device-registry, gateway and storage-writer.
+/// query-api as it runs, on a database and topics of its own; the tests play device-registry, gateway and
+/// storage-writer.
 class QueryApi : public ::testing::Test {
  protected:
   static constexpr const char* kAcmeKey = "mk_acme1_secret-of-acme";

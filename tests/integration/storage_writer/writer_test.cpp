@@ -30,7 +30,8 @@ class WriterTest : public ::testing::Test {
     const char* url = std::getenv("MILLRACE_TEST_DATABASE_URL");
     const char* kafka = std::getenv("MILLRACE_TEST_KAFKA");
     if (url == nullptr || kafka == nullptr) {
-      if (std::getenv("MILLRACE_TEST_REQUIRE") != nullptr) FAIL() << "MILLRACE_TEST_DATABASE_URL or MILLRACE_TEST_KAFKA is not set";
+      if (std::getenv("MILLRACE_TEST_REQUIRE") != nullptr)
+        FAIL() << "MILLRACE_TEST_DATABASE_URL or MILLRACE_TEST_KAFKA is not set";
       GTEST_SKIP() << "MILLRACE_TEST_DATABASE_URL or MILLRACE_TEST_KAFKA is not set";
     }
     static int count = 0;
@@ -136,7 +137,9 @@ class WriterTest : public ::testing::Test {
     return testing::eventually([this] { return accounted() == sent_; });
   }
   void expect_no_key_twice() {
-    EXPECT_EQ(ask("SELECT count(*) FROM (SELECT 1 FROM storage.sample GROUP BY device_id, metric, time HAVING count(*) > 1) x"), 0);
+    EXPECT_EQ(ask("SELECT count(*) FROM (SELECT 1 FROM storage.sample GROUP BY device_id, metric, time HAVING count(*) "
+                  "> 1) x"),
+              0);
   }
 
   Config config_;
@@ -160,8 +163,9 @@ TEST_F(WriterTest, StoresEveryPointOnceAndKeepsLatest) {
   ASSERT_TRUE(all_accounted());
   EXPECT_EQ(rows(), 102);
   EXPECT_EQ(ask("SELECT count(*) FROM storage.sample_default"), 0) << "a day has its partition before its first row";
-  EXPECT_TRUE(testing::eventually([&] { return ask("SELECT count(*) FROM storage.latest WHERE value BETWEEN 96 AND 99") == 4; }))
-      << "the newest value that is not of the future";
+  EXPECT_TRUE(testing::eventually([&] {
+    return ask("SELECT count(*) FROM storage.latest WHERE value BETWEEN 96 AND 99") == 4;
+  })) << "the newest value that is not of the future";
   EXPECT_EQ(ask("SELECT count(*) FROM storage.latest WHERE max_time > now() + interval '30 minutes'"), 1);
 }
 
@@ -233,8 +237,10 @@ TEST_F(WriterTest, ARefusedPointGoesToTheDeadLettersAndBlocksNobody) {
   ASSERT_TRUE(all_accounted());
   EXPECT_EQ(rows(), 100);
   EXPECT_EQ(ask("SELECT count(*) FROM storage.dead_letter"), 2);
-  EXPECT_EQ(ask("SELECT points[1] FROM storage.dead_letter WHERE log_offset = 50"), 0) << "only the refused point is dead";
-  EXPECT_EQ(ask("SELECT count(*) FROM storage.dead_letter WHERE log_offset = 100 AND points = '{}' AND device = 'd2'"), 1);
+  EXPECT_EQ(ask("SELECT points[1] FROM storage.dead_letter WHERE log_offset = 50"), 0)
+      << "only the refused point is dead";
+  EXPECT_EQ(ask("SELECT count(*) FROM storage.dead_letter WHERE log_offset = 100 AND points = '{}' AND device = 'd2'"),
+            1);
   kafka::Admin admin(config_.kafka);
   std::int64_t dead = 0;
   for (int i = 0; i < *admin.partitions(config_.topics.telemetry_dead(), seconds{30}); ++i) {
@@ -243,7 +249,8 @@ TEST_F(WriterTest, ARefusedPointGoesToTheDeadLettersAndBlocksNobody) {
   EXPECT_EQ(dead, 2);
 }
 
-// Sessions of the writer are ended while they are inside a transaction, a hundred times, under messages with ids, DUP and neither.
+// Sessions of the writer are ended while they are inside a transaction, a hundred times, under messages with ids, DUP
+// and neither.
 TEST_F(WriterTest, SessionsKilledInTransactionsLoseAndDoubleNothing) {
   run_writer();
   std::atomic<bool> done{false};
@@ -252,8 +259,10 @@ TEST_F(WriterTest, SessionsKilledInTransactionsLoseAndDoubleNothing) {
     auto assassin = connect(config_.database.url);
     while (!done) {
       auto killed = assassin->exec(
-          "SELECT count(pg_terminate_backend(pid))::int8 FROM pg_stat_activity WHERE application_name = 'storage-writer'"
-          " AND datname = current_database() AND (state = 'idle in transaction' OR query LIKE 'COPY%' OR query = 'COMMIT')"
+          "SELECT count(pg_terminate_backend(pid))::int8 FROM pg_stat_activity WHERE application_name = "
+          "'storage-writer'"
+          " AND datname = current_database() AND (state = 'idle in transaction' OR query LIKE 'COPY%' OR query = "
+          "'COMMIT')"
           " AND state <> 'idle'");
       if (killed && killed->integer(0, 0) > 0) {
         kills += static_cast<int>(killed->integer(0, 0));
@@ -304,7 +313,8 @@ TEST_F(WriterTest, TwoWritersOnOnePartitionFenceEachOther) {
   const TimeUs base = now_us();
   for (int i = 0; i < 200; ++i) {
     std::vector<kafka::OutgoingRecord> records;
-    for (int k = 0; k < 10; ++k) records.push_back(record(message(1 + k, k % 2 == 0 ? std::optional(base + i) : std::nullopt, i * 10 + k)));
+    for (int k = 0; k < 10; ++k)
+      records.push_back(record(message(1 + k, k % 2 == 0 ? std::optional(base + i) : std::nullopt, i * 10 + k)));
     send(records);
   }
   ASSERT_TRUE(all_accounted());
@@ -325,7 +335,8 @@ TEST_F(WriterTest, AReplacedLogStopsItsPartitionOnly) {
   send(message(1, time, 77));
   send(message(2, time, 78));
   ASSERT_TRUE(testing::eventually([&] { return ask("SELECT count(*) FROM storage.sample WHERE value = 77") == 1; }));
-  EXPECT_EQ(ask("SELECT next_offset FROM storage.ingest_offset WHERE part = 0"), 10) << "nothing of the replaced log was taken";
+  EXPECT_EQ(ask("SELECT next_offset FROM storage.ingest_offset WHERE part = 0"), 10)
+      << "nothing of the replaced log was taken";
   EXPECT_EQ(ask("SELECT count(*) FROM storage.sample WHERE value = 78"), 0);
 }
 
@@ -334,7 +345,9 @@ TEST_F(WriterTest, ACutLogStopsItsPartitionOnly) {
   for (int i = 0; i < 20; ++i) send(message(1 + i % 2, now_us() + i, i));
   ASSERT_TRUE(all_accounted());
   app_.reset();
-  ASSERT_TRUE(session_->script("UPDATE storage.ingest_offset SET next_offset = next_offset + 1000, latest_offset = latest_offset + 1000 WHERE part = 0"));
+  ASSERT_TRUE(
+      session_->script("UPDATE storage.ingest_offset SET next_offset = next_offset + 1000, latest_offset = "
+                       "latest_offset + 1000 WHERE part = 0"));
   run_writer();
   send(message(1, now_us(), 77));
   ASSERT_TRUE(testing::eventually([&] { return ask("SELECT count(*) FROM storage.sample WHERE value = 77") == 1; }));

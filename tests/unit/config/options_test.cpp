@@ -9,13 +9,20 @@ namespace {
 
 constexpr std::array kOptions{
     Option{.key = "HTTP_ADDR", .type = Type::kAddress, .default_value = "127.0.0.1:8080", .help = "Where to listen."},
-    Option{.key = "LIMIT_BYTES", .type = Type::kInteger, .default_value = "10", .help = "How many.", .least = 1, .most = 99},
-    Option{.key = "LEVEL", .type = Type::kChoice, .default_value = "info", .help = "How loud.", .choices = "debug|info"},
+    Option{.key = "LIMIT_BYTES",
+           .type = Type::kInteger,
+           .default_value = "10",
+           .help = "How many.",
+           .least = 1,
+           .most = 99},
+    Option{
+        .key = "LEVEL", .type = Type::kChoice, .default_value = "info", .help = "How loud.", .choices = "debug|info"},
     Option{.key = "ON", .type = Type::kBoolean, .default_value = "false", .help = "Whether."},
     Option{.key = "DATABASE_URL", .help = "Which database.", .secret = Secret::kYes, .required = true},
 };
 constexpr std::array kCommands{Command{.name = "migrate", .help = "Brings the schema up to date."}};
-constexpr OptionTable kTable{.program = "thing", .summary = "does it", .prefix = "MILLRACE_THING_", .options = kOptions, .commands = kCommands};
+constexpr OptionTable kTable{
+    .program = "thing", .summary = "does it", .prefix = "MILLRACE_THING_", .options = kOptions, .commands = kCommands};
 
 Environment good() { return {{"MILLRACE_THING_DATABASE_URL", "postgres://u:hidden@h/d"}, {"PATH", "/bin"}}; }
 
@@ -34,8 +41,9 @@ TEST(Options, EveryFaultIsNamedAtOnce) {
                                     {"MILLRACE_THING_ON", "maybe"},
                                     {"MILLRACE_THING_TYPO", "1"}});
   ASSERT_FALSE(values.ok());
-  for (const char* name : {"LIMIT_BYTES=100 is greater than 99", "HTTP_ADDR=8080 is not host:port", "LEVEL=loud is none of debug|info",
-                           "ON=maybe is neither", "TYPO is unknown", "DATABASE_URL is required"}) {
+  for (const char* name :
+       {"LIMIT_BYTES=100 is greater than 99", "HTTP_ADDR=8080 is not host:port", "LEVEL=loud is none of debug|info",
+        "ON=maybe is neither", "TYPO is unknown", "DATABASE_URL is required"}) {
     EXPECT_NE(values.error().message.find(name), std::string::npos) << name << "\n" << values.error().message;
   }
 }
@@ -81,7 +89,8 @@ TEST(ParseAddress, HostsPortsAndBrackets) {
   EXPECT_EQ(*parse_address("[::1]:80"), (Address{"::1", 80}));
   EXPECT_EQ(*parse_address(":0"), (Address{"0.0.0.0", 0}));
   EXPECT_EQ((Address{"::1", 80}).to_string(), "[::1]:80");
-  for (const char* bad : {"", "host", "host:", "host:65536", "::1:80", "host:8a", "host:-1"}) EXPECT_FALSE(parse_address(bad).ok()) << bad;
+  for (const char* bad : {"", "host", "host:", "host:65536", "::1:80", "host:8a", "host:-1"})
+    EXPECT_FALSE(parse_address(bad).ok()) << bad;
 }
 
 }  // namespace

@@ -1,13 +1,12 @@
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <mutex>
 #include <thread>
 #include <vector>
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <gtest/gtest.h>
 
 #include <millrace/http/server.hpp>
 
@@ -27,7 +26,9 @@ class ServerTest : public ::testing::Test {
       const std::lock_guard lock(mutex_);
       refused_.emplace_back(reason);
     };
-    auto server = Server::start(settings, contexts_, [this](const Request& request, const Responder& responder) { handle(request, responder); }, observer);
+    auto server = Server::start(
+        settings, contexts_, [this](const Request& request, const Responder& responder) { handle(request, responder); },
+        observer);
     ASSERT_TRUE(server.ok()) << server.error().message;
     server_ = std::move(*server);
     for (auto& io : io_) threads_.emplace_back([&io] { io.run(); });
@@ -45,7 +46,11 @@ class ServerTest : public ::testing::Test {
       return;
     }
     if (request.path() == "/drop") return;
-    responder.send({200, "text/plain", std::string(to_string(request.method())) + " " + std::string(request.path()) + " " + std::string(request.body()), {}});
+    responder.send({200,
+                    "text/plain",
+                    std::string(to_string(request.method())) + " " + std::string(request.path()) + " " +
+                        std::string(request.body()),
+                    {}});
   }
   std::size_t kept() {
     const std::lock_guard lock(mutex_);

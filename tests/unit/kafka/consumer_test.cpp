@@ -23,7 +23,8 @@ class ConsumerTest : public ::testing::Test {
   void fill(int partition, int count) {
     SyncProducer producer(settings(), seconds(60));
     std::vector<OutgoingRecord> records;
-    for (int i = 0; i < count; ++i) records.push_back({.topic = "t", .partition = partition, .key = "k", .value = std::to_string(i)});
+    for (int i = 0; i < count; ++i)
+      records.push_back({.topic = "t", .partition = partition, .key = "k", .value = std::to_string(i)});
     ASSERT_TRUE(producer.send(records).ok());
   }
   static Polled next(Consumer& consumer, Polled::Kind kind) {
@@ -88,14 +89,16 @@ TEST_F(ConsumerTest, AGroupStartsWhereItsOwnerSays) {
   std::size_t assigned = 0;
   std::size_t revoked = 0;
   ASSERT_TRUE(consumer
-                  .subscribe({"t"},
-                             {[&](std::span<const TopicPartition> partitions) -> Result<std::vector<Position>> {
-                                std::vector<Position> positions;
-                                for (const TopicPartition& partition : partitions) positions.push_back({partition, 5});
-                                assigned += partitions.size();
-                                return positions;
-                              },
-                              [&](std::span<const TopicPartition> partitions, Revocation) { revoked += partitions.size(); }})
+                  .subscribe({"t"}, {[&](std::span<const TopicPartition> partitions) -> Result<std::vector<Position>> {
+                                       std::vector<Position> positions;
+                                       for (const TopicPartition& partition : partitions)
+                                         positions.push_back({partition, 5});
+                                       assigned += partitions.size();
+                                       return positions;
+                                     },
+                                     [&](std::span<const TopicPartition> partitions, Revocation) {
+                                       revoked += partitions.size();
+                                     }})
                   .ok());
   for (int i = 0; i < 2; ++i) EXPECT_EQ(next(consumer, Polled::Kind::kRecord).record.offset(), 5);
   EXPECT_EQ(assigned, 2U);
@@ -122,7 +125,8 @@ TEST_F(ConsumerTest, AStartThatCannotBeToldIsAFatalFault) {
 
 TEST_F(ConsumerTest, KeysGoWhereBasePartitionOfSays) {
   std::vector<OutgoingRecord> records;
-  for (int i = 0; i < 50; ++i) records.push_back({.topic = "t", .key = "tenant/device-" + std::to_string(i), .value = "v"});
+  for (int i = 0; i < 50; ++i)
+    records.push_back({.topic = "t", .key = "tenant/device-" + std::to_string(i), .value = "v"});
   SyncProducer producer(settings(), seconds(60));
   const auto written = producer.send(records);
   ASSERT_TRUE(written.ok());

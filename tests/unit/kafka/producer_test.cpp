@@ -1,9 +1,9 @@
-#include <gtest/gtest.h>
-
 #include <atomic>
 #include <mutex>
 #include <string>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include <millrace/kafka/producer.hpp>
 #include <millrace/kafka/sync_producer.hpp>
@@ -186,7 +186,8 @@ TEST_F(ProducerTest, SyncProducerSaysUnknownAtItsTimeoutAndWorksAgain) {
   EXPECT_TRUE(lost.error().kind == ErrorKind::kUnavailable || lost.error().kind == ErrorKind::kUnknownOutcome)
       << to_string(lost.error().kind);
   kafka_.broker_up();
-  EXPECT_TRUE(eventually([&] { return producer.send_one({.topic = "t", .partition = 0, .key = "k", .value = "2"}).ok(); }));
+  EXPECT_TRUE(
+      eventually([&] { return producer.send_one({.topic = "t", .partition = 0, .key = "k", .value = "2"}).ok(); }));
 }
 
 }  // namespace

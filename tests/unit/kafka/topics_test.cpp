@@ -26,7 +26,8 @@ TEST(Topics, TelemetryIsStampedByTheBrokerAndKeptSevenDays) {
 TEST(Topics, DeadLettersAreKeptThirtyDaysAndTheRegistryIsCompacted) {
   const auto topics = wanted_topics({}, {});
   ASSERT_NE(find(topics, "millrace.telemetry.dead"), nullptr);
-  EXPECT_EQ(find(topics, "millrace.telemetry.dead")->configs.at("retention.ms"), std::to_string(30LL * 24 * 3600 * 1000));
+  EXPECT_EQ(find(topics, "millrace.telemetry.dead")->configs.at("retention.ms"),
+            std::to_string(30LL * 24 * 3600 * 1000));
   ASSERT_NE(find(topics, "millrace.registry"), nullptr);
   EXPECT_EQ(find(topics, "millrace.registry")->configs.at("cleanup.policy"), "compact");
   EXPECT_EQ(find(topics, "millrace.registry")->partitions, 1);
@@ -54,7 +55,11 @@ TEST(Topics, CompareNamesWhatDiffers) {
 }
 
 TEST(Topics, DurabilityIsSaidInWords) {
-  TopicDescription topic{"t", 12, 3, {{"min.insync.replicas", "2"}, {"flush.messages", "9223372036854775807"}, {"flush.ms", "9223372036854775807"}}};
+  TopicDescription topic{
+      "t",
+      12,
+      3,
+      {{"min.insync.replicas", "2"}, {"flush.messages", "9223372036854775807"}, {"flush.ms", "9223372036854775807"}}};
   EXPECT_EQ(topic.durability(), "replication factor 3, min.insync.replicas 2, flush left to the operating system");
   topic.configs["flush.messages"] = "1";
   EXPECT_EQ(topic.durability(), "replication factor 3, min.insync.replicas 2, flush every 1 messages");

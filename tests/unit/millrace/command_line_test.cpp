@@ -1,9 +1,10 @@
+#include "command_line.hpp"
+
 #include <sstream>
 
 #include <gtest/gtest.h>
 
 #include "command_error.hpp"
-#include "command_line.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -23,13 +24,31 @@ Outcome run(std::vector<std::string> arguments) {
 }
 
 TEST(CommandLine, EveryCommandShowsHelpWithExamples) {
-  const std::vector<std::vector<std::string>> commands{
-      {},
-      {"tenant", "create"}, {"tenant", "list"}, {"tenant", "show"}, {"tenant", "delete"},
-      {"device", "create"}, {"device", "list"}, {"device", "show"}, {"device", "delete"},
-      {"device", "enable"}, {"device", "disable"}, {"device", "token"}, {"device", "import"},
-      {"key", "create"}, {"key", "list"}, {"key", "show"}, {"key", "delete"},
-      {"latest"}, {"range"}, {"tail"}, {"receipt"}, {"dead", "list"}, {"dead", "show"}, {"admin", "topics"}, {"completion"}};
+  const std::vector<std::vector<std::string>> commands{{},
+                                                       {"tenant", "create"},
+                                                       {"tenant", "list"},
+                                                       {"tenant", "show"},
+                                                       {"tenant", "delete"},
+                                                       {"device", "create"},
+                                                       {"device", "list"},
+                                                       {"device", "show"},
+                                                       {"device", "delete"},
+                                                       {"device", "enable"},
+                                                       {"device", "disable"},
+                                                       {"device", "token"},
+                                                       {"device", "import"},
+                                                       {"key", "create"},
+                                                       {"key", "list"},
+                                                       {"key", "show"},
+                                                       {"key", "delete"},
+                                                       {"latest"},
+                                                       {"range"},
+                                                       {"tail"},
+                                                       {"receipt"},
+                                                       {"dead", "list"},
+                                                       {"dead", "show"},
+                                                       {"admin", "topics"},
+                                                       {"completion"}};
   for (std::vector<std::string> command : commands) {
     command.emplace_back("--help");
     const Outcome help = run(command);
@@ -39,8 +58,13 @@ TEST(CommandLine, EveryCommandShowsHelpWithExamples) {
 }
 
 TEST(CommandLine, WrongUsageEndsWithTwoAndSaysWhatHelps) {
-  for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
-           {}, {"nonsense"}, {"range", "meter-1"}, {"range", "a", "b", "--format", "xml"}, {"device", "create"}, {"key", "create", "--role", "king"}}) {
+  for (const std::vector<std::string>& wrong :
+       std::vector<std::vector<std::string>>{{},
+                                             {"nonsense"},
+                                             {"range", "meter-1"},
+                                             {"range", "a", "b", "--format", "xml"},
+                                             {"device", "create"},
+                                             {"key", "create", "--role", "king"}}) {
     const Outcome failed = run(wrong);
     EXPECT_EQ(failed.code, kExitUsage) << failed.err;
     EXPECT_NE(failed.err.find("next: "), std::string::npos) << failed.err;

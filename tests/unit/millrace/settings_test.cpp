@@ -1,14 +1,14 @@
+#include "settings.hpp"
+
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <map>
 
+#include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <gtest/gtest.h>
-
 #include "command_error.hpp"
-#include "settings.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -17,8 +17,9 @@ class ProfileFile : public ::testing::Test {
  protected:
   void SetUp() override {
     file_ = std::filesystem::temp_directory_path() / ("millrace-profile-" + std::to_string(::getpid()));
-    std::ofstream(file_) << "# written by hand\nregistry = r:1\nquery=q:2\n api_key =  mk_a_b \ntenant = t\nkafka = k:3\n"
-                            "database_url = postgresql://x?a=b\n";
+    std::ofstream(file_)
+        << "# written by hand\nregistry = r:1\nquery=q:2\n api_key =  mk_a_b \ntenant = t\nkafka = k:3\n"
+           "database_url = postgresql://x?a=b\n";
   }
   void TearDown() override { std::filesystem::remove(file_); }
 
@@ -46,8 +47,9 @@ TEST_F(ProfileFile, IsOverriddenByEnvironmentAndThatByFlags) {
   SettingFlags flags;
   flags.profile = file_.string();
   flags.query = "flag:9";
-  const Settings settings = load_settings(
-      flags, environment({{"MILLRACE_QUERY_ADDR", "env:8"}, {"MILLRACE_REGISTRY_ADDR", "env:7"}, {"MILLRACE_API_KEY", "mk_e_e"}}));
+  const Settings settings = load_settings(flags, environment({{"MILLRACE_QUERY_ADDR", "env:8"},
+                                                              {"MILLRACE_REGISTRY_ADDR", "env:7"},
+                                                              {"MILLRACE_API_KEY", "mk_e_e"}}));
   EXPECT_EQ(settings.query, "flag:9");
   EXPECT_EQ(settings.registry, "env:7");
   EXPECT_EQ(settings.api_key, "mk_e_e");
@@ -55,7 +57,8 @@ TEST_F(ProfileFile, IsOverriddenByEnvironmentAndThatByFlags) {
 }
 
 TEST(Profile, ThatIsNamedMustBeThere) {
-  EXPECT_THROW(static_cast<void>(load_settings({}, environment({{"MILLRACE_PROFILE", "/nowhere/profile"}}))), CommandError);
+  EXPECT_THROW(static_cast<void>(load_settings({}, environment({{"MILLRACE_PROFILE", "/nowhere/profile"}}))),
+               CommandError);
   EXPECT_EQ(load_settings({}, environment({{"HOME", "/nowhere"}})).query, "127.0.0.1:7102");
 }
 

@@ -1,3 +1,5 @@
+#include "text.hpp"
+
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -9,7 +11,6 @@
 #include "device_import.hpp"
 #include "millrace/telemetry/v1/telemetry.pb.h"
 #include "plot.hpp"
-#include "text.hpp"
 
 namespace millrace::cli {
 namespace {

@@ -94,7 +94,8 @@ TEST(ServerSession, PubacksLeaveInPublishOrder) {
   for (const Version version : {Version::k311, Version::k5}) {
     Wire wire;
     wire.connect_and_accept(version);
-    for (const std::uint16_t id : {std::uint16_t{3}, std::uint16_t{1}, std::uint16_t{2}}) ASSERT_TRUE(std::holds_alternative<PublishReceived>(wire.publish(id)));
+    for (const std::uint16_t id : {std::uint16_t{3}, std::uint16_t{1}, std::uint16_t{2}})
+      ASSERT_TRUE(std::holds_alternative<PublishReceived>(wire.publish(id)));
     EXPECT_TRUE(wire.session.puback(2));
     EXPECT_TRUE(wire.session.puback(1));
     EXPECT_TRUE(wire.session.output().empty());

@@ -1,6 +1,6 @@
-#include <millrace/postgres/copy.hpp>
-
 #include <gtest/gtest.h>
+
+#include <millrace/postgres/copy.hpp>
 
 namespace millrace::postgres {
 namespace {

@@ -1,6 +1,6 @@
-#include <millrace/postgres/sqlstate.hpp>
-
 #include <gtest/gtest.h>
+
+#include <millrace/postgres/sqlstate.hpp>
 
 namespace millrace::postgres {
 namespace {

@@ -1,7 +1,7 @@
-#include <gtest/gtest.h>
-
 #include <filesystem>
 #include <fstream>
+
+#include <gtest/gtest.h>
 
 #include "http/credentials.hpp"
 #include "ingest/epoch.hpp"
@@ -21,8 +21,9 @@ TEST(IngestTopics, NameTheDeviceAndThePrefix) {
 }
 
 TEST(IngestTopics, EverythingElseIsNone) {
-  for (const char* topic : {"", "devices", "devices/", "devices//telemetry", "devices/m-1", "devices/m-1/", "devices/m-1/commands",
-                            "devices/m-1/telemetry/", "devices/m-1/telemetry/x", "/devices/m-1/telemetry", "Devices/m-1/telemetry"}) {
+  for (const char* topic :
+       {"", "devices", "devices/", "devices//telemetry", "devices/m-1", "devices/m-1/", "devices/m-1/commands",
+        "devices/m-1/telemetry/", "devices/m-1/telemetry/x", "/devices/m-1/telemetry", "Devices/m-1/telemetry"}) {
     EXPECT_FALSE(parse_ingest_topic(topic).has_value()) << topic;
   }
 }
@@ -32,7 +33,8 @@ TEST(Credentials, ADeviceIsNamedWithItsTenant) {
   ASSERT_TRUE(name.ok());
   EXPECT_EQ(name->device, "m-1");
   EXPECT_EQ(name->tenant, "acme");
-  for (const char* user : {"", "m-1", "@acme", "m-1@", "m-1@ac me", ".m@acme"}) EXPECT_FALSE(parse_device_name(user).ok()) << user;
+  for (const char* user : {"", "m-1", "@acme", "m-1@", "m-1@ac me", ".m@acme"})
+    EXPECT_FALSE(parse_device_name(user).ok()) << user;
 }
 
 TEST(Credentials, BasicAndBearerGiveTheTokensDigest) {
@@ -47,8 +49,9 @@ TEST(Credentials, BasicAndBearerGiveTheTokensDigest) {
 }
 
 TEST(Credentials, AnythingElseIsUnauthenticated) {
-  for (const std::string& header : {std::string(), std::string("Basic"), std::string("Basic !!!"), std::string("Digest x"),
-                                    "Basic " + to_base64("no colon"), std::string("Bearer ")}) {
+  for (const std::string& header :
+       {std::string(), std::string("Basic"), std::string("Basic !!!"), std::string("Digest x"),
+        "Basic " + to_base64("no colon"), std::string("Bearer ")}) {
     const auto parsed = parse_authorization(header);
     ASSERT_FALSE(parsed.ok()) << header;
     EXPECT_EQ(parsed.error().kind, ErrorKind::kUnauthenticated);

@@ -1,8 +1,8 @@
-#include <gtest/gtest.h>
+#include "ingest/ingest_worker.hpp"
 
 #include <vector>
 
-#include "ingest/ingest_worker.hpp"
+#include <gtest/gtest.h>
 
 namespace millrace::gateway {
 namespace {

@@ -1,14 +1,15 @@
-#include <gtest/gtest.h>
+#include "ingest/kafka_publisher.hpp"
 
 #include <atomic>
 #include <map>
 #include <mutex>
 #include <set>
 
+#include <gtest/gtest.h>
+
 #include <millrace/base/ids.hpp>
 
 #include "eventually.hpp"
-#include "ingest/kafka_publisher.hpp"
 #include "kafka_log.hpp"
 #include "mock_kafka.hpp"
 
@@ -28,10 +29,11 @@ class PublisherTest : public ::testing::Test {
   void start(PublisherOptions options = {}) {
     options.kafka = {kafka_.bootstrap(), "test"};
     options.topic = "t";
-    publisher_ = std::make_unique<KafkaPublisher>(options, gateway_metrics_, [this](std::vector<Settlement> settlements) {
-      const std::lock_guard lock(mutex_);
-      for (Settlement& settlement : settlements) outcomes_[settlement.waiter.token].push_back(settlement.outcome);
-    });
+    publisher_ =
+        std::make_unique<KafkaPublisher>(options, gateway_metrics_, [this](std::vector<Settlement> settlements) {
+          const std::lock_guard lock(mutex_);
+          for (Settlement& settlement : settlements) outcomes_[settlement.waiter.token].push_back(settlement.outcome);
+        });
     publisher_->on_accepting([this] { ++times_accepting_; });
     publisher_->start();
     ASSERT_TRUE(eventually([&] { return publisher_->accepting(); }));
@@ -127,7 +129,8 @@ TEST_F(PublisherTest, FatalErrorsUnderLoadLoseNothingAndKeepTheOrder) {
     tokens.insert(token);
   }
   EXPECT_EQ(tokens.size(), kRecords);
-  for (const auto& [partition, seen] : counters) EXPECT_EQ(*seen.rbegin(), seen.size()) << "a hole in partition " << partition;
+  for (const auto& [partition, seen] : counters)
+    EXPECT_EQ(*seen.rbegin(), seen.size()) << "a hole in partition " << partition;
 }
 
 TEST_F(PublisherTest, StopsTakingWhenReportsDoNotComeAndGoesOnByItself) {

@@ -1,8 +1,9 @@
+#include "read/page_token.hpp"
+
 #include <array>
 
 #include <gtest/gtest.h>
 
-#include "read/page_token.hpp"
 #include "read/series_reader.hpp"
 
 namespace millrace::query_api {

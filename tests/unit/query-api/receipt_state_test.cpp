@@ -1,6 +1,7 @@
+#include "receipts/receipt_state.hpp"
+
 #include <gtest/gtest.h>
 
-#include "receipts/receipt_state.hpp"
 #include "receipts/tenant_cache.hpp"
 
 namespace millrace::query_api {

@@ -1,6 +1,6 @@
-#include <gtest/gtest.h>
-
 #include "tail/tail_reader.hpp"
+
+#include <gtest/gtest.h>
 
 namespace millrace::query_api {
 namespace {

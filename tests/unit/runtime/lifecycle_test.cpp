@@ -24,8 +24,15 @@ struct TestApp : App {
 TEST(Lifecycle, StopsInOrderOnSigterm) {
   TestApp app;
   std::string order;
-  app.phases = {{"not-ready", [&](Deadline) { order += 'a'; return Status{}; }},
-                {"close", [&](Deadline) { std::fprintf(stderr, "order=%s\n", (order + 'b').c_str()); return Status{}; }}};
+  app.phases = {{"not-ready",
+                 [&](Deadline) {
+                   order += 'a';
+                   return Status{};
+                 }},
+                {"close", [&](Deadline) {
+                   std::fprintf(stderr, "order=%s\n", (order + 'b').c_str());
+                   return Status{};
+                 }}};
   EXPECT_EXIT(
       {
         block_signals();
@@ -37,7 +44,10 @@ TEST(Lifecycle, StopsInOrderOnSigterm) {
 
 TEST(Lifecycle, AFailureEndsWithOneAndStillRunsThePhases) {
   TestApp app;
-  app.phases = {{"drain", [](Deadline) { std::fprintf(stderr, "drained\n"); return Status{}; }}};
+  app.phases = {{"drain", [](Deadline) {
+                   std::fprintf(stderr, "drained\n");
+                   return Status{};
+                 }}};
   EXPECT_EXIT(
       {
         block_signals();
@@ -55,8 +65,15 @@ TEST(Lifecycle, AFailedStartEndsWithOne) {
 
 TEST(Lifecycle, APhaseBehindTheDeadlineIsSkippedAloud) {
   TestApp app;
-  app.phases = {{"drain", [](Deadline deadline) { std::this_thread::sleep_until(deadline); return Status{}; }},
-                {"flush", [](Deadline) { std::fprintf(stderr, "flushed\n"); return Status{}; }}};
+  app.phases = {{"drain",
+                 [](Deadline deadline) {
+                   std::this_thread::sleep_until(deadline);
+                   return Status{};
+                 }},
+                {"flush", [](Deadline) {
+                   std::fprintf(stderr, "flushed\n");
+                   return Status{};
+                 }}};
   EXPECT_EXIT(
       {
         block_signals();

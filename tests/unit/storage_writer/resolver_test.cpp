@@ -31,7 +31,8 @@ class Table final : public StoredSamples {
     ++questions;
     std::vector<StoredSample> found;
     for (const SampleKey& key : keys) {
-      if (const auto row = rows.find(key); row != rows.end()) found.push_back({key, row->second.first, row->second.second});
+      if (const auto row = rows.find(key); row != rows.end())
+        found.push_back({key, row->second.first, row->second.second});
     }
     return found;
   }
@@ -45,7 +46,8 @@ class Table final : public StoredSamples {
     }
     for (const NewSample& sample : changes.replaced) rows.at(sample.key).first = sample.cell;
     for (const NewSample& sample : changes.inserts) {
-      ASSERT_TRUE(rows.emplace(sample.key, std::pair(sample.cell, sample.untimed)).second) << "time " << sample.key.time << " twice";
+      ASSERT_TRUE(rows.emplace(sample.key, std::pair(sample.cell, sample.untimed)).second)
+          << "time " << sample.key.time << " twice";
     }
   }
   double value(TimeUs time) const { return rows.at({{1, 100}, time}).first.number; }
@@ -57,8 +59,12 @@ class Table final : public StoredSamples {
 
 class ResolverTest : public ::testing::Test {
  protected:
-  void timed(TimeUs time, double value) { batch_.rows.push_back({1, 0, time, true, {Kind::kNumber, value, {}}, 0, next_++, 0, 0}); }
-  void untimed(TimeUs time, double value) { batch_.rows.push_back({1, 0, time, false, {Kind::kNumber, value, {}}, 0, next_++, 0, 0}); }
+  void timed(TimeUs time, double value) {
+    batch_.rows.push_back({1, 0, time, true, {Kind::kNumber, value, {}}, 0, next_++, 0, 0});
+  }
+  void untimed(TimeUs time, double value) {
+    batch_.rows.push_back({1, 0, time, false, {Kind::kNumber, value, {}}, 0, next_++, 0, 0});
+  }
   void store() {
     auto changes = resolve(batch_, ids_, series_, table_);
     ASSERT_TRUE(changes.ok());
@@ -150,7 +156,9 @@ TEST_F(ResolverTest, ASilentSeriesThatResendsItsLastPointAfterARestartAddsNothin
 
 TEST_F(ResolverTest, AgreesWithAPlainModelOnRandomInput) {
   unsigned state = 12345;
-  const auto random = [&state](unsigned most) { return (state = state * 1664525U + 1013904223U) >> 16 & 0x7fffU % most; };
+  const auto random = [&state](unsigned most) {
+    return (state = state * 1664525U + 1013904223U) >> 16 & 0x7fffU % most;
+  };
   std::map<TimeUs, double> wanted;
   std::size_t untimed_count = 0;
   for (int round = 0; round < 200; ++round) {
@@ -172,8 +180,10 @@ TEST_F(ResolverTest, AgreesWithAPlainModelOnRandomInput) {
   std::map<TimeUs, double> found;
   std::size_t found_untimed = 0;
   for (const auto& [key, row] : table_.rows) {
-    if (row.second) ++found_untimed;
-    else found[key.time] = row.first.number;
+    if (row.second)
+      ++found_untimed;
+    else
+      found[key.time] = row.first.number;
   }
   EXPECT_EQ(found, wanted);
   EXPECT_EQ(found_untimed, untimed_count);

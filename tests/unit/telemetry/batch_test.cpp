@@ -66,7 +66,8 @@ TEST(BatchCodec, CounterIsSetInTheEncodedBytes) {
   batch.ingest_id.counter = 0;
   std::string bytes;
   codec.encode(batch, bytes);
-  for (const std::uint64_t counter : {std::uint64_t{1}, std::uint64_t{300}, std::numeric_limits<std::uint64_t>::max()}) {
+  for (const std::uint64_t counter :
+       {std::uint64_t{1}, std::uint64_t{300}, std::numeric_limits<std::uint64_t>::max()}) {
     set_ingest_counter(bytes, counter);
     Batch decoded;
     ASSERT_TRUE(codec.decode(bytes, decoded).ok());

@@ -245,8 +245,10 @@ TEST_F(CopyRulesTest, RebuiltFromTheLogItDecidesAlike) {
   std::vector<CopyVerdict> verdicts;
   for (int i = 0; i < 4000; ++i) {
     const auto n = static_cast<std::uint16_t>(i);
-    verdicts.push_back(publish({.epoch = 1U + n / 1000U, .packet_id = static_cast<std::uint16_t>(1 + n % 997),
-                                .dup = i % 3 == 0, .payload = static_cast<std::uint64_t>(n % 997 + 1) << 16,
+    verdicts.push_back(publish({.epoch = 1U + n / 1000U,
+                                .packet_id = static_cast<std::uint16_t>(1 + n % 997),
+                                .dup = i % 3 == 0,
+                                .payload = static_cast<std::uint64_t>(n % 997 + 1) << 16,
                                 .client = "c" + std::to_string(n % 7)}));
     log.push_back(last_);
   }

@@ -7,7 +7,9 @@ namespace {
 
 class PayloadTest : public ::testing::Test {
  protected:
-  std::optional<PayloadError> decode(std::string_view json) { return decoder_.decode_json(json, {"m1", prefix_}, batch_); }
+  std::optional<PayloadError> decode(std::string_view json) {
+    return decoder_.decode_json(json, {"m1", prefix_}, batch_);
+  }
 
   void expect_fault(std::string_view json, PayloadFault fault) {
     const auto error = decode(json);
@@ -23,9 +25,12 @@ class PayloadTest : public ::testing::Test {
 
 TEST_F(PayloadTest, FlatObject) {
   ASSERT_FALSE(decode(R"({"t":21.5,"n":7,"on":true,"s":"x","skip":null,"a":[1, 2.5],"o":{"p":{"q":1}}})"));
-  const std::vector<Point> expected{{"t", 21.5, {}},          {"n", std::int64_t{7}, {}},
-                                    {"on", true, {}},         {"s", std::string("x"), {}},
-                                    {"a", Json{"[1,2.5]"}, {}}, {"o.p.q", std::int64_t{1}, {}}};
+  const std::vector<Point> expected{{"t", 21.5, {}},
+                                    {"n", std::int64_t{7}, {}},
+                                    {"on", true, {}},
+                                    {"s", std::string("x"), {}},
+                                    {"a", Json{"[1,2.5]"}, {}},
+                                    {"o.p.q", std::int64_t{1}, {}}};
   EXPECT_EQ(batch_.points, expected);
   EXPECT_FALSE(batch_.event_time.has_value());
 }

@@ -14,8 +14,8 @@ TEST(Receipt, RoundTripsEachForm) {
 }
 
 TEST(Receipt, RefusesEverythingElse) {
-  for (const char* text : {"", "3", "3:", ":3", "3:4711.0", "3:4711.", "-1:3", "3:-1", "03:1", "3:01", "3:1x", "alive:3:1",
-                           "99999999999:1", "3:9223372036854775808", "dead:", " 3:1"}) {
+  for (const char* text : {"", "3", "3:", ":3", "3:4711.0", "3:4711.", "-1:3", "3:-1", "03:1", "3:01", "3:1x",
+                           "alive:3:1", "99999999999:1", "3:9223372036854775808", "dead:", " 3:1"}) {
     EXPECT_FALSE(parse_receipt(text).ok()) << text;
   }
 }

@@ -158,8 +158,8 @@ LoadState Load::state() const {
   return state;
 }
 
-/// Connects before the first message is due, so that setting up is not counted as latency. A gateway that is away, or does
-/// not know a new device yet, is waited for only so long: the links go on by themselves.
+/// Connects before the first message is due, so that setting up is not counted as latency. A gateway that is away, or
+/// does not know a new device yet, is waited for only so long: the links go on by themselves.
 void Load::warm_up() {
   const std::int64_t give_up = context_.now_ns + kWarmUpNs;
   while (!stopping_ && !aborting_ && context_.now_ns < give_up && state().links_up < links_.size()) {

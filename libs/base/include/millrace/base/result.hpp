@@ -8,21 +8,21 @@
 
 namespace millrace {
 
-/// Why something failed, as far as a caller must act on it. Closed: each target (HTTP status, gRPC status, metric label,
-/// disposition of a record) is translated from it in one switch without default.
+/// Why something failed, as far as a caller must act on it. Closed: each target (HTTP status, gRPC status, metric
+/// label, disposition of a record) is translated from it in one switch without default.
 enum class ErrorKind {
-  kInvalid,           ///< the caller's input is wrong; the same call fails again
-  kUnauthenticated,   ///< who is it
-  kForbidden,         ///< known, but not allowed
+  kInvalid,          ///< the caller's input is wrong; the same call fails again
+  kUnauthenticated,  ///< who is it
+  kForbidden,        ///< known, but not allowed
   kNotFound,
   kAlreadyExists,
-  kTooLarge,          ///< a size limit; the message names it
-  kThrottled,         ///< a rate limit; may be tried later
-  kUnavailable,       ///< a dependency is away; nothing was done; may be tried later
-  kUnknownOutcome,    ///< it may or may not have been done
-  kConflict,          ///< somebody else was first (fenced, version changed)
-  kCorrupt,           ///< stored data contradicts itself; needs a person
-  kInternal,          ///< a fault of ours
+  kTooLarge,        ///< a size limit; the message names it
+  kThrottled,       ///< a rate limit; may be tried later
+  kUnavailable,     ///< a dependency is away; nothing was done; may be tried later
+  kUnknownOutcome,  ///< it may or may not have been done
+  kConflict,        ///< somebody else was first (fenced, version changed)
+  kCorrupt,         ///< stored data contradicts itself; needs a person
+  kInternal,        ///< a fault of ours
 };
 
 /// `invalid`, `unauthenticated` and so on: stable, for logs and metric labels.
@@ -40,8 +40,8 @@ struct Error {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}           // NOLINT(google-explicit-constructor)
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}       // NOLINT(google-explicit-constructor)
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT(google-explicit-constructor)
+  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }

@@ -19,8 +19,8 @@ inline constexpr TimeUs kUsPerSecond = 1'000'000;
 /// `2026-11-22T23:52:45.000001Z`; the fraction has 0, 3 or 6 digits, as few as keep the value.
 [[nodiscard]] std::string format_rfc3339(TimeUs time);
 
-/// RFC 3339 section 5.6 `date-time`: the zone is required; `t`, `z` and a blank instead of `T` are accepted; more than six
-/// fraction digits are cut. A leap second (60) reads as the second after it. kInvalid says what is wrong.
+/// RFC 3339 section 5.6 `date-time`: the zone is required; `t`, `z` and a blank instead of `T` are accepted; more than
+/// six fraction digits are cut. A leap second (60) reads as the second after it. kInvalid says what is wrong.
 [[nodiscard]] Result<TimeUs> parse_rfc3339(std::string_view text);
 
 }  // namespace millrace

@@ -22,8 +22,8 @@ enum class Secret { kNo, kYes };
 struct Option {
   std::string_view key = {};
   Type type = Type::kString;
-  std::string_view default_value = {};  ///< empty and `required`: must be given
-  std::string_view help = {};           ///< one sentence: what it does and when to change it
+  std::string_view default_value = {};                            ///< empty and `required`: must be given
+  std::string_view help = {};                                     ///< one sentence: what it does and when to change it
   std::int64_t least = std::numeric_limits<std::int64_t>::min();  ///< kInteger: bounds, inclusive
   std::int64_t most = std::numeric_limits<std::int64_t>::max();
   std::string_view choices = {};  ///< kChoice: `a|b|c`
@@ -46,8 +46,8 @@ struct OptionTable {
   std::span<const Command> commands;
 };
 
-/// Checked values of one table. The typed getters end the process on a key that the table does not have or has with another
-/// type: that is a fault of the program, not of its user.
+/// Checked values of one table. The typed getters end the process on a key that the table does not have or has with
+/// another type: that is a fault of the program, not of its user.
 class Values {
  public:
   Values(const OptionTable& table, std::map<std::string, std::string, std::less<>> values);
@@ -88,8 +88,8 @@ struct Invocation {
   Values values;
 };
 
-/// Handles --help, --version, --print-config, --check-config and --print-config-docs itself: then, and on a fault (told on
-/// stderr), there is no Invocation and `exit_code` says how to end (0, or 2 for a fault).
+/// Handles --help, --version, --print-config, --check-config and --print-config-docs itself: then, and on a fault (told
+/// on stderr), there is no Invocation and `exit_code` says how to end (0, or 2 for a fault).
 struct CommandLine {
   std::optional<Invocation> invocation;
   int exit_code = 0;

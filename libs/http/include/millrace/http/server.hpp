@@ -45,17 +45,18 @@ struct Response {
   std::vector<std::pair<std::string, std::string>> headers;  ///< Date, Content-Length and Connection are the server's
 };
 
-/// RFC 9457 problem+json. `type` is a stable path such as `/problems/invalid-payload`; `extra` members are appended as raw
-/// JSON (`"limit":3`), empty for none.
+/// RFC 9457 problem+json. `type` is a stable path such as `/problems/invalid-payload`; `extra` members are appended as
+/// raw JSON (`"limit":3`), empty for none.
 [[nodiscard]] Response problem(int status, std::string_view type, std::string_view title, std::string_view detail,
                                std::string_view extra = {});
 
 /// Escapes `text` as a JSON string with its quotes.
 [[nodiscard]] std::string json_quoted(std::string_view text);
 
-/// The right to answer one request, once. Copyable handle; send() from any thread, returns at once; on the io thread that the
-/// connection lives on it writes without a further hop. A request whose every handle is dropped unanswered gets 500. Answers
-/// leave in the order of their requests (pipelining). Sending to a connection that is gone does nothing.
+/// The right to answer one request, once. Copyable handle; send() from any thread, returns at once; on the io thread
+/// that the connection lives on it writes without a further hop. A request whose every handle is dropped unanswered
+/// gets 500. Answers leave in the order of their requests (pipelining). Sending to a connection that is gone does
+/// nothing.
 class Responder {
  public:
   class Slot;
@@ -75,7 +76,8 @@ using Handler = std::function<void(const Request&, Responder)>;
 struct Observer {
   std::function<void(int status, std::chrono::nanoseconds took)> answered = [](int, std::chrono::nanoseconds) {};
   std::function<void(int delta)> connections = [](int) {};
-  /// A request that never reached the handler: `header_timeout`, `malformed`, `body_too_large`, `headers_too_large`, ...
+  /// A request that never reached the handler: `header_timeout`, `malformed`, `body_too_large`, `headers_too_large`,
+  /// ...
   std::function<void(std::string_view reason)> refused = [](std::string_view) {};
 };
 
@@ -85,22 +87,23 @@ struct ServerSettings {
   std::size_t max_header_bytes = 16 * 1024;
   std::chrono::milliseconds header_timeout{10'000};  ///< from the first byte of a request to the end of its header
   std::chrono::milliseconds body_timeout{30'000};
-  std::chrono::milliseconds idle_timeout{60'000};    ///< between requests
+  std::chrono::milliseconds idle_timeout{60'000};  ///< between requests
   std::chrono::milliseconds write_timeout{30'000};
   std::size_t max_connections = 10'000;
   std::size_t max_pipelined = 64;  ///< requests of one connection that wait for their answer; then it is not read on
 };
 
-/// HTTP/1.1 (RFC 9112) server on io_contexts of its user, whose threads run them (one thread each). Connections are dealt out
-/// in turn. Chunked bodies, Expect: 100-continue, keep-alive, pipelining. What the protocol forbids is answered precisely (400,
-/// 408, 411 where needed, 413, 414, 431, 501, 505) and closed; ambiguous framing (both Content-Length and Transfer-Encoding,
-/// differing lengths, bare CR or LF tricks) is refused (RFC 9112 section 6.3 and 11.2).
+/// HTTP/1.1 (RFC 9112) server on io_contexts of its user, whose threads run them (one thread each). Connections are
+/// dealt out in turn. Chunked bodies, Expect: 100-continue, keep-alive, pipelining. What the protocol forbids is
+/// answered precisely (400, 408, 411 where needed, 413, 414, 431, 501, 505) and closed; ambiguous framing (both
+/// Content-Length and Transfer-Encoding, differing lengths, bare CR or LF tricks) is refused (RFC 9112 section 6.3
+/// and 11.2).
 class Server {
  public:
   /// kUnavailable names the address if it is taken. Port 0 picks a free one.
   [[nodiscard]] static Result<std::unique_ptr<Server>> start(const ServerSettings& settings,
-                                                             std::span<boost::asio::io_context* const> contexts, Handler handler,
-                                                             Observer observer = {});
+                                                             std::span<boost::asio::io_context* const> contexts,
+                                                             Handler handler, Observer observer = {});
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -110,7 +113,8 @@ class Server {
   void stop_intake();
   /// Open connections. Any thread.
   [[nodiscard]] std::size_t connections() const;
-  /// Closes what is still open. Any thread; returns when no handler runs or will run any more (the contexts must still run).
+  /// Closes what is still open. Any thread; returns when no handler runs or will run any more (the contexts must still
+  /// run).
   void close();
 
  private:

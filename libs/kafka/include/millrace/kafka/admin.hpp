@@ -24,17 +24,17 @@ struct TopicDescription {
   /// A config's value, empty if the broker did not name it.
   [[nodiscard]] std::string config(const std::string& key) const;
 
-  /// `replication 1, min.insync.replicas 1, flush never forced (page cache)`: what an acknowledgement survives, for a log
-  /// line and /readyz.
+  /// `replication 1, min.insync.replicas 1, flush never forced (page cache)`: what an acknowledgement survives, for a
+  /// log line and /readyz.
   [[nodiscard]] std::string durability() const;
 };
 
 /// What one topic lacks against its specification.
 struct TopicDifference {
   std::string topic;
-  std::string what;      ///< `partitions`, `replication`, or a config's name
+  std::string what;  ///< `partitions`, `replication`, or a config's name
   std::string wanted;
-  std::string found;     ///< empty: not set or no such topic (`what` is then `topic`)
+  std::string found;  ///< empty: not set or no such topic (`what` is then `topic`)
 };
 
 /// Pure: compares by the specification's keys only.
@@ -55,8 +55,8 @@ class Admin {
   [[nodiscard]] Result<std::vector<std::string>> create_missing(std::span<const TopicSpec> wanted,
                                                                 std::chrono::milliseconds timeout);
 
-  /// Sets configs of existing topics one by one (incrementally: others stay). Partitions and replication are never changed:
-  /// the partition count of `telemetry` is part of the devices' order.
+  /// Sets configs of existing topics one by one (incrementally: others stay). Partitions and replication are never
+  /// changed: the partition count of `telemetry` is part of the devices' order.
   [[nodiscard]] Status set_configs(const std::string& topic, const std::map<std::string, std::string>& configs,
                                    std::chrono::milliseconds timeout);
 

@@ -55,13 +55,14 @@ enum class Isolation { kReadCommitted, kReadUncommitted };
 struct ConsumerOptions {
   /// Empty: no group; positions come from assign(). Otherwise subscribe() joins this group.
   std::string group_id = {};
-  /// Static membership (KIP-345): a restart within session_timeout does not rebalance; a second holder fences the first.
+  /// Static membership (KIP-345): a restart within session_timeout does not rebalance; a second holder fences the
+  /// first.
   std::string group_instance_id = {};
   std::chrono::milliseconds session_timeout{6'000};
   std::chrono::milliseconds max_poll_interval{300'000};
   Isolation isolation = Isolation::kReadCommitted;
-  /// Bound of what is fetched ahead, over all partitions (in librdkafka: queued.max.messages.kbytes per partition, so it is
-  /// divided by what is assigned at most: `expected_partitions`).
+  /// Bound of what is fetched ahead, over all partitions (in librdkafka: queued.max.messages.kbytes per partition, so
+  /// it is divided by what is assigned at most: `expected_partitions`).
   std::size_t prefetch_bytes = 64 * 1024 * 1024;
   int expected_partitions = 12;
   /// How long the broker holds a fetch that has nothing; new data ends it at once.
@@ -80,16 +81,16 @@ enum class Fault {
 
 struct Polled {
   enum class Kind {
-    kNothing,         ///< time-out
+    kNothing,  ///< time-out
     kRecord,
     kEndOfPartition,  ///< everything up to `position.offset` has been given; comes again after each new stretch
     kFault,
   };
   Kind kind = Kind::kNothing;
-  Record record = {};           ///< kRecord
-  Position position = {};       ///< kEndOfPartition: next offset; kFault: of the partition concerned, if one is
+  Record record = {};      ///< kRecord
+  Position position = {};  ///< kEndOfPartition: next offset; kFault: of the partition concerned, if one is
   Fault fault = Fault::kTransient;
-  std::string message = {};     ///< kFault: for the log
+  std::string message = {};  ///< kFault: for the log
 };
 
 enum class Revocation {
@@ -99,15 +100,15 @@ enum class Revocation {
 
 /// Both run inside poll() (or close()), on the polling thread.
 struct RebalanceCallbacks {
-  /// Gives the offset to start from for each partition, usually from the database. An Error leaves the partitions unassigned
-  /// and comes out of poll() as Fault::kFatal.
+  /// Gives the offset to start from for each partition, usually from the database. An Error leaves the partitions
+  /// unassigned and comes out of poll() as Fault::kFatal.
   std::function<Result<std::vector<Position>>(std::span<const TopicPartition>)> on_assigned;
   std::function<void(std::span<const TopicPartition>, Revocation)> on_revoked;
 };
 
-/// A consumer for one thread: every call from the same thread at a time. Range assignor, eager; no auto commit, no committed
-/// offsets at all (positions live with the data they belong to); auto.offset.reset=error; records one at a time (librdkafka
-/// 2.0.2 can skip records in batches around pause, issue 4208).
+/// A consumer for one thread: every call from the same thread at a time. Range assignor, eager; no auto commit, no
+/// committed offsets at all (positions live with the data they belong to); auto.offset.reset=error; records one at a
+/// time (librdkafka 2.0.2 can skip records in batches around pause, issue 4208).
 class Consumer {
  public:
   /// Throws std::invalid_argument on a bad property.
@@ -123,8 +124,8 @@ class Consumer {
   /// Reads exactly these partitions from these offsets, without a group; replaces an earlier assignment.
   [[nodiscard]] Status assign(std::span<const Position> positions);
 
-  /// One record, or what else happened, or kNothing after `timeout` (0: at once). An idle call costs no CPU. Must be called
-  /// at least every max_poll_interval.
+  /// One record, or what else happened, or kNothing after `timeout` (0: at once). An idle call costs no CPU. Must be
+  /// called at least every max_poll_interval.
   [[nodiscard]] Polled poll(std::chrono::milliseconds timeout);
 
   /// The next record of the partition comes from `offset`; records fetched ahead are dropped. Blocks up to `timeout`.
@@ -136,7 +137,8 @@ class Consumer {
 
   [[nodiscard]] std::vector<TopicPartition> assignment() const;
 
-  /// Asks the broker. kOffsetOutOfRange has no meaning here; kUnavailable in `timeout`, kNotFound without such a partition.
+  /// Asks the broker. kOffsetOutOfRange has no meaning here; kUnavailable in `timeout`, kNotFound without such a
+  /// partition.
   [[nodiscard]] Result<Watermarks> watermarks(const TopicPartition& where, std::chrono::milliseconds timeout);
 
   /// What the last fetch said; costs nothing. nullopt before the first fetch.
@@ -149,8 +151,8 @@ class Consumer {
   [[nodiscard]] Result<int> partitions(const std::string& topic, std::chrono::milliseconds timeout);
   [[nodiscard]] Result<std::string> cluster_id(std::chrono::milliseconds timeout);
 
-  /// How often a broker's connection was lost so far, as poll() learned it: whoever must know that the log is still the same
-  /// one asks after each poll.
+  /// How often a broker's connection was lost so far, as poll() learned it: whoever must know that the log is still the
+  /// same one asks after each poll.
   [[nodiscard]] std::uint64_t connection_losses() const;
 
   /// Leaves the group (a static member only closes), after on_revoked for what is assigned. No calls after it.

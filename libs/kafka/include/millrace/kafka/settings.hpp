@@ -12,8 +12,9 @@ struct Settings {
   std::string bootstrap;  ///< `host:port[,host:port…]`
   std::string client_id = "millrace";
 
-  /// librdkafka properties (CONFIGURATION.md) set after everything else: security, time-outs in tests. What a class of this
-  /// library relies on (idempotence, acks, event mask) cannot be overridden: its constructor throws std::invalid_argument.
+  /// librdkafka properties (CONFIGURATION.md) set after everything else: security, time-outs in tests. What a class of
+  /// this library relies on (idempotence, acks, event mask) cannot be overridden: its constructor throws
+  /// std::invalid_argument.
   std::vector<std::pair<std::string, std::string>> properties = {};
 };
 

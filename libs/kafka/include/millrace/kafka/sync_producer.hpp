@@ -33,16 +33,17 @@ struct RecordCoordinate {
 /// Produces a few records and waits for them: dead letters, outbox relay. Idempotent, acks=all. One thread at a time.
 class SyncProducer {
  public:
-  /// A record without an answer after `timeout` is given up (outcome unknown). Throws std::invalid_argument on a bad property.
+  /// A record without an answer after `timeout` is given up (outcome unknown). Throws std::invalid_argument on a bad
+  /// property.
   SyncProducer(const Settings& settings, std::chrono::milliseconds timeout);
   ~SyncProducer();
   SyncProducer(const SyncProducer&) = delete;
   SyncProducer& operator=(const SyncProducer&) = delete;
 
-  /// Blocks until the broker has all of them, in the order given within each partition. Coordinates come in the order of
-  /// `records`. On an error some may have been written and some not: kUnknownOutcome where any may have been, kUnavailable
-  /// where surely none was, kTooLarge / kInvalid for a record that will never be taken. Sending all of them again is the
-  /// caller's right (at least once). A fatal producer error is healed by the next call.
+  /// Blocks until the broker has all of them, in the order given within each partition. Coordinates come in the order
+  /// of `records`. On an error some may have been written and some not: kUnknownOutcome where any may have been,
+  /// kUnavailable where surely none was, kTooLarge / kInvalid for a record that will never be taken. Sending all of
+  /// them again is the caller's right (at least once). A fatal producer error is healed by the next call.
   [[nodiscard]] Result<std::vector<RecordCoordinate>> send(std::span<const OutgoingRecord> records);
 
   /// The same for one.

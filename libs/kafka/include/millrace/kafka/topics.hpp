@@ -28,8 +28,8 @@ struct TopicSettings {
   int replication = 1;
 };
 
-/// All topics that are in use. With a replication factor of 3 or more every topic gets min.insync.replicas=2 and no unclean
-/// leader election.
+/// All topics that are in use. With a replication factor of 3 or more every topic gets min.insync.replicas=2 and no
+/// unclean leader election.
 [[nodiscard]] std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSettings& settings);
 
 }  // namespace millrace::kafka

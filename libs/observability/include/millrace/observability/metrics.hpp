@@ -49,8 +49,8 @@ class Histogram {
 /// Upper bounds in seconds for latencies from 100 us to 60 s.
 [[nodiscard]] const std::vector<double>& latency_buckets();
 
-/// The metrics of one process. The name says the unit (`_seconds`, `_bytes`, `_total`); asking twice for the same name and
-/// labels gives the same series.
+/// The metrics of one process. The name says the unit (`_seconds`, `_bytes`, `_total`); asking twice for the same name
+/// and labels gives the same series.
 class Metrics {
  public:
   Metrics();
@@ -63,8 +63,8 @@ class Metrics {
   [[nodiscard]] Histogram histogram(std::string_view name, std::string_view help,
                                     const std::vector<double>& buckets = latency_buckets(), const Labels& labels = {});
 
-  /// Called before each expose(), to set gauges that are cheap to read and costly to keep (queue depths). May be called from
-  /// any thread, one call at a time; must outlive what it captures or not capture it.
+  /// Called before each expose(), to set gauges that are cheap to read and costly to keep (queue depths). May be called
+  /// from any thread, one call at a time; must outlive what it captures or not capture it.
   void on_collect(std::function<void()> refresh);
 
   /// Prometheus text format 0.0.4.

@@ -5,8 +5,8 @@
 
 namespace millrace::observability {
 
-/// True for a W3C Trace Context `traceparent` of version 00 (W3C Recommendation, section 3.2.2): lower-case hex, trace id and
-/// parent id not all zero.
+/// True for a W3C Trace Context `traceparent` of version 00 (W3C Recommendation, section 3.2.2): lower-case hex, trace
+/// id and parent id not all zero.
 [[nodiscard]] bool is_traceparent(std::string_view text);
 
 /// A new sampled `traceparent` with random ids.

@@ -27,7 +27,7 @@ struct ConnectOptions {
   std::chrono::milliseconds call_timeout{10'000};    ///< for each call without a deadline of its own
   /// Server-side statement_timeout of the session; 0: none. A backend that lost its client ends by it.
   std::chrono::milliseconds statement_timeout{60'000};
-  std::string search_path;                           ///< empty: the server's default
+  std::string search_path;  ///< empty: the server's default
 };
 
 /// Parameters $1, $2, … of one statement. Scalars go as text and take the type the statement gives them; bytea,
@@ -37,8 +37,9 @@ class Params {
   Params& null();
   Params& text(std::string_view value);
   Params& integer(std::int64_t value);
-  Params& float8(double value);  ///< shortest text that reads back the same; NaN and infinities as PostgreSQL spells them
-  Params& boolean(bool value);   // NOLINT: the value, not a mode
+  Params& float8(
+      double value);  ///< shortest text that reads back the same; NaN and infinities as PostgreSQL spells them
+  Params& boolean(bool value);  // NOLINT: the value, not a mode
   Params& bytea(std::string_view bytes);
   Params& timestamptz(TimeUs value);
   Params& optional_text(const std::optional<std::string>& value);
@@ -66,8 +67,8 @@ class Params {
 };
 
 /// The rows of one answer. The accessors decode the binary format of the types int2, int4, int8, float4, float8, bool,
-/// text-likes, bytea, json, jsonb, uuid (text form) and timestamptz; cast numeric and others in the statement. Asking a NULL
-/// or a column of another type ends the process: it is a fault of the program. Views live as long as the Rows.
+/// text-likes, bytea, json, jsonb, uuid (text form) and timestamptz; cast numeric and others in the statement. Asking a
+/// NULL or a column of another type ends the process: it is a fault of the program. Views live as long as the Rows.
 class Rows {
  public:
   Rows();
@@ -83,8 +84,8 @@ class Rows {
   [[nodiscard]] std::int64_t integer(int row, int column) const;  ///< int2, int4, int8
   [[nodiscard]] double float8(int row, int column) const;         ///< float4, float8
   [[nodiscard]] bool boolean(int row, int column) const;
-  [[nodiscard]] TimeUs timestamptz(int row, int column) const;    ///< infinities: the ends of int64
-  [[nodiscard]] std::string_view text(int row, int column) const; ///< text, varchar, name, json, jsonb, bytea
+  [[nodiscard]] TimeUs timestamptz(int row, int column) const;     ///< infinities: the ends of int64
+  [[nodiscard]] std::string_view text(int row, int column) const;  ///< text, varchar, name, json, jsonb, bytea
   [[nodiscard]] std::vector<std::int32_t> int4_array(int row, int column) const;
 
  private:
@@ -93,10 +94,10 @@ class Rows {
   std::unique_ptr<Impl> impl_;
 };
 
-/// One session. Not thread-safe. Every call blocks until the server answers, at most until the deadline; at the deadline
-/// the statement is cancelled, and if the server does not even answer that within a second (it hangs), the connection
-/// is closed and usable() is false. Errors: error_kind_of(last_error().sqlstate); a lost connection is kUnavailable,
-/// except in commit().
+/// One session. Not thread-safe. Every call blocks until the server answers, at most until the deadline; at the
+/// deadline the statement is cancelled, and if the server does not even answer that within a second (it hangs), the
+/// connection is closed and usable() is false. Errors: error_kind_of(last_error().sqlstate); a lost connection is
+/// kUnavailable, except in commit().
 class Connection {
  public:
   /// Connects once, within options.connect_timeout.
@@ -157,11 +158,11 @@ class Transaction {
   Connection* connection_;
 };
 
-/// Opens, waiting between failures as `backoff` says, until it succeeds or `stop` is requested (kUnavailable). `on_failure`
-/// is called after each failure, for the log.
-[[nodiscard]] Result<std::unique_ptr<Connection>> open_with_backoff(const ConnectOptions& options, Backoff backoff,
-                                                                    const std::stop_token& stop,
-                                                                    const std::function<void(const Error&)>& on_failure);
+/// Opens, waiting between failures as `backoff` says, until it succeeds or `stop` is requested (kUnavailable).
+/// `on_failure` is called after each failure, for the log.
+[[nodiscard]] Result<std::unique_ptr<Connection>> open_with_backoff(
+    const ConnectOptions& options, Backoff backoff, const std::stop_token& stop,
+    const std::function<void(const Error&)>& on_failure);
 
 /// `text` as an SQL identifier in double quotes; for schema and role names in DDL, which takes no parameters.
 [[nodiscard]] std::string quote_identifier(std::string_view text);

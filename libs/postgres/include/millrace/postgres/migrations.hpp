@@ -19,7 +19,8 @@ struct Migration {
 /// Creates `schema` and its table `migration` if needed and applies what is missing, each in its own transaction, all
 /// under one advisory lock, so that several starters do it once. Returns how many it applied. kCorrupt: an applied
 /// migration has another text, or the database is ahead of this binary.
-[[nodiscard]] Result<int> migrate(Connection& connection, std::string_view schema, std::span<const Migration> migrations);
+[[nodiscard]] Result<int> migrate(Connection& connection, std::string_view schema,
+                                  std::span<const Migration> migrations);
 
 /// 0 if nothing was applied yet. For services that only check.
 [[nodiscard]] Result<int> schema_version(Connection& connection, std::string_view schema);

@@ -25,11 +25,11 @@ enum class Disposition {
 
 /// What the server said about the last failed call of a connection.
 struct ServerError {
-  std::string sqlstate;    ///< five characters; empty if the connection failed instead
+  std::string sqlstate;  ///< five characters; empty if the connection failed instead
   std::string message;
   std::string detail;
   std::string context;
-  std::string constraint;  ///< name of the violated constraint, if one was
+  std::string constraint;                 ///< name of the violated constraint, if one was
   std::optional<std::int64_t> copy_line;  ///< 1-based row of the COPY that failed, from "COPY <table>, line N"
 };
 

@@ -43,18 +43,19 @@ struct Options {
   std::string topic = "millrace.registry";
 };
 
-/// The copy and its reader. Lookups are thread-safe, never wait for I/O and cost about a microsecond; they answer from what
-/// was read so far, before ready() too.
+/// The copy and its reader. Lookups are thread-safe, never wait for I/O and cost about a microsecond; they answer from
+/// what was read so far, before ready() too.
 class RegistryView final : public rpc::ApiKeyVerifier {
  public:
-  /// `metrics` must outlive it: millrace_registry_view_{devices,api_keys,tenants,ready,revision,entries_total,invalid_total}.
+  /// `metrics` must outlive it:
+  /// millrace_registry_view_{devices,api_keys,tenants,ready,revision,entries_total,invalid_total}.
   RegistryView(const Options& options, observability::Metrics& metrics);
   ~RegistryView() override;  ///< stop()
   RegistryView(const RegistryView&) = delete;
   RegistryView& operator=(const RegistryView&) = delete;
 
-  /// Called on the reader's thread for each revocation, after lookups already tell the new state; must not block. Before
-  /// start().
+  /// Called on the reader's thread for each revocation, after lookups already tell the new state; must not block.
+  /// Before start().
   void on_revocation(std::function<void(const Revocation&)> callback);
 
   /// Starts the reader's thread and returns; a broker that is away is tried until stop().
@@ -73,8 +74,8 @@ class RegistryView final : public rpc::ApiKeyVerifier {
   [[nodiscard]] std::optional<Device> find_by_key(std::int32_t device_key) const;
   [[nodiscard]] std::optional<Device> find_by_token(const Sha256& token_sha256) const;
 
-  /// The device if it is enabled and the token is one of its own; kUnauthenticated otherwise, in words that do not tell an
-  /// unknown device from a wrong token.
+  /// The device if it is enabled and the token is one of its own; kUnauthenticated otherwise, in words that do not tell
+  /// an unknown device from a wrong token.
   [[nodiscard]] Result<Device> authenticate(std::string_view tenant, std::string_view device,
                                             const Sha256& token_sha256) const;
   /// The same for whoever shows only a token.
@@ -85,8 +86,8 @@ class RegistryView final : public rpc::ApiKeyVerifier {
 
   [[nodiscard]] bool tenant_enabled(std::string_view tenant) const;
 
-  /// rpc::ApiKeyVerifier: kUnavailable before ready(), then kUnauthenticated for an unknown, disabled or expired key or a
-  /// key of a disabled tenant. Does not block.
+  /// rpc::ApiKeyVerifier: kUnavailable before ready(), then kUnauthenticated for an unknown, disabled or expired key or
+  /// a key of a disabled tenant. Does not block.
   [[nodiscard]] Result<rpc::Caller> verify(const Sha256& key_sha256, TimeUs now) override;
 
   /// The greatest integer device key that the topic has ever named, of deleted devices too; 0: none.

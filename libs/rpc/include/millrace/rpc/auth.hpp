@@ -36,8 +36,8 @@ class ApiKeyVerifier {
   [[nodiscard]] virtual Result<Caller> verify(const Sha256& key_sha256, TimeUs now) = 0;
 };
 
-/// SHA-256 of the key in the value of the metadata `authorization`: `Bearer mk_<id>_<secret>` (the scheme in any case, RFC
-/// 9110 section 11.1). kUnauthenticated says which form is expected, never what was given.
+/// SHA-256 of the key in the value of the metadata `authorization`: `Bearer mk_<id>_<secret>` (the scheme in any case,
+/// RFC 9110 section 11.1). kUnauthenticated says which form is expected, never what was given.
 [[nodiscard]] Result<Sha256> bearer_key_sha256(std::string_view authorization);
 
 /// kForbidden unless the caller's role includes `least`.

@@ -21,7 +21,8 @@
 
 namespace millrace::rpc {
 
-/// The status with the error's kind as code and its message. kInternal and kCorrupt lose their message: it is for the log.
+/// The status with the error's kind as code and its message. kInternal and kCorrupt lose their message: it is for the
+/// log.
 [[nodiscard]] grpc::Status to_grpc_status(const Status& status);
 
 /// What a client makes of an answer.
@@ -63,8 +64,8 @@ struct Call {
   [[nodiscard]] std::chrono::milliseconds left() const;
 };
 
-/// One call from its arrival to its status: counts it, times it and logs it exactly once. Streams hold it by themselves;
-/// unary calls get it from Dispatcher::unary().
+/// One call from its arrival to its status: counts it, times it and logs it exactly once. Streams hold it by
+/// themselves; unary calls get it from Dispatcher::unary().
 class CallScope {
  public:
   CallScope(const Method& method, grpc::CallbackServerContext* context, Call call);
@@ -97,21 +98,22 @@ struct DispatchOptions {
 /// Thread-safe. All references must outlive it and the server.
 class Dispatcher {
  public:
-  Dispatcher(ApiKeyVerifier& verifier, WorkerPool& pool, observability::Metrics& metrics, const DispatchOptions& options);
+  Dispatcher(ApiKeyVerifier& verifier, WorkerPool& pool, observability::Metrics& metrics,
+             const DispatchOptions& options);
 
   [[nodiscard]] Method method(const MethodOptions& options);
 
-  /// Answers a unary call: `work` runs on the pool after authentication and role check and fills the response; request and
-  /// response stay valid until it returns. A full pool answers RESOURCE_EXHAUSTED at once, a call whose deadline passed in
-  /// the queue DEADLINE_EXCEEDED without running. An exception that leaves `work` is INTERNAL.
+  /// Answers a unary call: `work` runs on the pool after authentication and role check and fills the response; request
+  /// and response stay valid until it returns. A full pool answers RESOURCE_EXHAUSTED at once, a call whose deadline
+  /// passed in the queue DEADLINE_EXCEEDED without running. An exception that leaves `work` is INTERNAL.
   [[nodiscard]] grpc::ServerUnaryReactor* unary(grpc::CallbackServerContext* context, const Method& method,
                                                 std::function<Status(const Call&)> work);
 
   /// First step of a stream: takes the scope, which the reactor keeps until its Finish().
   [[nodiscard]] std::unique_ptr<CallScope> open(grpc::CallbackServerContext* context, const Method& method);
 
-  /// Second step of a stream: fills in the caller, checks the role. As blocking as the verifier is; with one that asks a
-  /// database call it on the pool.
+  /// Second step of a stream: fills in the caller, checks the role. As blocking as the verifier is; with one that asks
+  /// a database call it on the pool.
   [[nodiscard]] Status authenticate(CallScope& scope);
 
   [[nodiscard]] WorkerPool& pool() { return pool_; }

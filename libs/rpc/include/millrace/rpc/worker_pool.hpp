@@ -13,8 +13,8 @@
 
 namespace millrace::rpc {
 
-/// Threads for blocking work (SQL), with a bounded queue. Thread-safe. A job must not throw and is told nothing about the
-/// pool's end: it bounds itself by its call's deadline.
+/// Threads for blocking work (SQL), with a bounded queue. Thread-safe. A job must not throw and is told nothing about
+/// the pool's end: it bounds itself by its call's deadline.
 class WorkerPool {
  public:
   struct Options {

@@ -13,17 +13,20 @@ inline constexpr const char* kMetricsByName =
 
 /// $1 device int4 → metric id, name, type, time, value, kind, other; only series with a value that is not future-dated.
 inline constexpr const char* kLatestOfDevice =
-    "SELECT l.metric, m.name, m.type, l.time, l.value, l.kind, l.other FROM storage.latest l JOIN storage.metric m ON m.id = l.metric"
+    "SELECT l.metric, m.name, m.type, l.time, l.value, l.kind, l.other FROM storage.latest l JOIN storage.metric m ON "
+    "m.id = l.metric"
     " WHERE l.device_id = $1::int4 AND l.time IS NOT NULL ORDER BY m.name";
 
 /// Raw points of a series, keyset: $1 device, $2 metric, $3 from (inclusive), $4 to (exclusive), $5 limit
-/// → time, value, kind, other, untimed (NULL: false). A time occurs once, so the next page starts 1 us behind the last row.
+/// → time, value, kind, other, untimed (NULL: false). A time occurs once, so the next page starts 1 us behind the last
+/// row.
 inline constexpr const char* kRange =
     "SELECT time, value, kind, other, untimed FROM storage.sample WHERE device_id = $1::int4 AND metric = $2::int4"
     " AND time >= $3::timestamptz AND time < $4::timestamptz ORDER BY time LIMIT $5::int8";
 
 /// Buckets of width $5 (microseconds) over the numbers: $1 device, $2 metric, $3 from, $4 to, $6 limit
-/// → bucket number int8 (start = number * width), count, min, max, mean. 64-bit arithmetic; times before 1970 floor down.
+/// → bucket number int8 (start = number * width), count, min, max, mean. 64-bit arithmetic; times before 1970 floor
+/// down.
 inline constexpr const char* kRangeBuckets =
     "SELECT floor(us::numeric / $5::int8)::int8 AS bucket, count(*), min(value), max(value), avg(value) FROM ("
     " SELECT (extract(epoch FROM time) * 1000000)::int8 AS us, value FROM storage.sample WHERE device_id = $1::int4"
@@ -41,7 +44,8 @@ inline constexpr const char* kOffset =
 
 /// $1 part, $2 generation, $3 offset → original_offset, rule.
 inline constexpr const char* kDroppedCopy =
-    "SELECT original_offset, rule FROM storage.dropped_copy WHERE part = $1::int4 AND generation = $2::int4 AND log_offset = $3::int8";
+    "SELECT original_offset, rule FROM storage.dropped_copy WHERE part = $1::int4 AND generation = $2::int4 AND "
+    "log_offset = $3::int8";
 
 /// $1 part, $2 generation, $3 offset → tenant, device, points int4[] (empty: all), reason, dead_part, dead_offset.
 inline constexpr const char* kDeadLetterOf =

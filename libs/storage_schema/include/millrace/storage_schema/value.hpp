@@ -27,15 +27,15 @@ struct Cell {
 enum class MetricType : std::int16_t { kDouble = 1, kInteger = 2, kBoolean = 3, kText = 4, kJson = 5 };
 [[nodiscard]] MetricType type_of(const telemetry::Value& value);
 
-/// Back to a value. A kNumber cell of an integer metric that is whole becomes int64, every other kNumber a double. kCorrupt: an
-/// unknown kind, or digits that are none.
+/// Back to a value. A kNumber cell of an integer metric that is whole becomes int64, every other kNumber a double.
+/// kCorrupt: an unknown kind, or digits that are none.
 [[nodiscard]] Result<telemetry::Value> value_of(const Cell& cell, MetricType type);
 
 /// Reads three neighbouring columns `value, kind, other` of an answer.
 [[nodiscard]] Cell cell_at(const postgres::Rows& rows, int row, int first_column);
 
 /// One row of storage.sample for kCopySamples.
-void encode_sample(postgres::CopyEncoder& encoder, TimeUs time, std::int32_t device, std::int32_t metric, const Cell& cell,
-                   bool untimed);
+void encode_sample(postgres::CopyEncoder& encoder, TimeUs time, std::int32_t device, std::int32_t metric,
+                   const Cell& cell, bool untimed);
 
 }  // namespace millrace::storage_schema

@@ -32,7 +32,15 @@ struct Point {
 };
 
 /// Numbers as in telemetry.v1.Protocol.
-enum class Protocol : std::uint8_t { kUnspecified = 0, kMqtt311 = 1, kMqtt5 = 2, kHttp = 3, kCoap = 4, kLorawan = 5, kBridge = 6 };
+enum class Protocol : std::uint8_t {
+  kUnspecified = 0,
+  kMqtt311 = 1,
+  kMqtt5 = 2,
+  kHttp = 3,
+  kCoap = 4,
+  kLorawan = 5,
+  kBridge = 6
+};
 [[nodiscard]] std::string_view to_string(Protocol protocol);
 
 /// 128 random bits of the process start; the partition is the record's own.
@@ -78,8 +86,8 @@ struct Batch {
   return point.time ? point.time : batch.event_time;
 }
 
-/// Turns batches into bytes and back. Keeps its protobuf message between calls, so that a thread with one codec allocates
-/// nothing per record in the steady state. One thread at a time.
+/// Turns batches into bytes and back. Keeps its protobuf message between calls, so that a thread with one codec
+/// allocates nothing per record in the steady state. One thread at a time.
 class BatchCodec {
  public:
   BatchCodec();
@@ -101,8 +109,8 @@ class BatchCodec {
 /// Everything but the points, at a fraction of the price: reads up to the first point and stops. kCorrupt as decode().
 [[nodiscard]] Status decode_facts(std::string_view bytes, Batch& out);
 
-/// Overwrites the ingest counter of bytes made by BatchCodec::encode(): the counter is drawn under the partition's lock, the
-/// encoding happens before it.
+/// Overwrites the ingest counter of bytes made by BatchCodec::encode(): the counter is drawn under the partition's
+/// lock, the encoding happens before it.
 void set_ingest_counter(std::span<char> encoded, std::uint64_t counter);
 
 }  // namespace millrace::telemetry

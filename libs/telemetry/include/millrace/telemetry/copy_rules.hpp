@@ -31,24 +31,24 @@ struct CopyCounts {
 };
 
 struct CopyLimits {
-  std::size_t counter_window = 65'536;        ///< counters below the highest that are told apart, a power of two
-  std::size_t starts = 16;                    ///< gateway starts remembered
-  std::size_t ids_per_publisher = 1'000;      ///< explicit ids remembered
-  TimeUs id_age = 24 * 3600 * kUsPerSecond;   ///< log time an explicit id, a start and a client are remembered
-  std::size_t records_per_connection = 1'024; ///< MQTT records remembered of one connection
-  TimeUs record_age = 120 * kUsPerSecond;     ///< and only those of its last two minutes
+  std::size_t counter_window = 65'536;         ///< counters below the highest that are told apart, a power of two
+  std::size_t starts = 16;                     ///< gateway starts remembered
+  std::size_t ids_per_publisher = 1'000;       ///< explicit ids remembered
+  TimeUs id_age = 24 * 3600 * kUsPerSecond;    ///< log time an explicit id, a start and a client are remembered
+  std::size_t records_per_connection = 1'024;  ///< MQTT records remembered of one connection
+  TimeUs record_age = 120 * kUsPerSecond;      ///< and only those of its last two minutes
   std::size_t connections_per_client = 8;
 };
 
-/// Decides for one partition of `telemetry` which record repeats another one of the same partition: a pure function of the
-/// log, so storage-writer and stream-processing decide alike, and so does either of them when it reads again.
+/// Decides for one partition of `telemetry` which record repeats another one of the same partition: a pure function of
+/// the log, so storage-writer and stream-processing decide alike, and so does either of them when it reads again.
 ///
-/// Records are judged in offset order. Asked again about an offset it has already judged, it gives the same answer and learns
-/// nothing (a transaction was aborted, or its commit got lost). Whoever loses a partition throws the object away; whoever
-/// takes one feeds it the log before its position. One thread at a time.
+/// Records are judged in offset order. Asked again about an offset it has already judged, it gives the same answer and
+/// learns nothing (a transaction was aborted, or its commit got lost). Whoever loses a partition throws the object
+/// away; whoever takes one feeds it the log before its position. One thread at a time.
 ///
-/// Memory: 8 B per remembered counter, 24 B per explicit id, 16 B per MQTT record of a connection's last two minutes, and a
-/// fixed part below 100 B per publisher and client seen within the last day.
+/// Memory: 8 B per remembered counter, 24 B per explicit id, 16 B per MQTT record of a connection's last two minutes,
+/// and a fixed part below 100 B per publisher and client seen within the last day.
 class CopyRules {
  public:
   explicit CopyRules(CopyLimits limits = {});

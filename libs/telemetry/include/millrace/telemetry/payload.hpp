@@ -27,21 +27,21 @@ struct PayloadLimits {
 enum class PayloadFault {
   kEmpty,
   kTooLarge,
-  kSyntax,         ///< not JSON; the offset is the first byte that cannot stand there
-  kNotFinite,      ///< NaN, Infinity or a number beyond double
-  kIntegerRange,   ///< an integer beyond int64
+  kSyntax,        ///< not JSON; the offset is the first byte that cannot stand there
+  kNotFinite,     ///< NaN, Infinity or a number beyond double
+  kIntegerRange,  ///< an integer beyond int64
   kTooDeep,
   kTooManyPoints,
-  kNoPoints,       ///< valid JSON without a single value
-  kShape,          ///< neither an object nor an array of objects
+  kNoPoints,  ///< valid JSON without a single value
+  kShape,     ///< neither an object nor an array of objects
   kNameTooLong,
-  kBadName,        ///< empty, or a control character in it
+  kBadName,  ///< empty, or a control character in it
   kTextTooLong,
-  kBadText,        ///< NUL
-  kBadTime,        ///< `ts` is no time
+  kBadText,  ///< NUL
+  kBadTime,  ///< `ts` is no time
   kTimeRange,
-  kWrongDevice,    ///< `device_id` names somebody else
-  kTooManyMetrics, ///< the tenant has no room for a further metric name
+  kWrongDevice,     ///< `device_id` names somebody else
+  kTooManyMetrics,  ///< the tenant has no room for a further metric name
 };
 inline constexpr std::size_t kPayloadFaults = 17;
 
@@ -50,9 +50,9 @@ inline constexpr std::size_t kPayloadFaults = 17;
 
 struct PayloadError {
   PayloadFault fault = PayloadFault::kSyntax;
-  std::string message;                ///< one sentence with the limit, the name or the place
-  std::optional<std::size_t> offset;  ///< byte, kSyntax and kNotFinite
-  std::optional<std::size_t> element; ///< index within an array of messages
+  std::string message;                 ///< one sentence with the limit, the name or the place
+  std::optional<std::size_t> offset;   ///< byte, kSyntax and kNotFinite
+  std::optional<std::size_t> element;  ///< index within an array of messages
 };
 
 struct DecodeOptions {
@@ -60,18 +60,20 @@ struct DecodeOptions {
   std::string_view metric_prefix;  ///< put before each metric name, `status.` for the status topic
 };
 
-/// Decodes Millrace's own JSON (docs/protocols.md): (a) a flat object, nested objects flattened with `.`, arrays kept as JSON,
-/// null skipped, `device_id` and `timestamp`/`ts`/`time` reserved; (b) {"ts":…,"values":{…}}; (c) an array of (a) and (b).
-/// Validates everything that could be turned down later. One thread at a time; keeps its buffers between calls.
+/// Decodes Millrace's own JSON (docs/protocols.md): (a) a flat object, nested objects flattened with `.`, arrays kept
+/// as JSON, null skipped, `device_id` and `timestamp`/`ts`/`time` reserved; (b) {"ts":…,"values":{…}}; (c) an array of
+/// (a) and (b). Validates everything that could be turned down later. One thread at a time; keeps its buffers between
+/// calls.
 class PayloadDecoder {
  public:
   explicit PayloadDecoder(PayloadLimits limits = {});
   ~PayloadDecoder();
   PayloadDecoder(PayloadDecoder&&) noexcept;
 
-  /// Fills `batch.points` and `batch.event_time` (a time that holds for the whole message); leaves the rest alone. An error
-  /// leaves points unspecified. All or nothing: one bad element refuses the message.
-  [[nodiscard]] std::optional<PayloadError> decode_json(std::string_view payload, const DecodeOptions& options, Batch& batch);
+  /// Fills `batch.points` and `batch.event_time` (a time that holds for the whole message); leaves the rest alone. An
+  /// error leaves points unspecified. All or nothing: one bad element refuses the message.
+  [[nodiscard]] std::optional<PayloadError> decode_json(std::string_view payload, const DecodeOptions& options,
+                                                        Batch& batch);
 
  private:
   struct Impl;
