@@ -43,8 +43,9 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
       gateway_metrics_(metrics_),
       metric_names_(config_.max_metric_names),
       registry_({config_.kafka, topics_.registry()}, metrics_),
+      generations_(config_.kafka, topics_.storage_progress(), topics_.telemetry()),
       threads_(thread_count(config_)),
-      publisher_(publisher_options(config_, topics_), gateway_metrics_,
+      publisher_(publisher_options(config_, topics_), gateway_metrics_, generations_,
                  [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
       dead_letters_(dead_letter_options(config_, topics_), gateway_metrics_,
                     [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
@@ -54,6 +55,7 @@ ProtocolGatewayApp::~ProtocolGatewayApp() {
   // Callbacks into the parts end before the parts do.
   ops_.reset();
   registry_.stop();
+  generations_.stop();
   durability_.stop();
   dead_letters_.stop();
   publisher_.stop();
@@ -64,6 +66,7 @@ void ProtocolGatewayApp::add_checks() {
   health_.add("kafka", [this] { return publisher_.kafka_check(); });
   health_.add("clock", [this] { return publisher_.clock_check(); });
   health_.add("registry", [this] { return runtime::CheckResult{registry_.ready(), registry_.detail()}; });
+  health_.add("log generations", [this] { return generations_.check(); });
   health_.add_detail("durability", [this] { return durability_.text(); });
 }
 
@@ -94,6 +97,7 @@ Status ProtocolGatewayApp::start() {
   if (!ops.ok()) return ops.error();
   ops_ = std::move(*ops);
   registry_.start();
+  generations_.start();
   publisher_.start();
   dead_letters_.start();
   durability_.start();

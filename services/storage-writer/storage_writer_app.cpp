@@ -16,7 +16,7 @@ DeviceCheck check_against(const registry_view::RegistryView& registry) {
     if (!known || (known->tenant == tenant && known->device == device)) return std::nullopt;
     return "the record says that device key " + std::to_string(key) + " is " + std::string(tenant) + "/" +
            std::string(device) + ", the registry says " + known->tenant + "/" + known->device +
-           "; see millrace admin log";
+           ": database, registry and log are not of one installation (docs/operations.md)";
   };
 }
 

@@ -1,3 +1,5 @@
+#include "admin_commands.hpp"
+
 #include <algorithm>
 #include <memory>
 
@@ -7,7 +9,6 @@
 #include <millrace/kafka/topics.hpp>
 
 #include "command_error.hpp"
-#include "command_line.hpp"
 #include "format_option.hpp"
 #include "text.hpp"
 
@@ -133,7 +134,7 @@ void topics(Session& session, const TopicsArguments& arguments) {
 
 void add_admin_commands(CLI::App& app, Session& session) {
   CLI::App* group =
-      add_group(app, "admin", "what opens Kafka itself: create topics and compare them with what is configured");
+      add_group(app, "admin", "what opens Kafka and the database itself: topics, and the log against what is stored");
   auto arguments = std::make_shared<TopicsArguments>();
   CLI::App* command = add_command(*group, session, "topics",
                                   "create the topics that are missing; show where the others differ (safe to repeat)",
@@ -151,6 +152,7 @@ void add_admin_commands(CLI::App& app, Session& session) {
   command->add_flag("--set-configs", arguments->set_configs,
                     "set configs that differ; never partitions or replication");
   add_format_option(*command, arguments->format, {"table", "json"});
+  add_log_command(*group, session);
 }
 
 }  // namespace millrace::cli

@@ -70,6 +70,13 @@ Fault fault_of(rd_kafka_t* client, rd_kafka_resp_err_t code) {
   return Fault::kTransient;
 }
 
+// librdkafka 2.0.2 keeps a partition paused over a new assignment: nothing would ever come from it. Resumed before, not
+// after: an operation right behind the assignment can make it lose its offset (librdkafka issue 2190).
+rd_kafka_resp_err_t assign_flowing(rd_kafka_t* client, rd_kafka_topic_partition_list_t* list) {
+  rd_kafka_resume_partitions(client, list);  // what was not assigned before is no fault here
+  return rd_kafka_assign(client, list);
+}
+
 rd_kafka_message_t* raw(const void* message) { return static_cast<rd_kafka_message_t*>(const_cast<void*>(message)); }
 
 }  // namespace
@@ -152,7 +159,7 @@ void Consumer::Impl::assigned(const rd_kafka_topic_partition_list_t& list) {
     return;
   }
   const PartitionListHandle wanted = list_of(std::span<const Position>(*positions));
-  const rd_kafka_resp_err_t code = rd_kafka_assign(client.get(), wanted.get());
+  const rd_kafka_resp_err_t code = assign_flowing(client.get(), wanted.get());
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) assignment_error = make_error(code, "assign").message;
 }
 
@@ -214,7 +221,7 @@ Status Consumer::subscribe(const std::vector<std::string>& topics, RebalanceCall
 
 Status Consumer::assign(std::span<const Position> positions) {
   const PartitionListHandle list = list_of(positions);
-  return status_of(rd_kafka_assign(impl_->client.get(), list.get()), "assign");
+  return status_of(assign_flowing(impl_->client.get(), list.get()), "assign");
 }
 
 std::uint64_t Consumer::connection_losses() const { return impl_->connection_losses; }

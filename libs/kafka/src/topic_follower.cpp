@@ -1,5 +1,3 @@
-#include <millrace/kafka/topic_follower.hpp>
-
 #include <atomic>
 #include <condition_variable>
 #include <map>
@@ -8,6 +6,7 @@
 #include <thread>
 
 #include <millrace/base/backoff.hpp>
+#include <millrace/kafka/topic_follower.hpp>
 #include <millrace/observability/log.hpp>
 
 namespace millrace::kafka {

@@ -28,6 +28,7 @@ std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSetting
        {{"cleanup.policy", "delete"}, {"message.timestamp.type", "LogAppendTime"}, {"retention.ms", kThirtyDaysMs}}});
   // One partition: the registry's changes have one order.
   topics.push_back({names.registry(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
+  topics.push_back({names.storage_progress(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
   if (settings.replication >= 3) {
     for (TopicSpec& topic : topics) {
       topic.configs["min.insync.replicas"] = "2";

@@ -118,7 +118,16 @@ CREATE TABLE storage.log_break (
 );
 )sql";
 
-constexpr std::array kMigrations{postgres::Migration{1, "samples, metrics, offsets, latest, dead letters", kFirst}};
+constexpr std::string_view kBreaks = R"sql(
+-- Where the generation after the break begins. lost: [from_offset, to_offset); a to_offset of 2^63-1 says that the log was
+-- cut or replaced: from resume_offset on it holds other records than before.
+ALTER TABLE storage.log_break ADD COLUMN resume_offset int8 NOT NULL;
+)sql";
+
+constexpr std::array kMigrations{
+    postgres::Migration{1, "samples, metrics, offsets, latest, dead letters", kFirst},
+    postgres::Migration{2, "where a generation of the log begins", kBreaks},
+};
 
 }  // namespace
 

@@ -21,8 +21,9 @@ std::size_t cost_of(const InFlight& record) { return record.value.size() + kInFl
 
 }  // namespace
 
-KafkaPublisher::KafkaPublisher(PublisherOptions options, GatewayMetrics& metrics, Settle settle)
-    : options_(std::move(options)), metrics_(metrics), settle_(std::move(settle)) {
+KafkaPublisher::KafkaPublisher(PublisherOptions options, GatewayMetrics& metrics, const LogGenerations& generations,
+                               Settle settle)
+    : options_(std::move(options)), metrics_(metrics), generations_(generations), settle_(std::move(settle)) {
   const std::string bits = random_bytes(start_id_.size());
   std::memcpy(start_id_.data(), bits.data(), start_id_.size());
 }
@@ -85,7 +86,7 @@ Outcome KafkaPublisher::settle_record(InFlight& record, const kafka::DeliveryRep
   switch (report.delivery) {
     case kafka::Delivery::kPersisted:
       outcome.kind = Outcome::Kind::kAcknowledged;
-      outcome.receipt = {report.partition, report.offset, 0, false};
+      outcome.receipt = {report.partition, report.offset, generations_.of(report.partition), false};
       metrics_.ingested(record.protocol, IngestResult::kAccepted).add();
       break;
     case kafka::Delivery::kNotPersisted:

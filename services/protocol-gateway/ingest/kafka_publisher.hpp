@@ -18,6 +18,7 @@
 #include <millrace/runtime/lifecycle.hpp>
 
 #include "gateway_metrics.hpp"
+#include "ingest/log_generations.hpp"
 #include "ingest/publisher.hpp"
 #include "io/settlement.hpp"
 
@@ -38,8 +39,9 @@ class KafkaPublisher final : public RecordPublisher {
  public:
   using Settle = std::function<void(std::vector<Settlement>)>;
 
-  /// `settle` is called on the producer's thread with each array of reports; `metrics` must outlive the publisher.
-  KafkaPublisher(PublisherOptions options, GatewayMetrics& metrics, Settle settle);
+  /// `settle` is called on the producer's thread with each array of reports; `metrics` and `generations` must outlive
+  /// the publisher.
+  KafkaPublisher(PublisherOptions options, GatewayMetrics& metrics, const LogGenerations& generations, Settle settle);
   ~KafkaPublisher() override;
   KafkaPublisher(const KafkaPublisher&) = delete;
   KafkaPublisher& operator=(const KafkaPublisher&) = delete;
@@ -89,6 +91,7 @@ class KafkaPublisher final : public RecordPublisher {
 
   PublisherOptions options_;
   GatewayMetrics& metrics_;
+  const LogGenerations& generations_;
   Settle settle_;
   std::function<void()> on_accepting_;
   observability::Logger log_{"publisher"};

@@ -79,9 +79,17 @@ Result<StoredFacts> ReceiptReader::stored_facts(const telemetry::Receipt& receip
     facts.generation = static_cast<std::int32_t>(position->integer(0, 0));
     facts.next_offset = position->integer(0, 1);
   }
-  const auto lost = database.exec(sql::kLogBreakAt, coordinates(receipt, receipt.offset));
-  if (!lost.ok()) return lost.error();
-  if (!lost->empty()) facts.lost = std::string(lost->text(0, 0));
+  if (receipt.generation < facts.generation) {
+    const auto breaks = database.exec(sql::kLogBreaks, Params{}.integer(receipt.partition).integer(receipt.generation));
+    if (!breaks.ok()) return breaks.error();
+    for (int row = 0; row < breaks->size(); ++row) {
+      facts.breaks.push_back({.generation = static_cast<std::int32_t>(breaks->integer(row, 0)),
+                              .lost_from = breaks->integer(row, 1),
+                              .lost_to = breaks->integer(row, 2),
+                              .resume = breaks->integer(row, 3),
+                              .reason = std::string(breaks->text(row, 4))});
+    }
+  }
   if (receipt.offset >= facts.next_offset) return facts;
   const auto copy = database.exec(sql::kDroppedCopy, coordinates(receipt, receipt.offset));
   if (!copy.ok()) return copy.error();

@@ -5,6 +5,17 @@ namespace {
 
 ReceiptAnswer unknown() { return {}; }
 
+/// What a break of the log made of a record of the generation that ended with it; nothing: the record is still there.
+std::optional<ReceiptAnswer> ended_with(const storage_schema::LogBreak& one, std::int64_t offset) {
+  if (offset >= one.lost_from && offset < one.lost_to) {
+    return ReceiptAnswer{.state = ReceiptState::kLost, .reason = one.reason, .original = {}};
+  }
+  if (!one.replaced() || offset < one.resume) return std::nullopt;
+  return ReceiptAnswer{.state = ReceiptState::kExpired,
+                       .reason = "it was stored, but the log that named its tenant was cut or replaced: " + one.reason,
+                       .original = {}};
+}
+
 /// The record is in the log and the tenant's own.
 ReceiptAnswer decide_own(const telemetry::Receipt& receipt, const StoredFacts& stored, const LogFacts& log) {
   ReceiptAnswer answer;
@@ -31,9 +42,10 @@ ReceiptAnswer decide_own(const telemetry::Receipt& receipt, const StoredFacts& s
 
 ReceiptAnswer decide(const telemetry::Receipt& receipt, const std::string& tenant, const StoredFacts& stored,
                      const LogFacts& log) {
-  if (stored.lost) return {.state = ReceiptState::kLost, .reason = *stored.lost, .original = {}};
-  // A record of another generation is not the one that now has this offset.
-  if (receipt.generation != stored.generation) return unknown();
+  if (receipt.generation > stored.generation) return unknown();
+  for (const storage_schema::LogBreak& one : stored.breaks) {
+    if (auto ended = ended_with(one, receipt.offset)) return *std::move(ended);
+  }
   if (receipt.offset >= log.high) return unknown();
   if (receipt.offset < log.low) {
     return {.state = ReceiptState::kExpired, .reason = "older than what the log keeps", .original = {}};

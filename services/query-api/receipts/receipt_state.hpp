@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <millrace/storage_schema/log_position.hpp>
 #include <millrace/telemetry/receipt.hpp>
 
 namespace millrace::query_api {
@@ -32,8 +33,8 @@ struct StoredFacts {
   bool known_partition = false;  ///< there is an offset row
   std::int32_t generation = 0;
   std::int64_t next_offset = 0;
-  std::optional<std::string> lost;              ///< reason of the log break that holds it
-  std::optional<std::int64_t> original_offset;  ///< it was dropped as a copy of this one
+  std::vector<storage_schema::LogBreak> breaks;  ///< since the receipt's generation, oldest first
+  std::optional<std::int64_t> original_offset;   ///< it was dropped as a copy of this one
   struct Dead {
     std::vector<std::int32_t> points;  ///< empty: all
     std::string reason;

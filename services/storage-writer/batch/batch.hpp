@@ -8,6 +8,7 @@
 
 #include <millrace/base/time.hpp>
 #include <millrace/kafka/consumer.hpp>
+#include <millrace/storage_schema/log_position.hpp>
 #include <millrace/storage_schema/value.hpp>
 #include <millrace/telemetry/batch.hpp>
 
@@ -16,6 +17,8 @@ namespace millrace::writer {
 using storage_schema::Cell;
 using storage_schema::Kind;
 using storage_schema::MetricType;
+using storage_schema::OffsetRow;
+using storage_schema::RecordMark;
 
 /// One point on its way to a row. `metric` is an index of the NameTable, not yet the database's id.
 struct Row {
@@ -45,13 +48,6 @@ struct DeadLetter {
   std::string device;
   std::int32_t dead_partition = -1;  ///< where telemetry.dead has the bytes; -1: not yet sent
   std::int64_t dead_offset = -1;
-};
-
-/// What identifies a record when it is read again.
-struct RecordMark {
-  telemetry::IngestId ingest_id;
-  std::uint32_t checksum = 0;  ///< CRC-32C of the value
-  bool operator==(const RecordMark&) const = default;
 };
 
 /// The stretch [begin, end) of one partition within a batch.

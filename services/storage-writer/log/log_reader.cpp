@@ -119,6 +119,7 @@ bool LogReader::step(kafka::Consumer& consumer) {
     housekeeping_ = now;
     forget_committed();
     note_lag(consumer);
+    look_for_decisions();
   }
   return true;
 }
@@ -292,6 +293,30 @@ void LogReader::forget_committed() {
     if (found == partitions_.end()) continue;
     found->second.rules.forget_before(next);
     committed_[partition] = next;
+  }
+}
+
+// A stopped partition goes on once an operator has given it a new generation.
+void LogReader::look_for_decisions() {
+  constexpr std::chrono::seconds kPeriod{2};
+  const auto now = steady_clock::now();
+  const bool waits = std::any_of(partitions_.begin(), partitions_.end(),
+                                 [](const auto& one) { return one.second.stopped.has_value(); });
+  if (!waits || now - decisions_ < kPeriod) return;
+  decisions_ = now;
+  const Status connected = store_.connect();
+  const auto rows = connected ? store_.offsets() : Result<std::map<std::int32_t, OffsetRow>>(connected.error());
+  if (!rows) {
+    store_.disconnect();
+    log_.limited(limiter_, observability::Level::kWarn, "cannot look for an operator's decision",
+                 {{"error", rows.error().message}});
+    return;
+  }
+  for (const auto& [partition, state] : partitions_) {
+    const auto row = rows->find(partition);
+    if (!state.stopped || row == rows->end() || row->second.generation == state.generation) continue;
+    handover_.request_reset("partition " + std::to_string(partition) + " has a new generation");
+    return;
   }
 }
 

@@ -64,6 +64,7 @@ class LogReader {
   void flow(kafka::Consumer& consumer);
   void stop_partition(kafka::Consumer& consumer, std::int32_t partition);
   void forget_committed();
+  void look_for_decisions();
   void note_lag(const kafka::Consumer& consumer);
   void note(bool connected, std::string detail);
   [[nodiscard]] bool is_full() const;
@@ -83,6 +84,7 @@ class LogReader {
   bool paused_ = false;
   std::uint64_t losses_seen_ = 0;
   std::chrono::steady_clock::time_point housekeeping_{};
+  std::chrono::steady_clock::time_point decisions_{};
   std::map<std::int32_t, std::int64_t> committed_;
 
   mutable std::mutex state_mutex_;

@@ -8,30 +8,6 @@
 
 namespace millrace::writer {
 
-std::string how_to_go_on(std::int32_t partition) {
-  return "; nothing of this partition is stored until an operator has decided: millrace admin log --partition " +
-         std::to_string(partition);
-}
-
-std::optional<std::string> contradiction(std::int32_t partition, const OffsetRow& row, std::string_view cluster_id,
-                                         const kafka::Watermarks& log) {
-  const std::string where = "partition " + std::to_string(partition) + ": ";
-  if (row.cluster_id != cluster_id) {
-    return where + "the database belongs to Kafka cluster " + row.cluster_id + ", this is " + std::string(cluster_id) +
-           how_to_go_on(partition);
-  }
-  const std::string next = std::to_string(row.next_offset);
-  if (log.high < row.next_offset) {
-    return where + "the log ends at " + std::to_string(log.high) + ", before the next offset " + next + ": it was cut" +
-           how_to_go_on(partition);
-  }
-  if (log.low > row.next_offset) {
-    return where + "the log begins at " + std::to_string(log.low) + ", behind the next offset " + next +
-           ": records were deleted unread" + how_to_go_on(partition);
-  }
-  return std::nullopt;
-}
-
 std::int64_t replay_begin(const OffsetRow& row, const kafka::Watermarks& log, std::int64_t window_begin,
                           std::int64_t max_records) {
   std::int64_t begin = std::max(std::min(window_begin, row.next_offset), row.next_offset - max_records);
@@ -39,8 +15,6 @@ std::int64_t replay_begin(const OffsetRow& row, const kafka::Watermarks& log, st
   if (row.last) begin = std::min(begin, row.next_offset - 1);
   return std::clamp(begin, std::min(log.low, row.next_offset), row.next_offset);
 }
-
-RecordMark mark_of(std::string_view value, const telemetry::Batch& facts) { return {facts.ingest_id, crc32c(value)}; }
 
 void RecordTaker::take(kafka::Record record, PartitionState& state, Batch& batch) {
   const std::int64_t offset = record.offset();

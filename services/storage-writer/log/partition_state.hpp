@@ -19,6 +19,10 @@
 
 namespace millrace::writer {
 
+using storage_schema::contradiction;
+using storage_schema::how_to_go_on;
+using storage_schema::mark_of;
+
 /// What the reader knows about one owned partition.
 struct PartitionState {
   std::int32_t generation = 0;
@@ -28,16 +32,10 @@ struct PartitionState {
   std::optional<std::string> stopped;  ///< why nothing is taken any more
 };
 
-/// Whether the log can be the one that the offset row was written for, before any record is read; a sentence if not.
-[[nodiscard]] std::optional<std::string> contradiction(std::int32_t partition, const OffsetRow& row,
-                                                       std::string_view cluster_id, const kafka::Watermarks& log);
-
 /// Where to begin reading again before `row.next_offset`: what `latest` lacks, the record that identifies the log, and
 /// the copies. `window_begin` is the first offset within the time window.
 [[nodiscard]] std::int64_t replay_begin(const OffsetRow& row, const kafka::Watermarks& log, std::int64_t window_begin,
                                         std::int64_t max_records);
-
-[[nodiscard]] RecordMark mark_of(std::string_view value, const telemetry::Batch& facts);
 
 /// Whether the registry gives the integer device key to somebody else; a sentence if it does. Devices that it does not
 /// know (yet) are right.
@@ -67,8 +65,5 @@ class RecordTaker {
   telemetry::BatchCodec codec_;
   telemetry::Batch message_;
 };
-
-/// "… `millrace admin log` …": what an operator has to do.
-[[nodiscard]] std::string how_to_go_on(std::int32_t partition);
 
 }  // namespace millrace::writer

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include <millrace/kafka/dead_letter.hpp>
+#include <millrace/storage/v1/progress.pb.h>
 #include <millrace/telemetry/receipt.hpp>
 
 namespace millrace::writer {
@@ -46,7 +47,7 @@ Committer::Committer(const Config& config, Handover& handover, NameTable& names,
       metrics_(metrics),
       store_(config.database, config.topics.telemetry()),
       series_(config.max_series),
-      dead_letters_(std::make_unique<kafka::SyncProducer>(config.kafka, std::chrono::seconds{10})) {}
+      producer_(std::make_unique<kafka::SyncProducer>(config.kafka, std::chrono::seconds{10})) {}
 
 Committer::~Committer() = default;
 
@@ -95,6 +96,7 @@ void Committer::open(Opening opening) {
     opening_ = opening;
     Status done = store_.connect();
     if (done) done = learn_touched(opening);
+    if (done) done = announce(opening);
     if (done) {
       note(true, "connected");
       opening_.touched.clear();
@@ -102,9 +104,29 @@ void Committer::open(Opening opening) {
       return;
     }
     note(false, done.error().message);
-    log_.limited(limiter_, observability::Level::kWarn, "cannot read series", {{"error", done.error().message}});
+    log_.limited(limiter_, observability::Level::kWarn, "cannot begin with the partitions",
+                 {{"error", done.error().message}});
     if (!pause(backoff, opening.epoch)) return;
   }
+}
+
+// Tells the gateways which generation of the log their receipts are of, before anything of it is stored.
+Status Committer::announce(const Opening& opening) {
+  std::vector<kafka::OutgoingRecord> records;
+  const std::string topic = config_.topics.telemetry();
+  for (const auto& [partition, one] : opening.partitions) {
+    storage::v1::Progress progress;
+    progress.set_topic(topic);
+    progress.set_partition(partition);
+    progress.set_generation(one.generation);
+    progress.set_next_offset(one.next_offset);
+    progress.set_time_us(now_us());
+    records.push_back({.topic = config_.topics.storage_progress(),
+                       .key = topic + "/" + std::to_string(partition),
+                       .value = progress.SerializeAsString()});
+  }
+  auto sent = producer_->send(records);
+  return sent ? Status{} : Status{sent.error()};
 }
 
 // `latest` lacks what was stored after its own offset: the rows themselves tell.
@@ -342,7 +364,7 @@ Status Committer::send_dead(Batch& batch) {
                      {std::string(names::kTimeUs), std::to_string(now_us())},
                      {std::string(names::kSource), source.to_string()}};
       if (!dead.points.empty()) out.headers.push_back({std::string(names::kPoints), joined(dead.points)});
-      auto sent = dead_letters_->send_one(out);
+      auto sent = producer_->send_one(out);
       if (!sent) return sent.error();
       dead.dead_partition = sent->partition;
       dead.dead_offset = sent->offset;

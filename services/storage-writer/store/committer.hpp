@@ -54,6 +54,7 @@ class Committer {
   void run();
   void open(Opening opening);
   [[nodiscard]] Status learn_touched(const Opening& opening);
+  [[nodiscard]] Status announce(const Opening& opening);
   void store(Batch& batch);
   [[nodiscard]] Outcome try_store(Batch& batch);
   [[nodiscard]] Outcome after_failure(Batch& batch, const Error& error, std::span<const std::size_t> order,
@@ -80,8 +81,8 @@ class Committer {
   observability::LogLimiter limiter_;
   Store store_;
   SeriesTable series_;
-  std::unique_ptr<kafka::SyncProducer> dead_letters_;
-  std::vector<std::int32_t> ids_;  // by index of the name table
+  std::unique_ptr<kafka::SyncProducer> producer_;  // of dead letters and progress
+  std::vector<std::int32_t> ids_;                  // by index of the name table
   std::set<std::int32_t> days_;
   std::size_t buried_in_batch_ = 0;
   std::int32_t coming_checked_ = 0;  // day for which the coming days exist

@@ -61,30 +61,7 @@ postgres::ServerError Store::last_error() const {
 }
 
 Result<std::map<std::int32_t, OffsetRow>> Store::offsets() {
-  auto rows = connection_->exec(
-      "SELECT part, generation, next_offset, latest_offset, cluster_id, last_start, last_counter, last_crc, log_time_us"
-      " FROM storage.ingest_offset WHERE topic = $1",
-      Params{}.text(topic_));
-  if (!rows) return rows.error();
-  std::map<std::int32_t, OffsetRow> all;
-  for (int i = 0; i < rows->size(); ++i) {
-    OffsetRow& row = all[static_cast<std::int32_t>(rows->integer(i, 0))];
-    row.generation = static_cast<std::int32_t>(rows->integer(i, 1));
-    row.next_offset = rows->integer(i, 2);
-    row.latest_offset = rows->integer(i, 3);
-    row.cluster_id = rows->text(i, 4);
-    row.log_time = rows->integer(i, 8);
-    if (rows->is_null(i, 5)) continue;
-    RecordMark mark;
-    const std::string_view start = rows->text(i, 5);
-    if (start.size() != mark.ingest_id.start.size())
-      return Error{ErrorKind::kCorrupt, "storage.ingest_offset: last_start has another length"};
-    std::copy(start.begin(), start.end(), mark.ingest_id.start.begin());
-    mark.ingest_id.counter = static_cast<std::uint64_t>(rows->integer(i, 6));
-    mark.checksum = static_cast<std::uint32_t>(rows->integer(i, 7));
-    row.last = mark;
-  }
-  return all;
+  return storage_schema::read_offset_rows(*connection_, topic_);
 }
 
 Status Store::create_offset(std::int32_t partition, std::int64_t next_offset, std::string_view cluster_id) {

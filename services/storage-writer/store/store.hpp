@@ -20,16 +20,6 @@
 
 namespace millrace::writer {
 
-/// The offset row of a partition.
-struct OffsetRow {
-  std::int32_t generation = 0;
-  std::int64_t next_offset = 0;
-  std::int64_t latest_offset = 0;
-  std::string cluster_id;
-  std::optional<RecordMark> last;  ///< none: no record was stored yet
-  TimeUs log_time = 0;
-};
-
 /// A stored series as it is: greatest time of all rows, and the newest row not later than a bound.
 struct SeriesState {
   SeriesKey key;

@@ -1,4 +1,5 @@
 #include <cstdlib>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -51,7 +52,7 @@ TEST_F(KafkaTest, CreatingTopicsTwiceChangesNothingAndLeavesNoDifference) {
   const auto wanted = wanted_topics(names_, {2, 1});
   const auto first = admin_->create_missing(wanted, seconds(60));
   ASSERT_TRUE(first.ok()) << first.error().message;
-  EXPECT_EQ(first->size(), 3U);
+  EXPECT_EQ(first->size(), wanted.size());
   const auto second = admin_->create_missing(wanted, seconds(60));
   ASSERT_TRUE(second.ok());
   EXPECT_TRUE(second->empty());
@@ -59,7 +60,7 @@ TEST_F(KafkaTest, CreatingTopicsTwiceChangesNothingAndLeavesNoDifference) {
   for (const TopicSpec& spec : wanted) names.push_back(spec.name);
   ASSERT_TRUE(eventually([&] {
     const auto found = admin_->describe(names, seconds(60));
-    return found.ok() && found->size() == 3 && compare(wanted, *found).empty();
+    return found.ok() && found->size() == wanted.size() && compare(wanted, *found).empty();
   }));
 }
 
@@ -151,6 +152,39 @@ TEST_F(KafkaTest, TheClusterHasAnIdAndUnknownTopicsAreNotFound) {
   const auto partitions = admin_->partitions(names_.prefix + "none", seconds(60));
   ASSERT_FALSE(partitions.ok());
   EXPECT_EQ(partitions.error().kind, ErrorKind::kNotFound);
+}
+
+// What a writer does when its position turns out to be another one, at any moment of its reading, paused or not.
+TEST_F(KafkaTest, AssigningAgainReadsFromTheNewOffsets) {
+  create();
+  fill(3'000);
+  ConsumerOptions options;
+  options.group_id = names_.prefix;
+  options.fetch_wait = milliseconds(20);
+  Consumer consumer(settings_, options);
+  const std::vector<Position> from{{{names_.telemetry(), 0}, 0}, {{names_.telemetry(), 1}, 0}};
+  RebalanceCallbacks callbacks;
+  callbacks.on_assigned = [&](std::span<const TopicPartition>) { return from; };
+  ASSERT_TRUE(consumer.subscribe({names_.telemetry()}, std::move(callbacks)).ok());
+  const std::vector<TopicPartition> where{{names_.telemetry(), 0}, {names_.telemetry(), 1}};
+  for (int round = 0; round < 30; ++round) {
+    std::int64_t wanted = 0;
+    const int records = (round * 37) % 500 + 1;
+    ASSERT_TRUE(eventually([&] {
+      const Polled polled = consumer.poll(milliseconds(100));
+      if (polled.kind == Polled::Kind::kRecord && polled.record.partition() == 0) {
+        EXPECT_EQ(polled.record.offset(), wanted);
+        ++wanted;
+      }
+      return wanted == records;
+    })) << "round "
+        << round << ": nothing after offset " << wanted;
+    if (round % 3 == 1) {
+      ASSERT_TRUE(consumer.pause(where).ok());
+    }
+    if (round % 2 == 1) std::this_thread::sleep_for(milliseconds(round % 7));
+    ASSERT_TRUE(consumer.assign(from).ok());
+  }
 }
 
 }  // namespace

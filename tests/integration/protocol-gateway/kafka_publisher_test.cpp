@@ -29,11 +29,12 @@ class PublisherTest : public ::testing::Test {
   void start(PublisherOptions options = {}) {
     options.kafka = {kafka_.bootstrap(), "test"};
     options.topic = "t";
-    publisher_ =
-        std::make_unique<KafkaPublisher>(options, gateway_metrics_, [this](std::vector<Settlement> settlements) {
-          const std::lock_guard lock(mutex_);
-          for (Settlement& settlement : settlements) outcomes_[settlement.waiter.token].push_back(settlement.outcome);
-        });
+    publisher_ = std::make_unique<KafkaPublisher>(options, gateway_metrics_, generations_,
+                                                  [this](std::vector<Settlement> settlements) {
+                                                    const std::lock_guard lock(mutex_);
+                                                    for (Settlement& settlement : settlements)
+                                                      outcomes_[settlement.waiter.token].push_back(settlement.outcome);
+                                                  });
     publisher_->on_accepting([this] { ++times_accepting_; });
     publisher_->start();
     ASSERT_TRUE(eventually([&] { return publisher_->accepting(); }));
@@ -76,6 +77,7 @@ class PublisherTest : public ::testing::Test {
   MockKafka kafka_;
   observability::Metrics metrics_;
   GatewayMetrics gateway_metrics_{metrics_};
+  LogGenerations generations_{{kafka_.bootstrap(), "test"}, "progress", "t"};  // not started: generation 0
   telemetry::BatchCodec codec_;
   std::mutex mutex_;
   std::map<std::uint64_t, std::vector<Outcome>> outcomes_;
@@ -199,7 +201,8 @@ TEST(Publisher, TakesNothingBeforeKafkaIsThere) {
   options.kafka = {kafka.bootstrap(), "test"};
   options.topic = "t";
   options.metadata_timeout = milliseconds(100);
-  KafkaPublisher publisher(options, gateway_metrics, [](std::vector<Settlement>) {});
+  const LogGenerations generations({kafka.bootstrap(), "test"}, "progress", "t");
+  KafkaPublisher publisher(options, gateway_metrics, generations, [](std::vector<Settlement>) {});
   publisher.start();
   EXPECT_FALSE(publisher.accepting());
   const Status status = publisher.submit(std::make_unique<InFlight>());

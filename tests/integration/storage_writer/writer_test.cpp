@@ -250,13 +250,17 @@ TEST_F(WriterTest, ARefusedPointGoesToTheDeadLettersAndBlocksNobody) {
 }
 
 // Sessions of the writer are ended while they are inside a transaction, a hundred times, under messages with ids, DUP
-// and neither.
+// and neither. Between two of them the writer gets a batch stored, so that each one meets a new transaction.
 TEST_F(WriterTest, SessionsKilledInTransactionsLoseAndDoubleNothing) {
   run_writer();
   std::atomic<bool> done{false};
   std::atomic<int> kills{0};
   std::thread killer([&] {
     auto assassin = connect(config_.database.url);
+    const auto stored = [&] {
+      auto rows = assassin->exec("SELECT coalesce(sum(next_offset), 0)::int8 FROM storage.ingest_offset");
+      return rows ? rows->integer(0, 0) : -1;
+    };
     while (!done) {
       auto killed = assassin->exec(
           "SELECT count(pg_terminate_backend(pid))::int8 FROM pg_stat_activity WHERE application_name = "
@@ -264,10 +268,10 @@ TEST_F(WriterTest, SessionsKilledInTransactionsLoseAndDoubleNothing) {
           " AND datname = current_database() AND (state = 'idle in transaction' OR query LIKE 'COPY%' OR query = "
           "'COMMIT')"
           " AND state <> 'idle'");
-      if (killed && killed->integer(0, 0) > 0) {
-        kills += static_cast<int>(killed->integer(0, 0));
-        std::this_thread::sleep_for(std::chrono::milliseconds(30));
-      }
+      if (!killed || killed->integer(0, 0) == 0) continue;
+      kills += static_cast<int>(killed->integer(0, 0));
+      for (const std::int64_t before = stored(); !done && stored() == before;)
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
   });
   const TimeUs base = now_us();

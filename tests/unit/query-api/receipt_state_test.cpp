@@ -32,10 +32,27 @@ StoredFacts dead(std::vector<std::int32_t> points) {
   facts.dead = StoredFacts::Dead{std::move(points), "why"};
   return facts;
 }
-StoredFacts lost() {
-  StoredFacts facts = stored_below(50);
+StoredFacts second_generation() {
+  StoredFacts facts = stored_below(60);
   facts.generation = 1;
-  facts.lost = "disk gone";
+  return facts;
+}
+// Records 50 to 79 were deleted unread; the same log goes on at 80.
+StoredFacts deleted_unread() {
+  StoredFacts facts = stored_below(90);
+  facts.generation = 1;
+  facts.breaks = {{.generation = 0, .lost_from = 50, .lost_to = 80, .resume = 80, .reason = "disk full"}};
+  return facts;
+}
+// 50 were stored; the log was cut at 30 and went on with other records.
+StoredFacts cut() {
+  StoredFacts facts = stored_below(60);
+  facts.generation = 1;
+  facts.breaks = {{.generation = 0,
+                   .lost_from = 50,
+                   .lost_to = storage_schema::LogBreak::kEverything,
+                   .resume = 30,
+                   .reason = "disk gone"}};
   return facts;
 }
 
@@ -52,7 +69,14 @@ TEST(ReceiptState, FollowsFromTheFacts) {
       {"some points are dead", at(10), dead({1}), log_of("acme"), ReceiptState::kPartly},
       {"each point is dead", at(10), dead({0, 1, 2}), log_of("acme"), ReceiptState::kDeadLettered},
       {"the record is dead", at(10), dead({}), log_of("acme"), ReceiptState::kDeadLettered},
-      {"in a lost stretch", at(60), lost(), log_of("acme"), ReceiptState::kLost},
+      {"deleted unread", at(60), deleted_unread(), log_of("acme", 80), ReceiptState::kLost},
+      {"behind what was deleted", at(85), deleted_unread(), log_of("acme", 80), ReceiptState::kStored},
+      {"behind what was deleted, not stored yet", at(95), deleted_unread(), log_of("acme", 80), ReceiptState::kPending},
+      {"before what was deleted", at(40), deleted_unread(), log_of("acme", 80), ReceiptState::kExpired},
+      {"cut off before it was stored", at(55), cut(), log_of("acme"), ReceiptState::kLost},
+      {"cut off after it was stored", at(40), cut(), log_of("acme"), ReceiptState::kExpired},
+      {"before the cut", at(20), cut(), log_of("acme"), ReceiptState::kStored},
+      {"of the next generation", at(40, 1), second_generation(), log_of("acme"), ReceiptState::kStored},
   };
   for (const Case& one : cases) {
     EXPECT_EQ(decide(one.receipt, "acme", one.stored, one.log).state, one.state) << one.desc;
@@ -61,7 +85,7 @@ TEST(ReceiptState, FollowsFromTheFacts) {
 
 TEST(ReceiptState, SaysWhy) {
   EXPECT_EQ(decide(at(10), "acme", dead({1}), log_of("acme")).reason, "why");
-  EXPECT_EQ(decide(at(60), "acme", lost(), log_of("acme")).reason, "disk gone");
+  EXPECT_EQ(decide(at(55), "acme", cut(), log_of("acme")).reason, "disk gone");
 }
 
 TEST(ReceiptState, ACopyAnswersAsItsOriginal) {

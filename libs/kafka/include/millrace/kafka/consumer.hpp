@@ -121,7 +121,8 @@ class Consumer {
   /// Joins the group. Needs ConsumerOptions::group_id.
   [[nodiscard]] Status subscribe(const std::vector<std::string>& topics, RebalanceCallbacks callbacks);
 
-  /// Reads exactly these partitions from these offsets, without a group; replaces an earlier assignment.
+  /// Reads exactly these partitions from these offsets, without a group; replaces an earlier assignment. What was
+  /// paused flows again.
   [[nodiscard]] Status assign(std::span<const Position> positions);
 
   /// One record, or what else happened, or kNothing after `timeout` (0: at once). An idle call costs no CPU. Must be

@@ -13,6 +13,7 @@ struct TopicNames {
   [[nodiscard]] std::string telemetry() const { return prefix + "telemetry"; }
   [[nodiscard]] std::string telemetry_dead() const { return prefix + "telemetry.dead"; }
   [[nodiscard]] std::string registry() const { return prefix + "registry"; }
+  [[nodiscard]] std::string storage_progress() const { return prefix + "storage-progress"; }
 };
 
 /// A topic as it should be.

@@ -42,19 +42,32 @@ inline constexpr const char* kOffsets =
 inline constexpr const char* kOffset =
     "SELECT generation, next_offset, latest_offset FROM storage.ingest_offset WHERE topic = $1 AND part = $2::int4";
 
-/// $1 part, $2 generation, $3 offset → original_offset, rule.
+/// $1 part, $2 generation, $3 offset → original_offset, rule: of the record that has the offset since that generation.
 inline constexpr const char* kDroppedCopy =
-    "SELECT original_offset, rule FROM storage.dropped_copy WHERE part = $1::int4 AND generation = $2::int4 AND "
-    "log_offset = $3::int8";
+    "SELECT original_offset, rule FROM storage.dropped_copy WHERE part = $1::int4 AND generation >= $2::int4 AND "
+    "log_offset = $3::int8 ORDER BY generation LIMIT 1";
 
 /// $1 part, $2 generation, $3 offset → tenant, device, points int4[] (empty: all), reason, dead_part, dead_offset.
 inline constexpr const char* kDeadLetterOf =
     "SELECT tenant, device, points, reason, dead_part, dead_offset FROM storage.dead_letter"
-    " WHERE part = $1::int4 AND generation = $2::int4 AND log_offset = $3::int8";
+    " WHERE part = $1::int4 AND generation >= $2::int4 AND log_offset = $3::int8 ORDER BY generation LIMIT 1";
 
-/// $1 part, $2 generation, $3 offset → reason: the offset lies in a stretch that was lost.
-inline constexpr const char* kLogBreakAt =
-    "SELECT reason FROM storage.log_break WHERE part = $1::int4 AND generation = $2::int4 AND from_offset <= $3::int8"
-    " AND $3::int8 < to_offset";
+/// $1 part, $2 generation → generation, from_offset, to_offset, resume_offset, reason: the breaks since that
+/// generation, oldest first. See LogBreak.
+inline constexpr const char* kLogBreaks =
+    "SELECT generation, from_offset, to_offset, resume_offset, reason FROM storage.log_break WHERE part = $1::int4"
+    " AND generation >= $2::int4 ORDER BY generation";
+
+/// `latest` from the rows themselves. Reads the whole of storage.sample: only after a break of the log that took what
+/// `latest` still lacked.
+inline constexpr const char* kRebuildLatest =
+    "INSERT INTO storage.latest AS l (device_id, metric, time, value, kind, other, max_time)"
+    " SELECT DISTINCT ON (s.device_id, s.metric) s.device_id, s.metric,"
+    " CASE WHEN near THEN s.time END, CASE WHEN near THEN s.value END, CASE WHEN near THEN s.kind END,"
+    " CASE WHEN near THEN s.other END, max(s.time) OVER (PARTITION BY s.device_id, s.metric)"
+    " FROM (SELECT *, time <= now() + interval '5 minutes' AS near FROM storage.sample) s"
+    " ORDER BY s.device_id, s.metric, near DESC, s.time DESC"
+    " ON CONFLICT (device_id, metric) DO UPDATE SET time = excluded.time, value = excluded.value, kind = excluded.kind,"
+    " other = excluded.other, max_time = excluded.max_time";
 
 }  // namespace millrace::storage_schema::sql

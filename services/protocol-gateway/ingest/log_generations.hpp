@@ -1,0 +1,44 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include <millrace/kafka/settings.hpp>
+#include <millrace/kafka/topic_follower.hpp>
+#include <millrace/observability/log.hpp>
+#include <millrace/runtime/health.hpp>
+
+namespace millrace::gateway {
+
+/// Which generation of the log each partition of `telemetry` is in: part of every receipt, so that one given before the
+/// log was cut never answers for the record that has its offset now. Fed by the topic storage-progress.
+class LogGenerations {
+ public:
+  LogGenerations(kafka::Settings settings, std::string progress_topic, std::string telemetry_topic);
+
+  void start() { follower_.start(); }
+  void stop() { follower_.stop(); }
+
+  /// 0 until another one is known. Thread-safe, one load.
+  [[nodiscard]] std::int32_t of(std::int32_t partition) const {
+    const auto at = static_cast<std::size_t>(partition);
+    return at < generations_.size() ? generations_[at].load(std::memory_order_relaxed) : 0;
+  }
+
+  [[nodiscard]] runtime::CheckResult check() const;
+
+ private:
+  static constexpr std::size_t kMostPartitions = 10'000;  // as `millrace admin topics`
+
+  void take(const kafka::Record& record);
+
+  std::string telemetry_topic_;
+  observability::Logger log_{"log_generations"};
+  observability::LogLimiter limiter_;
+  std::array<std::atomic<std::int32_t>, kMostPartitions> generations_{};
+  kafka::TopicFollower follower_;  // last: its thread uses all of the above
+};
+
+}  // namespace millrace::gateway
