@@ -39,10 +39,14 @@ class Load:
         """The fleet sends for so many seconds, longer in a soak; returns when messages are in flight."""
         self.lab.wait_all_ready()
         # A service that the last case cut off from its database says "try again" for a moment.
-        eventually(self._registry_answers, 60, "device-registry to answer")
+        self.wait_for_registry()
         seconds += 20 if FULL else 0
         self.run = FleetRun(self.lab, f"c{self.seed:x}", self.seed, RATE, DEVICES, seconds)
         self.run.wait_for_load()
+
+    def wait_for_registry(self):
+        """The first call over a connection that a fault cut may fail; the next one gets a new connection."""
+        eventually(self._registry_answers, 60, "device-registry to answer")
 
     def _registry_answers(self):
         try:

@@ -28,6 +28,7 @@ def _works_again(load, victim):
         before = lab.metrics(victim, "iot_messages_ingested_total")
         eventually(lambda: lab.metrics(victim, "iot_messages_ingested_total") > before, 60, "the gateway to take messages")
     elif victim == "device-registry":
+        load.wait_for_registry()
         name = f"after-{load.seed:x}"
         token = lab.create_device(name)
         eventually(lambda: HttpDevice(lab, name, token).post({"a": 1})[0] == 202, 60, "a device made after the fault to send")

@@ -6,8 +6,8 @@ import time
 
 
 class HttpDevice:
-    def __init__(self, lab, device, token, tenant="demo", timeout=90):
-        self._address = lab.http_url.removeprefix("http://")
+    def __init__(self, lab, device, token, tenant="demo", timeout=90, address=None):
+        self._address = address or lab.http_url.removeprefix("http://")
         self._credentials = "Basic " + base64.b64encode(f"{device}@{tenant}:{token}".encode()).decode()
         self._timeout = timeout
         self._connection = None

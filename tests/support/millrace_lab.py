@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -178,6 +179,14 @@ class Lab:
             if line.startswith((name + " ", name + "{")):
                 total += float(line.rsplit(" ", 1)[1])
         return total
+
+    def readyz(self, service):
+        """(whether it is ready, what it says of each check)."""
+        try:
+            with urllib.request.urlopen(self.member(service).ops_url + "/readyz", timeout=10) as answer:
+                return True, answer.read().decode()
+        except urllib.error.HTTPError as refused:
+            return False, refused.read().decode()
 
     # --- logs ---
 
