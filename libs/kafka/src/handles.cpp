@@ -13,17 +13,17 @@ namespace obs = millrace::observability;
 
 /// librdkafka repeats "connection refused" for each try: one line per ten seconds is enough.
 void forward_log(const rd_kafka_t* client, int level, const char* facility, const char* text) {
-  static const obs::Logger logger("kafka");
+  static const obs::Logger kLogger("kafka");
   static obs::LogLimiter limiter;
   const char* name = client == nullptr ? "" : rd_kafka_name(client);
   if (level >= 7) {
-    logger.debug("librdkafka", {{"client", name}, {"facility", facility}, {"text", text}});
+    kLogger.debug("librdkafka", {{"client", name}, {"facility", facility}, {"text", text}});
   } else if (level >= 5) {
-    logger.limited(limiter, obs::Level::kInfo, "librdkafka",
-                   {{"client", name}, {"facility", facility}, {"text", text}});
+    kLogger.limited(limiter, obs::Level::kInfo, "librdkafka",
+                    {{"client", name}, {"facility", facility}, {"text", text}});
   } else {
-    logger.limited(limiter, obs::Level::kWarn, "librdkafka",
-                   {{"client", name}, {"facility", facility}, {"text", text}});
+    kLogger.limited(limiter, obs::Level::kWarn, "librdkafka",
+                    {{"client", name}, {"facility", facility}, {"text", text}});
   }
 }
 

@@ -19,9 +19,8 @@ Delivery delivery_of(const rd_kafka_message_t& message) {
     case RD_KAFKA_MSG_STATUS_NOT_PERSISTED:
       return Delivery::kNotPersisted;
     case RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED:
-      return Delivery::kPossibly;
     case RD_KAFKA_MSG_STATUS_PERSISTED:
-      // An error beside it (a duplicate sequence whose offset is gone): it is in the log, the coordinate is not known.
+      // Persisted with an error beside it (a duplicate sequence whose offset is gone): the coordinate is not known.
       return Delivery::kPossibly;
   }
   return Delivery::kPossibly;

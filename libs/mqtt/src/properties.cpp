@@ -27,41 +27,41 @@ constexpr std::size_t kIds = 0x2B;
 /// Table 2-4: what each property is and where it may stand.
 constexpr std::array<Definition, kIds> make_definitions() {
   std::array<Definition, kIds> table{};
-  constexpr auto everywhere =
+  constexpr auto kEverywhere =
       in(P::kConnect, P::kConnack, P::kPublish, P::kPuback, P::kPubrec, P::kPubrel, P::kPubcomp, P::kSubscribe,
          P::kSuback, P::kUnsubscribe, P::kUnsuback, P::kDisconnect, P::kAuth, P::kWill);
-  constexpr auto reason_places = in(P::kConnack, P::kPuback, P::kPubrec, P::kPubrel, P::kPubcomp, P::kSuback,
+  constexpr auto kReasonPlaces = in(P::kConnack, P::kPuback, P::kPubrec, P::kPubrel, P::kPubcomp, P::kSuback,
                                     P::kUnsuback, P::kDisconnect, P::kAuth);
-  constexpr auto message = in(P::kPublish, P::kWill);
-  constexpr auto limits = in(P::kConnect, P::kConnack);
-  constexpr auto connack = in(P::kConnack);
-  table[0x01] = {Kind::kFlag, message};
-  table[0x02] = {Kind::kU32, message};
-  table[0x03] = {Kind::kUtf8, message};
-  table[0x08] = {Kind::kTopic, message};
-  table[0x09] = {Kind::kBinary, message};
+  constexpr auto kMessage = in(P::kPublish, P::kWill);
+  constexpr auto kLimits = in(P::kConnect, P::kConnack);
+  constexpr auto kConnack = in(P::kConnack);
+  table[0x01] = {Kind::kFlag, kMessage};
+  table[0x02] = {Kind::kU32, kMessage};
+  table[0x03] = {Kind::kUtf8, kMessage};
+  table[0x08] = {Kind::kTopic, kMessage};
+  table[0x09] = {Kind::kBinary, kMessage};
   table[0x0B] = {Kind::kVariable, in(P::kPublish, P::kSubscribe), Zero::kRefused};
   table[0x11] = {Kind::kU32, in(P::kConnect, P::kConnack, P::kDisconnect)};
-  table[0x12] = {Kind::kUtf8, connack};
-  table[0x13] = {Kind::kU16, connack};
+  table[0x12] = {Kind::kUtf8, kConnack};
+  table[0x13] = {Kind::kU16, kConnack};
   table[0x15] = {Kind::kUtf8, in(P::kConnect, P::kConnack, P::kAuth)};
   table[0x16] = {Kind::kBinary, in(P::kConnect, P::kConnack, P::kAuth)};
   table[0x17] = {Kind::kFlag, in(P::kConnect)};
   table[0x18] = {Kind::kU32, in(P::kWill)};
   table[0x19] = {Kind::kFlag, in(P::kConnect)};
-  table[0x1A] = {Kind::kUtf8, connack};
+  table[0x1A] = {Kind::kUtf8, kConnack};
   table[0x1C] = {Kind::kUtf8, in(P::kConnack, P::kDisconnect)};
-  table[0x1F] = {Kind::kUtf8, reason_places};
-  table[0x21] = {Kind::kU16, limits, Zero::kRefused};
-  table[0x22] = {Kind::kU16, limits};
+  table[0x1F] = {Kind::kUtf8, kReasonPlaces};
+  table[0x21] = {Kind::kU16, kLimits, Zero::kRefused};
+  table[0x22] = {Kind::kU16, kLimits};
   table[0x23] = {Kind::kU16, in(P::kPublish), Zero::kRefused};
-  table[0x24] = {Kind::kFlag, connack};
-  table[0x25] = {Kind::kFlag, connack};
-  table[0x26] = {Kind::kPair, everywhere};
-  table[0x27] = {Kind::kU32, limits, Zero::kRefused};
-  table[0x28] = {Kind::kFlag, connack};
-  table[0x29] = {Kind::kFlag, connack};
-  table[0x2A] = {Kind::kFlag, connack};
+  table[0x24] = {Kind::kFlag, kConnack};
+  table[0x25] = {Kind::kFlag, kConnack};
+  table[0x26] = {Kind::kPair, kEverywhere};
+  table[0x27] = {Kind::kU32, kLimits, Zero::kRefused};
+  table[0x28] = {Kind::kFlag, kConnack};
+  table[0x29] = {Kind::kFlag, kConnack};
+  table[0x2A] = {Kind::kFlag, kConnack};
   return table;
 }
 

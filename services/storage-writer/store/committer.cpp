@@ -73,7 +73,7 @@ void Committer::run() {
   Backoff probe{std::chrono::milliseconds{100}, std::chrono::milliseconds{5'000}};
   while (!handover_.stopped()) {
     Handover::Work work = handover_.take(steady_clock::now() + std::chrono::milliseconds{200});
-    if (work.opening) open(std::move(*work.opening));
+    if (work.opening) open(*work.opening);
     if (work.batch) store(*work.batch);
     if (!work.opening && !work.batch && !store_.connected()) {
       if (auto connected = store_.connect(); !connected) {
@@ -89,7 +89,7 @@ void Committer::run() {
   flush_latest();
 }
 
-void Committer::open(Opening opening) {
+void Committer::open(const Opening& opening) {
   Backoff backoff{std::chrono::milliseconds{50}, std::chrono::milliseconds{2'000}};
   while (opening.epoch == handover_.epoch() && !handover_.stopped()) {
     series_.clear();

@@ -52,7 +52,7 @@ class Committer {
   };
 
   void run();
-  void open(Opening opening);
+  void open(const Opening& opening);
   [[nodiscard]] Status learn_touched(const Opening& opening);
   [[nodiscard]] Status announce(const Opening& opening);
   void store(Batch& batch);

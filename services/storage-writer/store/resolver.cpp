@@ -103,8 +103,7 @@ class Resolver {
   }
 
   // The platform's own stamp gives way; the device's time is what somebody will ask for.
-  Status move_untimed(const SampleKey& key, const Taken& taken, std::size_t source) {
-    const Taken leaving = taken;
+  Status move_untimed(const SampleKey& key, Taken leaving, std::size_t source) {
     const auto free = next_free(key);
     if (!free.ok()) return free.error();
     const SampleKey target{key.series, *free};
