@@ -96,8 +96,32 @@ bool read_string(CodedInputStream& in, std::string& out) {
   return in.ReadVarint32(&length) && in.ReadString(&out, static_cast<int>(length));
 }
 
+// Whether a known field comes in the form that its type has; unknown ones may come in any.
+bool has_its_type(std::uint32_t tag) {
+  const auto type = WireFormatLite::GetTagWireType(tag);
+  switch (WireFormatLite::GetTagFieldNumber(tag)) {
+    case v1::TelemetryBatch::kIngestIdFieldNumber:
+    case v1::TelemetryBatch::kDeliveryFieldNumber:
+    case v1::TelemetryBatch::kTenantFieldNumber:
+    case v1::TelemetryBatch::kDeviceFieldNumber:
+    case v1::TelemetryBatch::kTopicFieldNumber:
+    case v1::TelemetryBatch::kTraceparentFieldNumber:
+    case v1::TelemetryBatch::kPointsFieldNumber:
+      return type == WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
+    case v1::TelemetryBatch::kIngestTimeUsFieldNumber:
+    case v1::TelemetryBatch::kDeviceKeyFieldNumber:
+    case v1::TelemetryBatch::kProtocolFieldNumber:
+    case v1::TelemetryBatch::kQosFieldNumber:
+    case v1::TelemetryBatch::kEventTimeUsFieldNumber:
+      return type == WireFormatLite::WIRETYPE_VARINT;
+    default:
+      return true;
+  }
+}
+
 // One field before the points; false if the bytes are wrong.
 bool read_fact(CodedInputStream& in, std::uint32_t tag, Batch& out) {
+  if (!has_its_type(tag)) return false;
   std::uint64_t number = 0;
   switch (WireFormatLite::GetTagFieldNumber(tag)) {
     case v1::TelemetryBatch::kIngestIdFieldNumber: {
@@ -143,6 +167,33 @@ bool read_fact(CodedInputStream& in, std::uint32_t tag, Batch& out) {
   }
 }
 
+// Everything before the points, whose first tag it returns (0: there are none). One reader for the whole batch and for
+// the facts alone, so that both always say the same of a record.
+Result<std::uint32_t> read_facts(CodedInputStream& in, Batch& out) {
+  out.ingest_id = {};
+  out.ingest_time = 0;
+  out.delivery = {};
+  out.tenant.clear();
+  out.device.clear();
+  out.device_key = 0;
+  out.protocol = Protocol::kUnspecified;
+  out.qos = 0;
+  out.topic.clear();
+  out.traceparent.clear();
+  out.event_time.reset();
+  bool has_id = false;
+  std::uint32_t tag = 0;
+  while ((tag = in.ReadTag()) != 0) {
+    const int field = WireFormatLite::GetTagFieldNumber(tag);
+    if (field == v1::TelemetryBatch::kPointsFieldNumber) break;
+    if (!read_fact(in, tag, out)) return corrupt("a field before the points is cut or of another type");
+    has_id = has_id || field == v1::TelemetryBatch::kIngestIdFieldNumber;
+  }
+  if (tag == 0 && !in.ConsumedEntireMessage()) return corrupt("not the protocol buffer");
+  if (!has_id) return corrupt("no ingest id before the points");
+  return tag;
+}
+
 }  // namespace
 
 std::string_view to_string(Protocol protocol) {
@@ -167,6 +218,7 @@ std::string_view to_string(Protocol protocol) {
 
 struct BatchCodec::Impl {
   v1::TelemetryBatch message;
+  v1::Point point;
 };
 
 BatchCodec::BatchCodec() : impl_(std::make_unique<Impl>()) {}
@@ -207,41 +259,36 @@ void BatchCodec::encode(const Batch& batch, std::string& out) {
 }
 
 Status BatchCodec::decode(std::string_view bytes, Batch& out) {
-  v1::TelemetryBatch& message = impl_->message;
-  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return corrupt("not the protocol buffer");
-  if (!ingest_id_from_proto(message.ingest_id(), out.ingest_id)) return corrupt("ingest_id.start is not 16 bytes");
-  out.ingest_time = message.ingest_time_us();
-  delivery_from_proto(message.delivery(), out.delivery);
-  out.tenant = message.tenant();
-  out.device = message.device();
-  out.device_key = message.device_key();
-  out.protocol = static_cast<Protocol>(message.protocol());
-  out.qos = static_cast<std::uint8_t>(message.qos());
-  out.topic = message.topic();
-  out.traceparent = message.traceparent();
-  out.event_time.reset();
-  if (message.has_event_time_us()) out.event_time = message.event_time_us();
-  out.points.resize(static_cast<std::size_t>(message.points_size()));
-  for (int i = 0; i < message.points_size(); ++i) {
-    const v1::Point& point = message.points(i);
-    Point& target = out.points[static_cast<std::size_t>(i)];
+  CodedInputStream in(reinterpret_cast<const std::uint8_t*>(bytes.data()), static_cast<int>(bytes.size()));
+  const auto first = read_facts(in, out);
+  if (!first) return first.error();
+  std::size_t count = 0;
+  for (std::uint32_t tag = *first; tag != 0; tag = in.ReadTag()) {
+    if (const int field = WireFormatLite::GetTagFieldNumber(tag); field != v1::TelemetryBatch::kPointsFieldNumber) {
+      // Whoever reads the facts alone would not see it there. A field of later versions may stand anywhere.
+      if (field < v1::TelemetryBatch::kPointsFieldNumber) return corrupt("a fact behind the points");
+      if (!WireFormatLite::SkipField(&in, tag)) return corrupt("a field behind the points is cut");
+      continue;
+    }
+    v1::Point& point = impl_->point;
+    if (!has_its_type(tag) || !read_message(in, point)) return corrupt("a point is cut or of another type");
+    if (count == out.points.size()) out.points.emplace_back();
+    Point& target = out.points[count++];
     target.metric = point.metric();
     if (!value_from_proto(point.value(), target.value)) return corrupt("a point has no value");
     target.time.reset();
     if (point.has_time_us()) target.time = point.time_us();
   }
+  out.points.resize(count);
+  if (!in.ConsumedEntireMessage()) return corrupt("not the protocol buffer");
   return {};
 }
 
 Status decode_facts(std::string_view bytes, Batch& out) {
   CodedInputStream in(reinterpret_cast<const std::uint8_t*>(bytes.data()), static_cast<int>(bytes.size()));
-  out = Batch{};
-  while (const std::uint32_t tag = in.ReadTag()) {
-    if (WireFormatLite::GetTagFieldNumber(tag) == v1::TelemetryBatch::kPointsFieldNumber) return {};
-    if (!read_fact(in, tag, out)) return corrupt("a field before the points is cut or of another type");
-  }
-  if (!in.ConsumedEntireMessage()) return corrupt("not the protocol buffer");
-  return {};
+  out.points.clear();
+  const auto first = read_facts(in, out);
+  return first ? Status{} : Status{first.error()};
 }
 
 void set_ingest_counter(std::span<char> encoded, std::uint64_t counter) {

@@ -39,7 +39,6 @@ class GatewayTest : public ::testing::Test {
     kafka::Admin admin(settings_);
     const auto created = admin.create_missing(kafka::wanted_topics(topics_, {kPartitions, 1}), seconds(60));
     ASSERT_TRUE(created.ok()) << created.error().message;
-    ASSERT_EQ(created->size(), 3U);
     register_device();
     std::string name = (std::filesystem::temp_directory_path() / "millrace-gateway-XXXXXX").string();
     folder_ = ::mkdtemp(name.data());

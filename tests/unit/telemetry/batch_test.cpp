@@ -76,6 +76,17 @@ TEST(BatchCodec, CounterIsSetInTheEncodedBytes) {
   }
 }
 
+TEST(BatchCodec, AFieldOfALaterVersionIsPassedOver) {
+  BatchCodec codec;
+  std::string bytes;
+  codec.encode(sample_batch(), bytes);
+  bytes += std::string("\x9a\x06\x03new", 6);  // field 99, a string
+  Batch decoded;
+  ASSERT_TRUE(codec.decode(bytes, decoded).ok());
+  EXPECT_EQ(decoded, sample_batch());
+  EXPECT_FALSE(codec.decode(bytes + std::string("\x30\x07", 2), decoded).ok()) << "device_key behind the points";
+}
+
 TEST(BatchCodec, RefusesBytesThatAreNoBatch) {
   BatchCodec codec;
   Batch out;
