@@ -228,7 +228,8 @@ void KafkaPublisher::update_accepting() {
   const bool was = accepting_.load(std::memory_order_relaxed);
   const std::size_t limit = was ? options_.max_in_flight_bytes : options_.max_in_flight_bytes / 4 * 3;
   const bool is_stalled = stalled();
-  const bool now = connected_.load() && producer_ != nullptr && !is_stalled && bytes < limit;
+  const bool can_acknowledge = connected_.load() && producer_ != nullptr && generations_.ready();
+  const bool now = can_acknowledge && !is_stalled && bytes < limit;
   metrics_.stalled.set(is_stalled ? 1 : 0);
   metrics_.in_flight_bytes.set(static_cast<double>(bytes));
   if (was == now) return;

@@ -27,6 +27,9 @@ class LogGenerations {
     return at < generations_.size() ? generations_[at].load(std::memory_order_relaxed) : 0;
   }
 
+  /// False until all that was ever announced is known: a receipt given before could be of the wrong generation.
+  [[nodiscard]] bool ready() const { return follower_.ready(); }
+
   [[nodiscard]] runtime::CheckResult check() const;
 
  private:

@@ -24,7 +24,11 @@ constexpr int kPartitions = 3;
 
 class PublisherTest : public ::testing::Test {
  protected:
-  PublisherTest() { kafka_.create_topic("t", kPartitions); }
+  PublisherTest() {
+    kafka_.create_topic("t", kPartitions);
+    kafka_.create_topic("progress", 1);
+    generations_.start();
+  }
 
   void start(PublisherOptions options = {}) {
     options.kafka = {kafka_.bootstrap(), "test"};
@@ -77,7 +81,7 @@ class PublisherTest : public ::testing::Test {
   MockKafka kafka_;
   observability::Metrics metrics_;
   GatewayMetrics gateway_metrics_{metrics_};
-  LogGenerations generations_{{kafka_.bootstrap(), "test"}, "progress", "t"};  // not started: generation 0
+  LogGenerations generations_{{kafka_.bootstrap(), "test"}, "progress", "t"};
   telemetry::BatchCodec codec_;
   std::mutex mutex_;
   std::map<std::uint64_t, std::vector<Outcome>> outcomes_;
@@ -201,7 +205,8 @@ TEST(Publisher, TakesNothingBeforeKafkaIsThere) {
   options.kafka = {kafka.bootstrap(), "test"};
   options.topic = "t";
   options.metadata_timeout = milliseconds(100);
-  const LogGenerations generations({kafka.bootstrap(), "test"}, "progress", "t");
+  LogGenerations generations({kafka.bootstrap(), "test"}, "progress", "t");
+  generations.start();
   KafkaPublisher publisher(options, gateway_metrics, generations, [](std::vector<Settlement>) {});
   publisher.start();
   EXPECT_FALSE(publisher.accepting());
@@ -209,6 +214,7 @@ TEST(Publisher, TakesNothingBeforeKafkaIsThere) {
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().kind, ErrorKind::kUnavailable);
   kafka.create_topic("t", 1);
+  kafka.create_topic("progress", 1);
   kafka.broker_up();
   EXPECT_TRUE(eventually([&] { return publisher.accepting(); }));
 }
