@@ -48,7 +48,8 @@ void LogReader::note(bool connected, std::string detail) {
 
 void LogReader::run() {
   Backoff backoff{milliseconds{200}, milliseconds{3'000}};
-  while (!leaving_) {
+  // A consumer that ends while the service stops is not replaced: there is nothing left to drain.
+  while (!leaving_ && !stopping_) {
     kafka::ConsumerOptions options;
     options.group_id = config_.group;
     options.group_instance_id = config_.instance;
@@ -75,7 +76,7 @@ void LogReader::run() {
     }
     revoked();
     const auto until = steady_clock::now() + backoff.next();
-    while (!leaving_ && steady_clock::now() < until) std::this_thread::sleep_for(milliseconds{10});
+    while (!leaving_ && !stopping_ && steady_clock::now() < until) std::this_thread::sleep_for(milliseconds{10});
   }
   drained_ = true;
 }

@@ -81,6 +81,7 @@ TEST(HttpAnswer, WhatIsNoAnswerIsBroken) {
 TEST(Receipts, AreParsedStrictly) {
   EXPECT_EQ(parse_receipt("11:9000000000")->offset, 9'000'000'000);
   EXPECT_EQ(parse_receipt("3:4711.1")->partition, 3);
+  EXPECT_EQ(parse_receipt("3:4711.1")->to_string(), "3:4711.1") << "the generation is part of it";
   for (const char* bad : {"", ":", "3", "3:", ":4", "a:1", "3:-1", "-1:3", "3:4x", "dead:3:12"}) {
     EXPECT_FALSE(parse_receipt(bad)) << bad;
   }

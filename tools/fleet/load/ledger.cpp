@@ -1,19 +1,15 @@
 #include "load/ledger.hpp"
 
-#include <charconv>
+#include <millrace/telemetry/receipt.hpp>
 
 namespace millrace::fleet {
 
+std::string Receipt::to_string() const { return telemetry::Receipt{partition, offset, generation, false}.to_string(); }
+
 std::optional<Receipt> parse_receipt(std::string_view text) {
-  Receipt receipt;
-  const char* const end = text.data() + text.size();
-  const auto first = std::from_chars(text.data(), end, receipt.partition);
-  if (first.ec != std::errc{} || first.ptr == end || *first.ptr != ':') return std::nullopt;
-  const auto second = std::from_chars(first.ptr + 1, end, receipt.offset);
-  // A generation may follow: `3:4711.1`.
-  if (second.ec != std::errc{} || (second.ptr != end && *second.ptr != '.')) return std::nullopt;
-  if (receipt.partition < 0 || receipt.offset < 0) return std::nullopt;
-  return receipt;
+  const auto parsed = telemetry::parse_receipt(text);
+  if (!parsed.ok() || parsed->dead) return std::nullopt;
+  return Receipt{parsed->partition, parsed->generation, parsed->offset};
 }
 
 void Ledger::made(std::size_t device, const Message& message) {

@@ -17,14 +17,16 @@ enum class Fate : std::uint8_t {
   kRefused,       ///< must not be stored
 };
 
-/// `partition:offset`, or none where the protocol gives none.
+/// telemetry::Receipt, small: one is kept for each message. None where the protocol gives none.
 struct Receipt {
   std::int32_t partition = -1;
+  std::int32_t generation = 0;
   std::int64_t offset = -1;
   [[nodiscard]] bool given() const { return partition >= 0; }
-  [[nodiscard]] std::string to_string() const { return std::to_string(partition) + ":" + std::to_string(offset); }
+  [[nodiscard]] std::string to_string() const;
 };
 
+/// Of an acknowledgement, so never a dead letter's.
 [[nodiscard]] std::optional<Receipt> parse_receipt(std::string_view text);
 
 struct LedgerEntry {
