@@ -133,6 +133,8 @@ Config read_config(const config::Values& values) {
   config.database.url = values.string("DATABASE_URL");
   config.database.application_name = "storage-writer";
   config.database.call_timeout = ms("DATABASE_TIMEOUT_MS");
+  // A COPY whose writer hangs in the middle waits inside its statement.
+  config.database.statement_timeout = config.database.call_timeout + std::chrono::seconds{5};
   config.max_batch_rows = size("BATCH_ROWS");
   config.max_batch_bytes = size("BATCH_BYTES");
   config.batch_linger = ms("BATCH_LINGER_MS");

@@ -327,6 +327,20 @@ TEST_F(WriterTest, TwoWritersOnOnePartitionFenceEachOther) {
   expect_no_key_twice();
 }
 
+// A writer that was stopped between two statements keeps its row locks, and its connection stays open.
+TEST_F(WriterTest, AWriterThatHangsInsideATransactionIsLeftBehind) {
+  run_writer();
+  send(message(1, now_us(), 1));
+  send(message(2, now_us(), 2));
+  ASSERT_TRUE(all_accounted());
+  const auto hung = connect(config_.database.url);
+  ASSERT_TRUE(hung->begin());
+  ASSERT_TRUE(hung->exec("UPDATE storage.ingest_offset SET updated_at = now()"));
+  send(message(1, now_us(), 3));
+  EXPECT_TRUE(all_accounted());
+  EXPECT_EQ(rows(), 3);
+}
+
 TEST_F(WriterTest, AReplacedLogStopsItsPartitionOnly) {
   run_writer();
   for (int i = 0; i < 20; ++i) send(message(1 + i % 2, now_us() + i, i));

@@ -27,6 +27,9 @@ struct ConnectOptions {
   std::chrono::milliseconds call_timeout{10'000};    ///< for each call without a deadline of its own
   /// Server-side statement_timeout of the session; 0: none. A backend that lost its client ends by it.
   std::chrono::milliseconds statement_timeout{60'000};
+  /// Server-side: a session that says nothing for so long inside a transaction is ended, so that a client that hangs
+  /// (a stopped process, a paused machine) does not keep its locks from the one that takes over.
+  std::chrono::milliseconds idle_in_transaction_timeout{5'000};
   std::string search_path;  ///< empty: the server's default
 };
 
