@@ -82,10 +82,7 @@ void create_key(Session& session, const KeyArguments& arguments) {
   request.set_role(role_of(arguments.role));
   request.set_description(arguments.description);
   if (!arguments.expires.empty()) {
-    // A duration means from now on, not ago.
-    const TimeUs now = now_us();
-    const TimeUs time = parse_time_argument("--expires", arguments.expires, now);
-    request.set_expires_at_us(time < now ? 2 * now - time : time);
+    request.set_expires_at_us(parse_expiry_argument("--expires", arguments.expires, now_us()));
   }
   const auto created =
       Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::CreateApiKey, request);

@@ -68,7 +68,12 @@ void tail(Session& session, const TailArguments& arguments) {
   std::int64_t left = arguments.count;
   api::TailResponse response;
   bool enough = false;
-  while (!enough && stream->Read(&response)) {
+  bool is_over = false;  // by the server's word, which says why
+  while (!enough) {
+    if (!stream->Read(&response)) {
+      is_over = true;
+      break;
+    }
     if (response.missed() > 0) {
       session.err() << "millrace: " << response.missed()
                     << " readings were left out because this reader was too slow\n";
@@ -81,7 +86,7 @@ void tail(Session& session, const TailArguments& arguments) {
     session.out().flush();
     if (!session.out()) break;  // the reader of our output is gone
   }
-  context.TryCancel();
+  if (!is_over) context.TryCancel();
   const grpc::Status status = stream->Finish();
   if (!status.ok() && status.error_code() != grpc::StatusCode::CANCELLED) query.fail(status);
 }

@@ -174,6 +174,14 @@ TimeUs parse_time_argument(std::string_view option, std::string_view text, TimeU
                     "write 2026-11-22T23:00:00Z, 2026-11-22, now, or how long ago: 15m, 1h, 2d");
 }
 
+TimeUs parse_expiry_argument(std::string_view option, std::string_view text, TimeUs now) {
+  const auto holds = duration_us(text);
+  const TimeUs time = holds ? now + *holds : parse_time_argument(option, text, now);
+  if (time > now) return time;
+  throw usage_error(std::string(option) + ": '" + std::string(text) + "' is not in the future",
+                    "write a time to come, as 2030-01-31, or how long it holds: 1h, 90d");
+}
+
 std::int64_t parse_duration_us(std::string_view option, std::string_view text) {
   if (const auto us = duration_us(text); us && *us > 0) return *us;
   throw usage_error(std::string(option) + ": '" + std::string(text) + "' is no duration",

@@ -53,6 +53,10 @@ class Table {
 /// `2d`, with or without a minus). Throws CommandError naming `option`.
 [[nodiscard]] TimeUs parse_time_argument(std::string_view option, std::string_view text, TimeUs now);
 
+/// A point in time to come, or how long something holds from now on (`1h`, `90d`). Throws CommandError naming `option`,
+/// also for what is over.
+[[nodiscard]] TimeUs parse_expiry_argument(std::string_view option, std::string_view text, TimeUs now);
+
 /// `500ms`, `15m`, `1h30m`, units us, ms, s, m, h, d, w; more than zero. Throws CommandError naming `option`.
 [[nodiscard]] std::int64_t parse_duration_us(std::string_view option, std::string_view text);
 

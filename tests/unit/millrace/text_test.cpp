@@ -98,5 +98,14 @@ TEST(Plot, ShowsThePeakOfEveryColumn) {
   EXPECT_NE(nothing.str().find("no numbers between"), std::string::npos);
 }
 
+TEST(ExpiryArgument, LiesInTheFuture) {
+  constexpr TimeUs kNow = 1'800'000'000'000'000;
+  EXPECT_EQ(parse_expiry_argument("--expires", "1h", kNow), kNow + 3'600 * kUsPerSecond);
+  EXPECT_EQ(parse_expiry_argument("--expires", "2030-01-01", kNow), 1'893'456'000'000'000);
+  for (const char* over : {"2020-01-01", "now", "-1h", "yesterday"}) {
+    EXPECT_THROW(static_cast<void>(parse_expiry_argument("--expires", over, kNow)), CommandError) << over;
+  }
+}
+
 }  // namespace
 }  // namespace millrace::cli
