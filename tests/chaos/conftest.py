@@ -26,6 +26,15 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("round_number", range(1, ROUNDS + 1))
 
 
+def _answer(call):
+    """What the call returns, or None while its connection is being made anew."""
+    try:
+        return call()
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.UNAVAILABLE, error
+        return None
+
+
 class Load:
     def __init__(self, lab, case, seed):
         self.lab = lab
@@ -46,15 +55,10 @@ class Load:
 
     def wait_for_registry(self):
         """The first call over a connection that a fault cut may fail; the next one gets a new connection."""
-        eventually(self._registry_answers, 60, "device-registry to answer")
+        eventually(lambda: _answer(lambda: self.lab.registry("ListDevices", page_size=1)), 60, "device-registry to answer")
 
-    def _registry_answers(self):
-        try:
-            self.lab.registry("ListDevices", page_size=1)
-            return True
-        except grpc.RpcError as error:
-            assert error.code() == grpc.StatusCode.UNAVAILABLE, error
-            return False
+    def wait_for_query(self):
+        return eventually(lambda: _answer(lambda: self.lab.query("GetReceipt", receipt="0:0")), 60, "query-api to answer")
 
     def note(self, **figures):
         self._figures.update(figures)
