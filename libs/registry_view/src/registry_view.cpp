@@ -8,7 +8,11 @@
 namespace millrace::registry_view {
 namespace {
 
-Error refused() { return {ErrorKind::kUnauthenticated, "unknown device, wrong token, or the device is disabled"}; }
+/// Before the copy is complete, who is not in it may still come: that is no refusal.
+Error refused(bool complete) {
+  if (!complete) return {ErrorKind::kUnavailable, "devices are not known yet: the registry has not been read"};
+  return {ErrorKind::kUnauthenticated, "unknown device, wrong token, or the device is disabled"};
+}
 
 struct ViewMetrics {
   explicit ViewMetrics(observability::Metrics& metrics)
@@ -125,13 +129,13 @@ std::optional<Device> RegistryView::find_by_token(const Sha256& token_sha256) co
 Result<Device> RegistryView::authenticate(std::string_view tenant, std::string_view device,
                                           const Sha256& token_sha256) const {
   auto found = impl_->state.find_with_token(tenant, device, token_sha256);
-  if (!found || !found->enabled) return refused();
+  if (!found || !found->enabled) return refused(ready());
   return *std::move(found);
 }
 
 Result<Device> RegistryView::authenticate(const Sha256& token_sha256) const {
   auto found = impl_->state.find_by_token(token_sha256);
-  if (!found || !found->enabled) return refused();
+  if (!found || !found->enabled) return refused(ready());
   return *std::move(found);
 }
 

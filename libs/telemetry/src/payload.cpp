@@ -92,6 +92,20 @@ std::optional<TimeUs> time_from_number(double number) {
   return std::llround(number * scale);
 }
 
+namespace {
+
+// `\u0000` as an escape: a backslash that is escaped itself begins none.
+bool holds_escaped_nul(std::string_view json) {
+  for (auto at = json.find("\\u0000"); at != std::string_view::npos; at = json.find("\\u0000", at + 1)) {
+    std::size_t slashes = 1;
+    while (slashes <= at && json[at - slashes] == '\\') ++slashes;
+    if (slashes % 2 == 1) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 struct PayloadDecoder::Impl {
   explicit Impl(PayloadLimits given) : limits(given) {}
 
@@ -191,7 +205,7 @@ Failure PayloadDecoder::Impl::point(dom::element element) {
       Json json{simdjson::minify(element)};
       if (auto failure = check_text(json.text, PayloadFault::kTextTooLong)) return failure;
       // PostgreSQL and most readers of JSON cannot hold an escaped NUL either.
-      if (json.text.find("\\u0000") != std::string::npos) {
+      if (holds_escaped_nul(json.text)) {
         return fault(PayloadFault::kBadText, "the value of " + in_quotes(name) + " holds U+0000");
       }
       target.value = std::move(json);

@@ -198,6 +198,11 @@ void TelemetryHandler::handle(const http::Request& request, const http::Responde
 void TelemetryHandler::ingest(const http::Request& request, const http::Responder& responder) {
   constexpr auto kHttp = telemetry::Protocol::kHttp;
   const auto identity = authenticate(request);
+  if (!identity.ok() && identity.error().kind == ErrorKind::kUnavailable) {
+    metrics_.ingested(kHttp, IngestResult::kThrottled).add();
+    responder.send(refusal(identity.error()));
+    return;
+  }
   if (!identity.ok()) {
     metrics_.ingested(kHttp, IngestResult::kUnauthorized).add();
     Response response = problem(401, "/problems/unauthenticated", "the device is not known by these credentials",

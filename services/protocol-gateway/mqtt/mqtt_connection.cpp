@@ -152,7 +152,10 @@ void MqttConnection::resume() {
 void MqttConnection::on_connect(const mqtt::Connect& connect) {
   const auto refuse = [&](ReasonCode reason, std::string_view why) {
     context_.metrics.mqtt_connects_refused.add();
-    context_.metrics.ingested(protocol_of(connect.version), IngestResult::kUnauthorized).add();
+    const bool later = reason == ReasonCode::kServerUnavailable;
+    context_.metrics
+        .ingested(protocol_of(connect.version), later ? IngestResult::kThrottled : IngestResult::kUnauthorized)
+        .add();
     session_.refuse(reason, why);
     closing_ = true;
   };
@@ -161,7 +164,10 @@ void MqttConnection::on_connect(const mqtt::Connect& connect) {
   auto identity = std::make_shared<Identity>();
   identity->token = sha256(connect.password.value_or(""));
   auto device = context_.registry.authenticate(name->tenant, name->device, identity->token);
-  if (!device.ok()) return refuse(ReasonCode::kBadUserNameOrPassword, device.error().message);
+  if (!device.ok()) {
+    const bool later = device.error().kind == ErrorKind::kUnavailable;
+    return refuse(later ? ReasonCode::kServerUnavailable : ReasonCode::kBadUserNameOrPassword, device.error().message);
+  }
   identity->device = std::move(*device);
   identity->key = record_key(identity->device.tenant, identity->device.device);
   epoch_ = context_.epochs.next();

@@ -25,11 +25,13 @@ constexpr const char* kFirstNumber =
     "SELECT time FROM storage.sample WHERE device_id = $1::int4 AND metric = $2::int4 AND time >= $3::timestamptz"
     " AND time < $4::timestamptz AND (value IS NOT NULL OR kind = 1) ORDER BY time LIMIT 1";
 
-/// Buckets of $5 microseconds; integers too large for `value` are in `other` (kind 1).
+/// Buckets of $5 microseconds; integers too large for `value` are in `other` (kind 1). The mean by a sum that is scaled
+/// by 2^-40: avg() and a plain sum() fail on values near the end of double's range.
 constexpr const char* kBuckets =
     "SELECT date_bin($5::int8 * interval '1 microsecond', time, timestamptz '1970-01-01 00:00:00+00') AS bucket, "
     "count(*),"
-    " min(number), max(number), avg(number) FROM ("
+    " min(number), max(number),"
+    " sum(number * 9.094947017729282379150390625e-13::float8) / count(*) * 1099511627776::float8 FROM ("
     " SELECT time, CASE WHEN kind = 1 THEN other::float8 ELSE value END AS number FROM storage.sample"
     " WHERE device_id = $1::int4 AND metric = $2::int4 AND time >= $3::timestamptz AND time < $4::timestamptz"
     " AND (value IS NOT NULL OR kind = 1)) s GROUP BY 1 ORDER BY 1";

@@ -16,6 +16,7 @@ constexpr int kMostPerPage = 10'000;
 constexpr int kMostLetters = 1'000;
 constexpr int kMostNames = 1'000;
 constexpr std::int64_t kLeastStep = 1'000;
+constexpr std::int64_t kMostStep = 36'525LL * 86'400 * kUsPerSecond;
 /// What PostgreSQL's timestamptz holds and RFC 3339 can write: years 1 to 9999.
 constexpr TimeUs kFirstTime = -62'135'596'800'000'000;
 constexpr TimeUs kLastTime = 253'402'300'800'000'000;
@@ -30,6 +31,8 @@ Result<int> page_size(std::int32_t asked, int usual, int most) {
 
 Status check_range(const api::RangeRequest& request) {
   if (request.metric().empty()) return Error{ErrorKind::kInvalid, "metric is empty"};
+  if (request.metric().find('\0') != std::string::npos) return Error{ErrorKind::kInvalid, "metric holds U+0000"};
+  if (request.step_us() > kMostStep) return Error{ErrorKind::kInvalid, "step_us is more than 100 years"};
   if (request.from_us() >= request.to_us()) return Error{ErrorKind::kInvalid, "from_us must be before to_us"};
   if (request.from_us() < kFirstTime || request.to_us() > kLastTime) {
     return Error{ErrorKind::kInvalid,

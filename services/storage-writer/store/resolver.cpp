@@ -143,19 +143,33 @@ class Resolver {
     return {};
   }
 
-  // First free microsecond behind `key`, asking the database for a stretch at a time.
+  // First free microsecond behind `key`. Asks the database for ever longer stretches, each once, and goes past what is
+  // known to be taken: points without time that fall into a dense run must not cost a walk through it each.
   Result<TimeUs> next_free(const SampleKey& key) {
-    constexpr TimeUs kStretch = 64;
-    for (TimeUs from = key.time + 1;; from += kStretch) {
-      std::vector<SampleKey> keys;
-      for (TimeUs t = from; t < from + kStretch; ++t) keys.push_back({key.series, t});
-      if (auto status = remember_stored(keys); !status.ok()) return status.error();
-      for (const SampleKey& candidate : keys) {
-        // A time that a later row of this batch brings is looked at when its turn comes: that row finds this one then.
-        if (!taken_.contains(candidate)) return candidate.time;
+    constexpr TimeUs kLongest = 8192;
+    TimeUs stretch = 64;
+    TimeUs time = series_.behind_busy(key.series, key.time + 1);
+    Asked& asked = asked_[key.series];
+    // A time that a later row of this batch brings is looked at when its turn comes: that row finds this one then.
+    for (;; ++time) {
+      if (time < asked.from || time >= asked.to) {
+        std::vector<SampleKey> keys;
+        for (TimeUs t = time; t < time + stretch; ++t) keys.push_back({key.series, t});
+        if (auto status = remember_stored(keys); !status.ok()) return status.error();
+        asked = {time == asked.to ? asked.from : time, time + stretch};
+        stretch = std::min(2 * stretch, kLongest);
       }
+      if (taken_.contains({key.series, time})) continue;
+      series_.note_busy(key.series, key.time, time + 1);
+      return time;
     }
   }
+
+  // A stretch of times of a series whose stored rows are all in taken_.
+  struct Asked {
+    TimeUs from = 0;
+    TimeUs to = 0;
+  };
 
   const Batch& batch_;
   std::span<const std::int32_t> ids_;
@@ -163,6 +177,7 @@ class Resolver {
   StoredSamples& stored_;
   Changes changes_;
   std::unordered_map<SampleKey, Taken, SampleKeyHash> taken_;
+  std::unordered_map<SeriesKey, Asked, SeriesKeyHash> asked_;
   bool watch_ = false;  // some point is not newer: inserts are remembered too
 };
 

@@ -43,8 +43,22 @@ std::vector<PendingLatest> SeriesTable::pending() const {
 
 void SeriesTable::flushed() { dirty_.clear(); }
 
+TimeUs SeriesTable::behind_busy(const SeriesKey& key, TimeUs time) const {
+  const auto run = busy_.find(key);
+  return run != busy_.end() && time >= run->second.from && time < run->second.to ? run->second.to : time;
+}
+
+void SeriesTable::note_busy(const SeriesKey& key, TimeUs from, TimeUs to) {
+  constexpr std::size_t kMost = 100'000;
+  if (busy_.size() >= kMost && !busy_.contains(key)) busy_.clear();
+  Run& run = busy_[key];
+  const bool touches = from <= run.to && to >= run.from && run.from < run.to;
+  run = touches ? Run{std::min(run.from, from), std::max(run.to, to)} : Run{from, to};
+}
+
 void SeriesTable::clear() {
   series_.clear();
+  busy_.clear();
   dirty_.clear();
 }
 

@@ -49,6 +49,12 @@ class SeriesTable {
   /// The same for `latest`: `usable` is false for a time too far ahead of the log's.
   void offer(const SeriesKey& key, std::int32_t partition, TimeUs time, const Cell& cell, bool usable);
 
+  /// First time at or behind `time` that is not known to lie in a run of taken microseconds.
+  [[nodiscard]] TimeUs behind_busy(const SeriesKey& key, TimeUs time) const;
+  /// Every microsecond of [from, to) is taken (or will be with this transaction). Remembered over batches, so that a
+  /// run is walked once, however many points without time fall into it.
+  void note_busy(const SeriesKey& key, TimeUs from, TimeUs to);
+
   /// Everything that `latest` lacks; stays pending until flushed() is called.
   [[nodiscard]] std::vector<PendingLatest> pending() const;
   void flushed();
@@ -65,7 +71,13 @@ class SeriesTable {
     std::int32_t partition = 0;
   };
 
+  struct Run {
+    TimeUs from = 0;
+    TimeUs to = 0;
+  };
+
   std::size_t most_;
+  std::unordered_map<SeriesKey, Run, SeriesKeyHash> busy_;  // the last run of few series
   std::unordered_map<SeriesKey, State, SeriesKeyHash> series_;
   std::unordered_map<SeriesKey, PendingLatest, SeriesKeyHash> dirty_;
 };

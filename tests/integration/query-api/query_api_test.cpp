@@ -117,6 +117,19 @@ TEST_F(QueryApi, BucketsCountEveryNumberOnceOverGapsAndPages) {
   EXPECT_EQ(buckets[10].time_us(), kStart + 3'600 * kUsPerSecond);
 }
 
+TEST_F(QueryApi, BucketsHoldValuesNearTheEndOfDoublesRangeAndStepsAreBounded) {
+  const auto id = metric("acme", "power", MetricType::kDouble);
+  for (int i = 0; i < 3; ++i) insert_sample(kMeter, id, kStart + i, 1.7e308);
+  start_service();
+  auto request = range("power", kStart, kStart + kUsPerSecond);
+  request.set_step_us(kUsPerSecond);
+  api::RangeResponse page;
+  ASSERT_TRUE(stub_->Range(context(kAcmeKey).get(), request, &page).ok());
+  EXPECT_DOUBLE_EQ(page.buckets(0).mean(), 1.7e308);
+  request.set_step_us(std::numeric_limits<std::int64_t>::max());
+  EXPECT_EQ(stub_->Range(context(kAcmeKey).get(), request, &page).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
 TEST_F(QueryApi, AnUnknownMetricIsToldApartFromNoData) {
   metric("acme", "power", MetricType::kDouble);
   start_service();

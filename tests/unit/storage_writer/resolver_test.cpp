@@ -189,5 +189,19 @@ TEST_F(ResolverTest, AgreesWithAPlainModelOnRandomInput) {
   EXPECT_EQ(found_untimed, untimed_count);
 }
 
+// A device that fills every microsecond with times of its own must not make each point without time walk past them.
+TEST_F(ResolverTest, ADenseRunIsWalkedOnceOverBatches) {
+  constexpr int kRun = 20'000;
+  for (int i = 0; i < kRun; ++i) timed(1'000 + i, i);
+  store();
+  table_.questions = 0;
+  for (int batch = 0; batch < 10; ++batch) {
+    for (int i = 0; i < 500; ++i) untimed(1'000, -1);
+    store();
+  }
+  EXPECT_EQ(table_.rows.size(), kRun + 5'000U);
+  EXPECT_LE(table_.questions, 100);
+}
+
 }  // namespace
 }  // namespace millrace::writer

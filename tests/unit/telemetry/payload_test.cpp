@@ -80,6 +80,11 @@ TEST_F(PayloadTest, PrefixStandsBeforeEachName) {
   EXPECT_EQ(batch_.points[0].metric, "status.up");
 }
 
+TEST_F(PayloadTest, ABackslashThatIsEscapedBeginsNoEscape) {
+  ASSERT_FALSE(decode(R"({"a":["\\u0000"]})"));
+  EXPECT_EQ(batch_.points[0].value, Value(Json{R"(["\\u0000"])"}));
+}
+
 TEST_F(PayloadTest, EveryFaultHasItsReason) {
   expect_fault("", PayloadFault::kEmpty);
   expect_fault("{", PayloadFault::kSyntax);
@@ -105,6 +110,7 @@ TEST_F(PayloadTest, EveryFaultHasItsReason) {
   expect_fault("{\"" + std::string(129, 'n') + "\":1}", PayloadFault::kNameTooLong);
   expect_fault(R"({"a":"\u0000"})", PayloadFault::kBadText);
   expect_fault(R"({"a":["\u0000"]})", PayloadFault::kBadText);
+  expect_fault(R"({"a":["\\\u0000"]})", PayloadFault::kBadText);
   expect_fault("{\"a\":\"" + std::string(33000, 'x') + "\"}", PayloadFault::kTextTooLong);
   expect_fault(R"({"ts":"yesterday","a":1})", PayloadFault::kBadTime);
   expect_fault(R"({"ts":true,"a":1})", PayloadFault::kBadTime);

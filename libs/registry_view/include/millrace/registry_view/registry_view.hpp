@@ -75,7 +75,7 @@ class RegistryView final : public rpc::ApiKeyVerifier {
   [[nodiscard]] std::optional<Device> find_by_token(const Sha256& token_sha256) const;
 
   /// The device if it is enabled and the token is one of its own; kUnauthenticated otherwise, in words that do not tell
-  /// an unknown device from a wrong token.
+  /// an unknown device from a wrong token. kUnavailable before ready(): whether it is one cannot be said yet.
   [[nodiscard]] Result<Device> authenticate(std::string_view tenant, std::string_view device,
                                             const Sha256& token_sha256) const;
   /// The same for whoever shows only a token.

@@ -24,15 +24,6 @@ inline constexpr const char* kRange =
     "SELECT time, value, kind, other, untimed FROM storage.sample WHERE device_id = $1::int4 AND metric = $2::int4"
     " AND time >= $3::timestamptz AND time < $4::timestamptz ORDER BY time LIMIT $5::int8";
 
-/// Buckets of width $5 (microseconds) over the numbers: $1 device, $2 metric, $3 from, $4 to, $6 limit
-/// → bucket number int8 (start = number * width), count, min, max, mean. 64-bit arithmetic; times before 1970 floor
-/// down.
-inline constexpr const char* kRangeBuckets =
-    "SELECT floor(us::numeric / $5::int8)::int8 AS bucket, count(*), min(value), max(value), avg(value) FROM ("
-    " SELECT (extract(epoch FROM time) * 1000000)::int8 AS us, value FROM storage.sample WHERE device_id = $1::int4"
-    " AND metric = $2::int4 AND time >= $3::timestamptz AND time < $4::timestamptz AND value IS NOT NULL) s"
-    " GROUP BY 1 ORDER BY 1 LIMIT $6::int8";
-
 /// $1 topic → part, generation, next_offset, latest_offset, cluster_id, log_time_us (0: nothing yet).
 inline constexpr const char* kOffsets =
     "SELECT part, generation, next_offset, latest_offset, cluster_id, log_time_us FROM storage.ingest_offset"
