@@ -57,6 +57,14 @@ def _archive_classes(layout):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _cluster_id():
+    """A random one. The storage tool takes a leading dash for an option."""
+    while True:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
+        if not cluster.startswith("-"):
+            return cluster
+
+
 class Kafka:
     """One broker whose files are below folder/kafka."""
 
@@ -122,7 +130,7 @@ class Kafka:
 
     def _format(self):
         shutil.rmtree(self._folder / "data", ignore_errors=True)  # of a format that was interrupted
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
+        cluster = _cluster_id()
         done = subprocess.run([str(part) for part in self._java()] +
                               ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._config)],
                               capture_output=True, text=True, check=False)

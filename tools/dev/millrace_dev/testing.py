@@ -56,7 +56,12 @@ def run_labels(layout, labels, preset="release"):
         for label in labels:
             if label in NEEDS_SERVERS and servers is None:
                 servers = TestServers(layout, folder / "servers")
-                environment.update(servers.start())
+                try:
+                    environment.update(servers.start())
+                except DevError as error:
+                    say.warn(str(error))
+                    tally.add(label, [("Kafka and PostgreSQL for the tests", "failed")], 0)
+                    continue
             if label not in NEEDS_SERVERS and servers is not None:
                 servers.stop()
                 servers = None
