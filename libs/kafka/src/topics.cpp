@@ -26,6 +26,21 @@ std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSetting
        kDeadPartitions,
        settings.replication,
        {{"cleanup.policy", "delete"}, {"message.timestamp.type", "LogAppendTime"}, {"retention.ms", kThirtyDaysMs}}});
+  // stream-processing writes into the partition of the source record: what it needs of a partition's alerts to go on is
+  // in one partition.
+  topics.push_back({names.telemetry_late(),
+                    settings.telemetry_partitions,
+                    settings.replication,
+                    {{"cleanup.policy", "delete"}, {"retention.ms", kThirtyDaysMs}}});
+  topics.push_back({names.windows(),
+                    settings.telemetry_partitions,
+                    settings.replication,
+                    {{"cleanup.policy", "delete"}, {"retention.ms", kSevenDaysMs}}});
+  topics.push_back({names.alerts(),
+                    settings.telemetry_partitions,
+                    settings.replication,
+                    {{"cleanup.policy", "compact"}, {"min.compaction.lag.ms", kSevenDaysMs}}});
+  topics.push_back({names.rules(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
   // One partition: the registry's changes have one order.
   topics.push_back({names.registry(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
   topics.push_back({names.storage_progress(), 1, settings.replication, {{"cleanup.policy", "compact"}}});

@@ -12,6 +12,10 @@ struct TopicNames {
 
   [[nodiscard]] std::string telemetry() const { return prefix + "telemetry"; }
   [[nodiscard]] std::string telemetry_dead() const { return prefix + "telemetry.dead"; }
+  [[nodiscard]] std::string telemetry_late() const { return prefix + "telemetry.late"; }
+  [[nodiscard]] std::string windows() const { return prefix + "windows"; }
+  [[nodiscard]] std::string alerts() const { return prefix + "alerts"; }
+  [[nodiscard]] std::string rules() const { return prefix + "rules"; }
   [[nodiscard]] std::string registry() const { return prefix + "registry"; }
   [[nodiscard]] std::string storage_progress() const { return prefix + "storage-progress"; }
 };
