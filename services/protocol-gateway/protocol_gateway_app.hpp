@@ -9,6 +9,7 @@
 #include <millrace/runtime/health.hpp>
 #include <millrace/runtime/lifecycle.hpp>
 #include <millrace/runtime/ops_server.hpp>
+#include <millrace/telemetry_log/log_generations.hpp>
 
 #include "durability.hpp"
 #include "gateway_config.hpp"
@@ -17,7 +18,6 @@
 #include "ingest/dead_letters.hpp"
 #include "ingest/epoch.hpp"
 #include "ingest/kafka_publisher.hpp"
-#include "ingest/log_generations.hpp"
 #include "io/io_threads.hpp"
 #include "mqtt/mqtt_listener.hpp"
 
@@ -49,7 +49,7 @@ class ProtocolGatewayApp final : public runtime::App {
   std::unique_ptr<Epochs> epochs_;
   MetricNames metric_names_;
   registry_view::RegistryView registry_;
-  LogGenerations generations_;
+  telemetry_log::LogGenerations generations_;
   // Connections die with the io_contexts and look at this while they do.
   std::unique_ptr<MqttContext> mqtt_context_;
   std::vector<std::unique_ptr<IngestWorker>> workers_;

@@ -321,6 +321,30 @@ Result<std::vector<Position>> Consumer::offsets_at(std::span<const TopicPartitio
   return positions;
 }
 
+Result<std::vector<CommittedPosition>> Consumer::committed(std::span<const TopicPartition> partitions,
+                                                           milliseconds timeout) {
+  const PartitionListHandle list = list_of(partitions);
+  const rd_kafka_resp_err_t code = rd_kafka_committed(impl_->client.get(), list.get(), to_ms(timeout));
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return make_error(code, "committed positions");
+  if (const Status status = check_elements(*list, "committed positions"); !status.ok()) return status.error();
+  std::vector<CommittedPosition> positions;
+  for (int i = 0; i < list->cnt; ++i) {
+    const rd_kafka_topic_partition_t& one = list->elems[i];
+    CommittedPosition position{{one.topic, one.partition}, one.offset < 0 ? -1 : one.offset, {}};
+    if (one.metadata != nullptr) position.metadata.assign(static_cast<const char*>(one.metadata), one.metadata_size);
+    positions.push_back(std::move(position));
+  }
+  return positions;
+}
+
+void GroupMetadata::Release::operator()(void* metadata) const noexcept {
+  rd_kafka_consumer_group_metadata_destroy(static_cast<rd_kafka_consumer_group_metadata_t*>(metadata));
+}
+
+GroupMetadata Consumer::group_metadata() const {
+  return GroupMetadata(rd_kafka_consumer_group_metadata(impl_->client.get()));
+}
+
 Result<int> Consumer::partitions(const std::string& topic, milliseconds timeout) {
   return count_partitions(impl_->client.get(), topic, to_ms(timeout));
 }

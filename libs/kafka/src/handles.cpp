@@ -67,6 +67,28 @@ ClientHandle Conf::make_client(rd_kafka_type_t type) && {
   return ClientHandle(client);
 }
 
+rd_kafka_resp_err_t produce_copy(rd_kafka_t* client, const ProduceCall& call) {
+  rd_kafka_headers_t* headers = call.headers.empty() ? nullptr : rd_kafka_headers_new(call.headers.size());
+  for (const Header& header : call.headers) {
+    rd_kafka_header_add(headers, header.name.data(), static_cast<ssize_t>(header.name.size()), header.value.data(),
+                        static_cast<ssize_t>(header.value.size()));
+  }
+  const std::size_t size = call.value ? call.value->size() : 0;
+  // An empty value is not a tombstone: librdkafka tells them apart by the pointer.
+  const char* value = call.value ? (size == 0 ? "" : call.value->data()) : nullptr;
+// librdkafka's argument macros are C casts.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+  const rd_kafka_resp_err_t code =
+      rd_kafka_producev(client, RD_KAFKA_V_TOPIC(call.topic.c_str()), RD_KAFKA_V_PARTITION(call.partition),
+                        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(call.key.data(), call.key.size()),
+                        RD_KAFKA_V_VALUE(const_cast<char*>(value), size), RD_KAFKA_V_HEADERS(headers),
+                        RD_KAFKA_V_OPAQUE(call.opaque), RD_KAFKA_V_END);
+#pragma GCC diagnostic pop
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR && headers != nullptr) rd_kafka_headers_destroy(headers);
+  return code;
+}
+
 ErrorKind kind_of(rd_kafka_resp_err_t code) {
   switch (static_cast<int>(code)) {
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -61,6 +64,17 @@ class Conf {
   const Settings& settings_;
   ConfHandle conf_;
 };
+
+/// A record as librdkafka takes it: all bytes are copied.
+struct ProduceCall {
+  const std::string& topic;
+  std::int32_t partition;  ///< kAnyPartition: by the key
+  std::string_view key;
+  std::optional<std::string_view> value;  ///< none: a tombstone
+  std::span<const Header> headers;
+  void* opaque = nullptr;
+};
+[[nodiscard]] rd_kafka_resp_err_t produce_copy(rd_kafka_t* client, const ProduceCall& call);
 
 /// How a response code of the broker or of librdkafka reads as ErrorKind, for calls that did nothing.
 [[nodiscard]] ErrorKind kind_of(rd_kafka_resp_err_t code);

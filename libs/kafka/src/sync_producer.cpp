@@ -25,32 +25,10 @@ void on_report(rd_kafka_t* /*client*/, const rd_kafka_message_t* message, void* 
   ticket = {true, message->err, rd_kafka_message_status(message), {message->partition, message->offset}};
 }
 
-rd_kafka_headers_t* make_headers(const std::vector<Header>& headers) {
-  if (headers.empty()) return nullptr;
-  rd_kafka_headers_t* all = rd_kafka_headers_new(headers.size());
-  for (const Header& header : headers) {
-    rd_kafka_header_add(all, header.name.data(), static_cast<ssize_t>(header.name.size()), header.value.data(),
-                        static_cast<ssize_t>(header.value.size()));
-  }
-  return all;
-}
-
 rd_kafka_resp_err_t enqueue(rd_kafka_t* client, const OutgoingRecord& record, Ticket& ticket) {
-  rd_kafka_headers_t* headers = make_headers(record.headers);
-  const void* value = record.value ? record.value->data() : nullptr;
-  const std::size_t size = record.value ? record.value->size() : 0;
-// librdkafka's argument macros are C casts.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wold-style-cast"
-  const rd_kafka_resp_err_t code = rd_kafka_producev(
-      client, RD_KAFKA_V_TOPIC(record.topic.c_str()), RD_KAFKA_V_PARTITION(record.partition),
-      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(record.key.data(), record.key.size()),
-      // An empty value is not a tombstone: librdkafka tells them apart by the pointer.
-      RD_KAFKA_V_VALUE(const_cast<void*>(record.value && size == 0 ? static_cast<const void*>("") : value), size),
-      RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(&ticket), RD_KAFKA_V_END);
-#pragma GCC diagnostic pop
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR && headers != nullptr) rd_kafka_headers_destroy(headers);
-  return code;
+  const std::optional<std::string_view> value =
+      record.value ? std::optional<std::string_view>(*record.value) : std::nullopt;
+  return produce_copy(client, {record.topic, record.partition, record.key, value, record.headers, &ticket});
 }
 
 }  // namespace

@@ -1,18 +1,18 @@
 #include <algorithm>
 
-#include <millrace/base/digest.hpp>
 #include <millrace/storage_schema/log_position.hpp>
 
 namespace millrace::storage_schema {
 
 using postgres::Params;
 
-RecordMark mark_of(std::string_view value, const telemetry::Batch& facts) { return {facts.ingest_id, crc32c(value)}; }
-
 Result<std::map<std::int32_t, OffsetRow>> read_offset_rows(postgres::Connection& connection, std::string_view topic) {
   auto rows = connection.exec(
-      "SELECT part, generation, next_offset, latest_offset, cluster_id, last_start, last_counter, last_crc, log_time_us"
-      " FROM storage.ingest_offset WHERE topic = $1",
+      "SELECT part, generation, next_offset, latest_offset, cluster_id, last_start, last_counter, last_crc, "
+      "log_time_us,"
+      " COALESCE((SELECT max(b.resume_offset) FROM storage.log_break b"
+      "           WHERE b.part = o.part AND b.generation = o.generation - 1), 0)"
+      " FROM storage.ingest_offset o WHERE topic = $1",
       Params{}.text(topic));
   if (!rows) return rows.error();
   std::map<std::int32_t, OffsetRow> all;
@@ -23,6 +23,7 @@ Result<std::map<std::int32_t, OffsetRow>> read_offset_rows(postgres::Connection&
     row.latest_offset = rows->integer(i, 3);
     row.cluster_id = rows->text(i, 4);
     row.log_time = rows->integer(i, 8);
+    row.generation_from = rows->integer(i, 9);
     if (rows->is_null(i, 5)) continue;
     RecordMark mark;
     const std::string_view start = rows->text(i, 5);

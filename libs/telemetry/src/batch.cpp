@@ -5,6 +5,7 @@
 
 #include <millrace/telemetry/batch.hpp>
 #include <millrace/telemetry/v1/telemetry.pb.h>
+#include <millrace/telemetry/value_proto.hpp>
 
 namespace millrace::telemetry {
 namespace {
@@ -15,50 +16,6 @@ using google::protobuf::io::CodedInputStream;
 // Where the counter stands in an encoded batch: tag and length of ingest_id (2), tag and length of start (2), start
 // (16), tag of counter (1). Field 1 is always first and the counter is never 0 when encoded.
 constexpr std::size_t kCounterAt = 2 + 2 + 16 + 1;
-
-void value_to_proto(const Value& value, v1::Value& out) {
-  switch (value.index()) {
-    case 0:
-      out.set_double_value(std::get<0>(value));
-      break;
-    case 1:
-      out.set_int_value(std::get<1>(value));
-      break;
-    case 2:
-      out.set_bool_value(std::get<2>(value));
-      break;
-    case 3:
-      out.set_string_value(std::get<3>(value));
-      break;
-    default:
-      out.set_json_value(std::get<4>(value).text);
-      break;
-  }
-}
-
-// False if no kind is set: a batch with such a point was not made by encode().
-bool value_from_proto(const v1::Value& value, Value& out) {
-  switch (value.kind_case()) {
-    case v1::Value::kDoubleValue:
-      out = value.double_value();
-      return true;
-    case v1::Value::kIntValue:
-      out = std::int64_t{value.int_value()};
-      return true;
-    case v1::Value::kBoolValue:
-      out = value.bool_value();
-      return true;
-    case v1::Value::kStringValue:
-      out = value.string_value();
-      return true;
-    case v1::Value::kJsonValue:
-      out = Json{value.json_value()};
-      return true;
-    case v1::Value::KIND_NOT_SET:
-      return false;
-  }
-  return false;
-}
 
 bool ingest_id_from_proto(const v1::IngestId& id, IngestId& out) {
   if (id.start().size() != out.start.size()) return false;
@@ -252,7 +209,7 @@ void BatchCodec::encode(const Batch& batch, std::string& out) {
   for (const Point& point : batch.points) {
     v1::Point& added = *message.add_points();
     added.set_metric(point.metric);
-    value_to_proto(point.value, *added.mutable_value());
+    to_proto(point.value, *added.mutable_value());
     if (point.time) added.set_time_us(*point.time);
   }
   message.SerializeToString(&out);
@@ -275,7 +232,7 @@ Status BatchCodec::decode(std::string_view bytes, Batch& out) {
     if (count == out.points.size()) out.points.emplace_back();
     Point& target = out.points[count++];
     target.metric = point.metric();
-    if (!value_from_proto(point.value(), target.value)) return corrupt("a point has no value");
+    if (!from_proto(point.value(), target.value)) return corrupt("a point has no value");
     target.time.reset();
     if (point.has_time_us()) target.time = point.time_us();
   }

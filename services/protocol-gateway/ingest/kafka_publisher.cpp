@@ -21,8 +21,8 @@ std::size_t cost_of(const InFlight& record) { return record.value.size() + kInFl
 
 }  // namespace
 
-KafkaPublisher::KafkaPublisher(PublisherOptions options, GatewayMetrics& metrics, const LogGenerations& generations,
-                               Settle settle)
+KafkaPublisher::KafkaPublisher(PublisherOptions options, GatewayMetrics& metrics,
+                               const telemetry_log::LogGenerations& generations, Settle settle)
     : options_(std::move(options)), metrics_(metrics), generations_(generations), settle_(std::move(settle)) {
   const std::string bits = random_bytes(start_id_.size());
   std::memcpy(start_id_.data(), bits.data(), start_id_.size());

@@ -16,9 +16,9 @@
 #include <millrace/observability/log.hpp>
 #include <millrace/runtime/health.hpp>
 #include <millrace/runtime/lifecycle.hpp>
+#include <millrace/telemetry_log/log_generations.hpp>
 
 #include "gateway_metrics.hpp"
-#include "ingest/log_generations.hpp"
 #include "ingest/publisher.hpp"
 #include "io/settlement.hpp"
 
@@ -41,7 +41,8 @@ class KafkaPublisher final : public RecordPublisher {
 
   /// `settle` is called on the producer's thread with each array of reports; `metrics` and `generations` must outlive
   /// the publisher.
-  KafkaPublisher(PublisherOptions options, GatewayMetrics& metrics, const LogGenerations& generations, Settle settle);
+  KafkaPublisher(PublisherOptions options, GatewayMetrics& metrics, const telemetry_log::LogGenerations& generations,
+                 Settle settle);
   ~KafkaPublisher() override;
   KafkaPublisher(const KafkaPublisher&) = delete;
   KafkaPublisher& operator=(const KafkaPublisher&) = delete;
@@ -91,7 +92,7 @@ class KafkaPublisher final : public RecordPublisher {
 
   PublisherOptions options_;
   GatewayMetrics& metrics_;
-  const LogGenerations& generations_;
+  const telemetry_log::LogGenerations& generations_;
   Settle settle_;
   std::function<void()> on_accepting_;
   observability::Logger log_{"publisher"};

@@ -3,9 +3,9 @@
 #include <array>
 
 #include <millrace/base/ids.hpp>
+#include <millrace/telemetry/value_proto.hpp>
 
 #include "read/page_token.hpp"
-#include "rpc/translate.hpp"
 
 namespace millrace::query_api {
 namespace {
@@ -94,7 +94,7 @@ Status QueryService::latest(const rpc::Call& call, const api::LatestRequest& req
     auto* entry = response.add_entries();
     entry->set_metric(value.metric);
     entry->set_time_us(value.time);
-    fill(value.value, *entry->mutable_value());
+    telemetry::to_proto(value.value, *entry->mutable_value());
   }
   return {};
 }
@@ -132,7 +132,7 @@ Status QueryService::range(const rpc::Call& call, const api::RangeRequest& reque
       auto* out = response.add_samples();
       out->set_time_us(sample.time);
       out->set_untimed(sample.untimed);
-      fill(sample.value, *out->mutable_value());
+      telemetry::to_proto(sample.value, *out->mutable_value());
     }
   } else {
     const auto page = parts_.series.buckets(series.value(), window, request.step_us(), call.deadline);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "rpc/translate.hpp"
+#include <millrace/telemetry/value_proto.hpp>
 
 namespace millrace::query_api {
 namespace {
@@ -70,7 +70,7 @@ void TailReactor::pump() {
     out->set_metric(std::move(reading.metric));
     out->set_time_us(reading.time);
     out->set_receipt(std::move(reading.receipt));
-    fill(reading.value, *out->mutable_value());
+    telemetry::to_proto(reading.value, *out->mutable_value());
   }
   writing_ = true;
   StartWrite(&response_);

@@ -27,6 +27,7 @@ struct NamedSeries {
 struct Opening {
   struct Partition {
     std::int32_t generation = 0;
+    std::int64_t generation_from = 0;
     std::int64_t next_offset = 0;
     std::int64_t latest_offset = 0;
     TimeUs log_time = 0;

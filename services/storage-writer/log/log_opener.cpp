@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include <millrace/telemetry_log/log_check.hpp>
+
 namespace millrace::writer {
 namespace {
 
@@ -54,7 +56,8 @@ Result<LogOpener::Opened> LogOpener::open(std::span<const std::int32_t> partitio
     state.generation = row.generation;
     state.next_offset = row.next_offset;
     state.last = row.last;
-    opened.opening.partitions[partition] = {row.generation, row.next_offset, row.latest_offset, row.log_time};
+    opened.opening.partitions[partition] = {row.generation, row.generation_from, row.next_offset, row.latest_offset,
+                                            row.log_time};
     state.stopped = contradiction(partition, row, *cluster, logs[partition]);
     if (state.stopped) continue;
     const kafka::TopicPartition where{topic, partition};
@@ -158,41 +161,13 @@ Status LogOpener::replay_record(const kafka::Record& record, Replay& part, Opene
 }
 
 Status LogOpener::verify(std::map<std::int32_t, PartitionState>& partitions) {
-  kafka::Consumer consumer(config_.kafka, consumer_options());
-  const std::string topic = config_.topics.telemetry();
-  std::map<std::int32_t, PartitionState*> todo;
-  std::vector<kafka::Position> from;
-  for (auto& [partition, state] : partitions) {
-    if (state.stopped) continue;
-    auto marks = consumer.watermarks({topic, partition}, kAnswer);
-    if (!marks) return marks.error();
-    OffsetRow row;
-    row.next_offset = state.next_offset;
-    state.stopped = contradiction(partition, row, row.cluster_id, *marks);
-    if (state.stopped || !state.last || marks->low >= state.next_offset) continue;
-    todo[partition] = &state;
-    from.push_back({{topic, partition}, state.next_offset - 1});
+  std::vector<telemetry_log::KeptPosition> positions;
+  for (const auto& [partition, state] : partitions) {
+    if (!state.stopped) positions.push_back({partition, state.next_offset, state.last});
   }
-  if (from.empty()) return {};
-  if (auto assigned = consumer.assign(from); !assigned) return assigned;
-  auto progress = steady_clock::now();
-  while (!todo.empty()) {
-    const kafka::Polled polled = consumer.poll(milliseconds{100});
-    if (steady_clock::now() - progress > kProgress)
-      return Error{ErrorKind::kUnavailable, "Kafka gives no records: " + polled.message};
-    if (polled.kind != kafka::Polled::Kind::kRecord) continue;
-    const auto found = todo.find(polled.record.partition());
-    if (found == todo.end()) continue;
-    PartitionState& state = *found->second;
-    telemetry::Batch facts;
-    if (!telemetry::decode_facts(polled.record.value(), facts)) facts = {};
-    if (polled.record.offset() != state.next_offset - 1 || mark_of(polled.record.value(), facts) != *state.last) {
-      state.stopped = "partition " + std::to_string(found->first) + ": the record " +
-                      std::to_string(state.next_offset - 1) +
-                      " is not the one that was read before: the log was cut or replaced" + how_to_go_on(found->first);
-    }
-    todo.erase(found);
-  }
+  const auto found = telemetry_log::contradictions(config_.kafka, config_.topics.telemetry(), positions);
+  if (!found) return found.error();
+  for (const auto& [partition, why] : *found) partitions.at(partition).stopped = why + how_to_go_on(partition);
   return {};
 }
 

@@ -121,6 +121,7 @@ Status Committer::announce(const Opening& opening) {
     progress.set_generation(one.generation);
     progress.set_next_offset(one.next_offset);
     progress.set_time_us(now_us());
+    progress.set_generation_from(one.generation_from);
     records.push_back({.topic = config_.topics.storage_progress(),
                        .key = topic + "/" + std::to_string(partition),
                        .value = progress.SerializeAsString()});

@@ -81,7 +81,7 @@ class PublisherTest : public ::testing::Test {
   MockKafka kafka_;
   observability::Metrics metrics_;
   GatewayMetrics gateway_metrics_{metrics_};
-  LogGenerations generations_{{kafka_.bootstrap(), "test"}, "progress", "t"};
+  telemetry_log::LogGenerations generations_{{kafka_.bootstrap(), "test"}, "progress", "t"};
   telemetry::BatchCodec codec_;
   std::mutex mutex_;
   std::map<std::uint64_t, std::vector<Outcome>> outcomes_;
@@ -205,7 +205,7 @@ TEST(Publisher, TakesNothingBeforeKafkaIsThere) {
   options.kafka = {kafka.bootstrap(), "test"};
   options.topic = "t";
   options.metadata_timeout = milliseconds(100);
-  LogGenerations generations({kafka.bootstrap(), "test"}, "progress", "t");
+  telemetry_log::LogGenerations generations({kafka.bootstrap(), "test"}, "progress", "t");
   generations.start();
   KafkaPublisher publisher(options, gateway_metrics, generations, [](std::vector<Settlement>) {});
   publisher.start();

@@ -21,6 +21,7 @@ class Description:
     kafka: bool = True
     state_dir: bool = False
     migrates: bool = False
+    instance: bool = False  # has a name of its own in its consumer group
 
     @property
     def prefix(self):
@@ -31,6 +32,7 @@ DESCRIPTIONS = {
     one.name: one for one in (
         Description("device-registry", "registry_ops", {"GRPC_ADDR": "registry"}, role="device_registry", migrates=True),
         Description("storage-writer", "writer_ops", {}, role="storage_writer", migrates=True),
+        Description("stream-processing", "stream_ops", {}, instance=True),
         Description("query-api", "query_ops", {"GRPC_ADDR": "query"}, role="query_api"),
         Description("protocol-gateway", "gateway_ops", {"MQTT_ADDR": "mqtt", "HTTP_ADDR": "http"}, state_dir=True),
     )
@@ -65,6 +67,8 @@ class Service:
             values[key] = f"{self._settings.listen}:{self.ports[port]}"
         if self.description.kafka:
             values["KAFKA_BOOTSTRAP"] = self._kafka.bootstrap
+        if self.description.instance:
+            values["KAFKA_INSTANCE"] = self.name
         if self.description.role:
             role = self.description.role
             values["DATABASE_URL"] = self._postgres.url(DATABASE, role, self._settings.secret(f"database_{role}"))

@@ -17,6 +17,7 @@ DEFAULT_PORTS = {
     "gateway_ops": 9101,
     "registry_ops": 9102,
     "query_ops": 9103,
+    "stream_ops": 9104,
     "writer_ops": 9105,
     "kafka": 19092,
     "kafka_controller": 19093,

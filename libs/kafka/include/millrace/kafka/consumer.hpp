@@ -106,9 +106,33 @@ struct RebalanceCallbacks {
   std::function<void(std::span<const TopicPartition>, Revocation)> on_revoked;
 };
 
-/// A consumer for one thread: every call from the same thread at a time. Range assignor, eager; no auto commit, no
-/// committed offsets at all (positions live with the data they belong to); auto.offset.reset=error; records one at a
-/// time (librdkafka 2.0.2 can skip records in batches around pause, issue 4208).
+/// What a group has committed for one partition, by a transaction (TransactionalProducer::send_positions()).
+struct CommittedPosition {
+  TopicPartition where;
+  std::int64_t offset = -1;   ///< of the next record; -1: nothing was committed yet
+  std::string metadata = {};  ///< text that goes with it; the broker takes 4,096 bytes
+};
+
+/// Who this member is in its group at present (KIP-447): what fences a member that the group has gone on without.
+class GroupMetadata {
+ public:
+  GroupMetadata(GroupMetadata&&) noexcept = default;
+  GroupMetadata& operator=(GroupMetadata&&) noexcept = default;
+
+ private:
+  friend class Consumer;
+  friend class TransactionalProducer;
+  struct Release {
+    void operator()(void* metadata) const noexcept;
+  };
+  explicit GroupMetadata(void* metadata) : metadata_(metadata) {}
+  std::unique_ptr<void, Release> metadata_;
+};
+
+/// A consumer for one thread: every call from the same thread at a time. Range assignor, eager; it commits nothing by
+/// itself (positions live with the data they belong to, or in the transaction of a TransactionalProducer);
+/// auto.offset.reset=error; records one at a time (librdkafka 2.0.2 can skip records in batches around pause, issue
+/// 4208).
 class Consumer {
  public:
   /// Throws std::invalid_argument on a bad property.
@@ -148,6 +172,14 @@ class Consumer {
   /// First offset whose timestamp is at or after `time_us`, for each partition; kOffsetEnd where none is.
   [[nodiscard]] Result<std::vector<Position>> offsets_at(std::span<const TopicPartition> partitions, TimeUs time_us,
                                                          std::chrono::milliseconds timeout);
+
+  /// The group's committed positions. With Isolation::kReadCommitted it waits for open transactions that would move
+  /// them. Needs ConsumerOptions::group_id.
+  [[nodiscard]] Result<std::vector<CommittedPosition>> committed(std::span<const TopicPartition> partitions,
+                                                                 std::chrono::milliseconds timeout);
+
+  /// Membership as of now, for TransactionalProducer::send_positions().
+  [[nodiscard]] GroupMetadata group_metadata() const;
 
   [[nodiscard]] Result<int> partitions(const std::string& topic, std::chrono::milliseconds timeout);
   [[nodiscard]] Result<std::string> cluster_id(std::chrono::milliseconds timeout);

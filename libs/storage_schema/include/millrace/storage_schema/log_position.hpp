@@ -11,23 +11,17 @@
 #include <millrace/base/time.hpp>
 #include <millrace/kafka/settings.hpp>
 #include <millrace/postgres/connection.hpp>
-#include <millrace/telemetry/batch.hpp>
+#include <millrace/telemetry/record_mark.hpp>
 
 namespace millrace::storage_schema {
 
-/// What identifies a record when it is read again.
-struct RecordMark {
-  telemetry::IngestId ingest_id;
-  std::uint32_t checksum = 0;  ///< CRC-32C of the value
-  bool operator==(const RecordMark&) const = default;
-};
-
-/// `facts` are the record's decoded facts, or a default Batch where it cannot be decoded.
-[[nodiscard]] RecordMark mark_of(std::string_view value, const telemetry::Batch& facts);
+using telemetry::mark_of;
+using telemetry::RecordMark;
 
 /// A row of storage.ingest_offset: how far a partition is stored, and of which log.
 struct OffsetRow {
   std::int32_t generation = 0;
+  std::int64_t generation_from = 0;  ///< first offset of the generation
   std::int64_t next_offset = 0;
   std::int64_t latest_offset = 0;
   std::string cluster_id;

@@ -1,8 +1,7 @@
-#include "ingest/log_generations.hpp"
-
 #include <millrace/storage/v1/progress.pb.h>
+#include <millrace/telemetry_log/log_generations.hpp>
 
-namespace millrace::gateway {
+namespace millrace::telemetry_log {
 
 LogGenerations::LogGenerations(kafka::Settings settings, std::string progress_topic, std::string telemetry_topic)
     : telemetry_topic_(std::move(telemetry_topic)),
@@ -20,10 +19,20 @@ void LogGenerations::take(const kafka::Record& record) {
   }
   const auto partition = static_cast<std::size_t>(progress.partition());
   if (progress.topic() != telemetry_topic_ || progress.partition() < 0 || partition >= generations_.size()) return;
+  {
+    const std::scoped_lock lock(mutex_);
+    begins_[progress.partition()] = {progress.generation(), progress.generation_from()};
+  }
   const std::int32_t before = generations_[partition].exchange(progress.generation(), std::memory_order_relaxed);
   if (before == progress.generation()) return;
   log_.info("a partition is in another generation of the log",
             {{"partition", progress.partition()}, {"generation", progress.generation()}});
+}
+
+LogGenerations::Generation LogGenerations::generation(std::int32_t partition) const {
+  const std::scoped_lock lock(mutex_);
+  const auto found = begins_.find(partition);
+  return found == begins_.end() ? Generation{} : found->second;
 }
 
 runtime::CheckResult LogGenerations::check() const {
@@ -31,4 +40,4 @@ runtime::CheckResult LogGenerations::check() const {
   return {true, follower_.connected() ? "known" : "known, Kafka is away"};
 }
 
-}  // namespace millrace::gateway
+}  // namespace millrace::telemetry_log

@@ -3,6 +3,8 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
+#include <mutex>
 #include <string>
 
 #include <millrace/kafka/settings.hpp>
@@ -10,7 +12,7 @@
 #include <millrace/observability/log.hpp>
 #include <millrace/runtime/health.hpp>
 
-namespace millrace::gateway {
+namespace millrace::telemetry_log {
 
 /// Which generation of the log each partition of `telemetry` is in: part of every receipt, so that one given before the
 /// log was cut never answers for the record that has its offset now. Fed by the topic storage-progress.
@@ -27,6 +29,13 @@ class LogGenerations {
     return at < generations_.size() ? generations_[at].load(std::memory_order_relaxed) : 0;
   }
 
+  struct Generation {
+    std::int32_t number = 0;
+    std::int64_t from = 0;  ///< its first offset
+  };
+  /// The same with its beginning. Thread-safe.
+  [[nodiscard]] Generation generation(std::int32_t partition) const;
+
   /// False until all that was ever announced is known: a receipt given before could be of the wrong generation.
   [[nodiscard]] bool ready() const { return follower_.ready(); }
 
@@ -41,7 +50,9 @@ class LogGenerations {
   observability::Logger log_{"log_generations"};
   observability::LogLimiter limiter_;
   std::array<std::atomic<std::int32_t>, kMostPartitions> generations_{};
-  kafka::TopicFollower follower_;  // last: its thread uses all of the above
+  mutable std::mutex mutex_;
+  std::map<std::int32_t, Generation> begins_;  // guarded by mutex_
+  kafka::TopicFollower follower_;              // last: its thread uses all of the above
 };
 
-}  // namespace millrace::gateway
+}  // namespace millrace::telemetry_log

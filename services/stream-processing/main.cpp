@@ -1,0 +1,21 @@
+#include <millrace/base/version.hpp>
+#include <millrace/runtime/lifecycle.hpp>
+
+#include "stream_processing_app.hpp"
+
+int main(int argc, char** argv) {
+  using namespace millrace;
+  runtime::block_signals();
+  const auto line =
+      config::parse_command_line(stream::option_table(), argc, argv, config::process_environment(), kVersion);
+  if (!line.invocation) return line.exit_code;
+  const stream::Config config = stream::read_config(line.invocation->values);
+  observability::init_logging({"stream-processing", config.log_level});
+  try {
+    stream::StreamProcessingApp app(config);
+    return runtime::run(app, config.stop_deadline);
+  } catch (const std::exception& error) {
+    observability::Logger("main").error("cannot start", {{"error", error.what()}});
+    return 1;
+  }
+}
