@@ -11,6 +11,8 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kPollTimeout{200};
 constexpr milliseconds kAskTimeout{5'000};
+// A fetch of the turn before holds up the first one of the next.
+constexpr milliseconds kFetchWait{20};
 constexpr std::size_t kPrefetchBytes = 4 * 1024 * 1024;
 // Records of one turn: a tenant that is far behind keeps the others waiting no longer than this takes.
 constexpr int kTurn = 5'000;
@@ -41,9 +43,11 @@ void BacklogReader::run(const std::stop_token& stop) {
       kafka::ConsumerOptions options;
       options.prefetch_bytes = kPrefetchBytes;
       options.expected_partitions = 1;
+      options.fetch_wait = kFetchWait;
       consumer = std::make_unique<kafka::Consumer>(config_.kafka, options);
     }
-    if (read(*consumer, *job, stop)) {
+    // Between two turns nothing is fetched.
+    if (read(*consumer, *job, stop) && consumer->assign({}).ok()) {
       backoff.reset();
       continue;
     }

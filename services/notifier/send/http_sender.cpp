@@ -1,6 +1,6 @@
 #include "send/http_sender.hpp"
 
-#include <algorithm>
+#include <array>
 #include <thread>
 #include <utility>
 #include <variant>
@@ -113,9 +113,9 @@ asio::awaitable<Answer> exchange(Stream& stream, http::request<http::string_body
   if (write_error) co_return no_answer("send", write_error);
   beast::flat_buffer buffer(2 * kHeaderBytes);
   for (int interim = 0; interim < kInterimAnswers; ++interim) {
-    http::response_parser<http::string_body> parser;
+    http::response_parser<http::buffer_body> parser;
     parser.header_limit(kHeaderBytes);
-    parser.body_limit(kBodyBytes);
+    parser.body_limit(boost::none);  // it would fail the header, and with it the status
     const auto [header_error, header_read] = co_await http::async_read_header(stream, buffer, parser, kAwait);
     if (header_error) co_return no_answer("receive", header_error);
     const auto& header = parser.get();
@@ -124,7 +124,9 @@ asio::awaitable<Answer> exchange(Stream& stream, http::request<http::string_body
     if (const auto found = header.find(http::field::retry_after); found != header.end()) {
       answer.retry_after = parse_retry_after({found->value().data(), found->value().size()}, now_us() / kUsPerSecond);
     }
-    // Read to its end so that the receiver sees no broken connection; what comes of it changes nothing.
+    // Read so that an ordinary receiver sees no broken connection; what comes of it changes nothing.
+    std::array<char, kBodyBytes> body;
+    parser.get().body() = {body.data(), body.size(), true};
     beast::get_lowest_layer(stream).expires_after(kBodyTime);
     co_await http::async_read(stream, buffer, parser, kAwait);
     co_return answer;
