@@ -18,6 +18,7 @@ def show(stack, latest, started):
          f"ops http://{settings.address('registry_ops')}/metrics"),
         ("storage-writer", "", "", f"ops http://{settings.address('writer_ops')}/metrics"),
         ("query-api", f"gRPC {values['MILLRACE_QUERY_ADDR']}", "", f"ops http://{settings.address('query_ops')}/metrics"),
+        ("notifier", "", "", f"ops http://{settings.address('notifier_ops')}/metrics"),
         ("kafka", values["MILLRACE_KAFKA"], "", ""),
         ("postgres", settings.address("postgres"), "", ""),
     ]))

@@ -18,6 +18,7 @@ DEFAULT_PORTS = {
     "registry_ops": 9102,
     "query_ops": 9103,
     "writer_ops": 9105,
+    "notifier_ops": 9107,
     "kafka": 19092,
     "kafka_controller": 19093,
     "postgres": 15432,
