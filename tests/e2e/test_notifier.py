@@ -69,7 +69,8 @@ def _section(file, title):
 
 def test_options_and_metrics_are_the_documented_ones(lab):
     notifier = lab.stack.services["notifier"]
-    assert _section("configuration.md", "notifier") == notifier.call("--print-config-docs").strip()
+    printed = notifier.call("--print-config-docs").strip()
+    assert printed == "## notifier\n\n" + _section("configuration.md", "notifier")
     with urllib.request.urlopen(notifier.ops_url + "/metrics", timeout=10) as answer:
         text = answer.read().decode()
     told = {f"| `{name}` | {kind} | {what} |" for name, what in re.findall(r"^# HELP (millrace_notifier_\S+) (.*)$", text, re.M)

@@ -195,20 +195,19 @@ void NotifierTest::delete_webhook(const std::string& tenant) {
   produce({.topic = topics_.registry(), .key = "webhook/" + tenant, .value = std::nullopt});
 }
 
-void NotifierTest::run(std::map<std::string, std::string> settings) {
+std::unique_ptr<Process> NotifierTest::start(Settings settings) {
   if (ops_port_ == 0) ops_port_ = free_port();
-  settings.merge(std::map<std::string, std::string>{
-      {"OPS_ADDR", "127.0.0.1:" + std::to_string(ops_port_)},
-      {"KAFKA_BOOTSTRAP", settings_.bootstrap},
-      {"KAFKA_TOPIC_PREFIX", topics_.prefix},
-      {"KAFKA_GROUP", name_},
-      {"KAFKA_INSTANCE", name_},  // a killed member's partitions come back to it at once
-      {"ALLOW_PRIVATE_ADDRESSES", "true"},
-      {"RETRY_FIRST_MS", "20"},
-      {"RETRY_MOST_MS", "200"},
-      {"PROGRESS_INTERVAL_MS", "20"},
-      {"LOG_LEVEL", "debug"}});
-  process_ = std::make_unique<Process>(std::move(settings), log_file_);
+  settings.merge(Settings{{"OPS_ADDR", "127.0.0.1:" + std::to_string(ops_port_)},
+                          {"KAFKA_BOOTSTRAP", settings_.bootstrap},
+                          {"KAFKA_TOPIC_PREFIX", topics_.prefix},
+                          {"KAFKA_GROUP", name_},
+                          {"KAFKA_INSTANCE", name_},  // a killed member's partitions come back to it at once
+                          {"ALLOW_PRIVATE_ADDRESSES", "true"},
+                          {"RETRY_FIRST_MS", "20"},
+                          {"RETRY_MOST_MS", "200"},
+                          {"PROGRESS_INTERVAL_MS", "20"},
+                          {"LOG_LEVEL", "debug"}});
+  return std::make_unique<Process>(std::move(settings), log_file_);
 }
 
 std::string NotifierTest::publish(const std::string& tenant, const std::string& device, std::int64_t number) {

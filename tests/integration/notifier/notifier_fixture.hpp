@@ -93,8 +93,10 @@ class NotifierTest : public ::testing::Test {
 
   void set_webhook(const std::string& tenant, const std::string& url);
   void delete_webhook(const std::string& tenant);
-  /// Starts the program with settings beside those of the fixture (names without their prefix).
-  void run(std::map<std::string, std::string> settings = {});
+  using Settings = std::map<std::string, std::string>;
+  /// The program with settings beside those of the fixture (names without their prefix).
+  [[nodiscard]] std::unique_ptr<Process> start(Settings settings);
+  void run(Settings settings = {}) { process_ = start(std::move(settings)); }
   /// Puts event `number` of an alert into its partition; returns its idempotency key.
   std::string publish(const std::string& tenant, const std::string& device, std::int64_t number);
   void produce(kafka::OutgoingRecord record);

@@ -92,6 +92,34 @@ TEST_F(NotifierTest, KilledAgainAndAgainLosesNothingAndKeepsTheOrder) {
   EXPECT_EQ(bodies.size(), count);
 }
 
+TEST_F(NotifierTest, AnotherNotifierTakesOver) {
+  constexpr int kDevices = 12;
+  set_webhook("acme", receiver_.url("acme"));
+  run({{"KAFKA_INSTANCE", ""}});
+  std::map<std::string, Keys> published;
+  const auto publish_all = [&](std::int64_t number) {
+    for (int device = 0; device < kDevices; ++device) {
+      const std::string name = "d" + std::to_string(device);
+      published[name].push_back(publish("acme", name, number));
+    }
+  };
+  publish_all(1);
+  ASSERT_TRUE(eventually([&] { return set_of(receiver_.delivered("acme")).size() == kDevices; }));
+  receiver_.answer("acme", 503);
+  publish_all(2);
+  // The partitions are shared out anew while events are open, then their owner dies.
+  const auto other = start({{"KAFKA_INSTANCE", ""}, {"OPS_ADDR", "127.0.0.1:0"}});
+  ASSERT_TRUE(eventually([&] {
+    const double owned = metric("millrace_notifier_partitions");
+    return owned > 0 && owned < kPartitions;
+  }));
+  publish_all(3);
+  process_->kill();
+  receiver_.answer("acme", 200);
+  ASSERT_TRUE(eventually([&] { return set_of(receiver_.delivered("acme")).size() == 3 * kDevices; }));
+  for (const auto& [device, keys] : published) expect_order(keys, receiver_.delivered("acme"));
+}
+
 TEST_F(NotifierTest, AReceiverThatHangsKeepsNobodyWaitingAndGetsAllLater) {
   constexpr int kEvents = 40;
   set_webhook("slow", receiver_.url("slow"));
