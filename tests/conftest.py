@@ -15,7 +15,8 @@ _current = None  # the lab that the tests share while none of them failed
 
 @pytest.fixture(scope="session", autouse=True)
 def _servers():
-    programs = ["protocol-gateway", "device-registry", "storage-writer", "query-api", "millrace", "millrace-fleet"]
+    programs = ["protocol-gateway", "device-registry", "storage-writer", "query-api", "notifier", "millrace",
+                "millrace-fleet"]
     missing = [name for name in programs if not (millrace_lab.Layout().binaries / name).exists()]
     if missing:
         pytest.exit(f"not built: {', '.join(missing)} (./dev test builds them)", returncode=1)

@@ -157,7 +157,7 @@ def test_all_processes_killed_at_once_is_no_obstacle(system):
 
 
 def test_a_service_that_is_told_to_end_drains_and_ends_well(lab):
-    for name in ("protocol-gateway", "storage-writer", "query-api", "device-registry"):
+    for name in ("notifier", "protocol-gateway", "storage-writer", "query-api", "device-registry"):
         member = lab.member(name)
         assert member.stop(), f"{name} had to be killed"
         lab.restart(name)

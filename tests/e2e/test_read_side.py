@@ -199,7 +199,7 @@ def test_grpcurl_finds_the_services_by_reflection(lab, series):
 
 
 def test_every_program_tells_its_version_and_configuration(lab):
-    for name in ("protocol-gateway", "device-registry", "storage-writer", "query-api"):
+    for name in ("protocol-gateway", "device-registry", "storage-writer", "query-api", "notifier"):
         service = lab.stack.services[name]
         assert service.call("--version").strip()
         assert "MILLRACE_" in service.call("--help")

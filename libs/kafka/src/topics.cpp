@@ -6,6 +6,7 @@ namespace {
 
 constexpr const char* kSevenDaysMs = "604800000";
 constexpr const char* kThirtyDaysMs = "2592000000";
+constexpr const char* kSmallSegmentBytes = "16777216";
 constexpr int kDeadPartitions = 3;
 
 }  // namespace
@@ -44,6 +45,11 @@ std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSetting
   // One partition: the registry's changes have one order.
   topics.push_back({names.registry(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
   topics.push_back({names.storage_progress(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
+  // Rewritten about twice a second under load and read whole at each start: kept short.
+  topics.push_back({names.notifier_progress(),
+                    1,
+                    settings.replication,
+                    {{"cleanup.policy", "compact"}, {"segment.bytes", kSmallSegmentBytes}}});
   if (settings.replication >= 3) {
     for (TopicSpec& topic : topics) {
       topic.configs["min.insync.replicas"] = "2";

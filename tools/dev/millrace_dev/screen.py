@@ -19,6 +19,7 @@ def show(stack, latest, started):
         ("storage-writer", "", "", f"ops http://{settings.address('writer_ops')}/metrics"),
         ("stream-processing", "", "", f"ops http://{settings.address('stream_ops')}/metrics"),
         ("query-api", f"gRPC {values['MILLRACE_QUERY_ADDR']}", "", f"ops http://{settings.address('query_ops')}/metrics"),
+        ("notifier", "", "", f"ops http://{settings.address('notifier_ops')}/metrics"),
         ("kafka", values["MILLRACE_KAFKA"], "", ""),
         ("postgres", settings.address("postgres"), "", ""),
     ]))

@@ -3,7 +3,7 @@ import os
 import subprocess
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .processes import Process, wait_until
 from .say import DevError
@@ -13,7 +13,8 @@ DATABASE = "millrace"
 
 @dataclass(frozen=True)
 class Description:
-    """One service: its program, the port of its ops endpoint, further ports by configuration key, its database role."""
+    """One service: its program, the port of its ops endpoint, further ports by configuration key, its database role,
+    fixed settings."""
     name: str
     ops_port: str
     ports: dict
@@ -22,6 +23,7 @@ class Description:
     state_dir: bool = False
     migrates: bool = False
     instance: bool = False  # has a name of its own in its consumer group
+    values: dict = field(default_factory=dict)
 
     @property
     def prefix(self):
@@ -35,6 +37,8 @@ DESCRIPTIONS = {
         Description("stream-processing", "stream_ops", {}, instance=True),
         Description("query-api", "query_ops", {"GRPC_ADDR": "query"}, role="query_api"),
         Description("protocol-gateway", "gateway_ops", {"MQTT_ADDR": "mqtt", "HTTP_ADDR": "http"}, state_dir=True),
+        # A receiver on the same machine is what a newcomer tries first.
+        Description("notifier", "notifier_ops", {}, values={"ALLOW_PRIVATE_ADDRESSES": "true"}),
     )
 }
 
@@ -63,6 +67,7 @@ class Service:
         env = {key: value for key, value in os.environ.items()
                if key in ("PATH", "HOME", "LANG", "TZ") or key.startswith(prefix)}
         values = {"OPS_ADDR": f"{self._settings.listen}:{self.ports[self.description.ops_port]}"}
+        values.update(self.description.values)
         for key, port in self.description.ports.items():
             values[key] = f"{self._settings.listen}:{self.ports[port]}"
         if self.description.kafka:

@@ -19,6 +19,7 @@ DEFAULT_PORTS = {
     "query_ops": 9103,
     "stream_ops": 9104,
     "writer_ops": 9105,
+    "notifier_ops": 9107,
     "kafka": 19092,
     "kafka_controller": 19093,
     "postgres": 15432,
