@@ -44,7 +44,8 @@ alerts::v1::Alert alert(std::int32_t device, std::int64_t event, int episode, al
   result.set_device_key(device);
   result.set_metric("m");
   result.set_alert_key("t/hot/" + result.device() + "/m");
-  result.set_alert_id(std::string(28, 'a') + std::to_string(1'000 * device + episode));
+  const std::string number = std::to_string(1'000'000 * device + episode);
+  result.set_alert_id(std::string(32 - number.size(), 'a') + number);
   result.set_event_number(event);
   result.set_state(state);
   result.set_severity(rules::v1::SEVERITY_CRITICAL);
@@ -138,7 +139,7 @@ TEST_F(DerivedTest, OfEqualRecordsTheFirstStaysAlsoAfterARestart) {
   EXPECT_EQ(windows(), 2);
   EXPECT_EQ(ask("SELECT last::int8 FROM storage.window_result WHERE start = '2026-01-01T00:00:00Z'"), 5);
   EXPECT_EQ(alerts(), 1);
-  EXPECT_EQ(ask("SELECT count(*) FROM storage.alert WHERE alert_id LIKE '%1001'"), 1);
+  EXPECT_EQ(ask("SELECT count(*) FROM storage.alert WHERE alert_id LIKE '%a1000001'"), 1);
 }
 
 TEST_F(DerivedTest, AMalformedRecordBecomesADeadLetterAndStopsNobody) {
