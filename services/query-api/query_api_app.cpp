@@ -32,6 +32,7 @@ QueryApiApp::QueryApiApp(Config config)
       registry_({config_.kafka, topics_.registry()}, metrics_),
       progress_(database_, config_.kafka, topics_.telemetry(), metrics_),
       series_(database_),
+      derived_(database_),
       log_readers_(config_.kafka, config_.log_readers),
       receipts_(database_, log_readers_, topics_),
       dead_letters_(log_readers_, topics_.telemetry_dead()),
@@ -39,7 +40,7 @@ QueryApiApp::QueryApiApp(Config config)
       workers_({.threads = config_.database_connections, .queue = config_.calls_waiting}),
       dispatcher_(registry_, workers_, metrics_,
                   {.default_deadline = config_.call_deadline, .most_deadline = config_.call_deadline_limit}),
-      service_({dispatcher_, registry_, series_, progress_, receipts_, dead_letters_, tails_, tail_calls_}) {}
+      service_({dispatcher_, registry_, series_, derived_, progress_, receipts_, dead_letters_, tails_, tail_calls_}) {}
 
 QueryApiApp::~QueryApiApp() {
   ops_.reset();

@@ -14,6 +14,7 @@
 #include "log/dead_letters.hpp"
 #include "log/reader_pool.hpp"
 #include "query_api_config.hpp"
+#include "read/derived_reader.hpp"
 #include "read/progress.hpp"
 #include "read/series_reader.hpp"
 #include "receipts/receipt_reader.hpp"
@@ -45,6 +46,7 @@ class QueryApiApp final : public runtime::App {
   registry_view::RegistryView registry_;
   Progress progress_;
   SeriesReader series_;
+  DerivedReader derived_;
   LogReaders log_readers_;
   ReceiptReader receipts_;
   DeadLetters dead_letters_;

@@ -26,12 +26,14 @@ StorageWriterApp::StorageWriterApp(Config config)
     : config_(std::move(config)),
       registry_({config_.kafka, config_.topics.registry()}, metrics_),
       committer_(config_, handover_, names_, writer_metrics_),
-      reader_(config_, handover_, names_, writer_metrics_, check_against(registry_)) {}
+      reader_(config_, handover_, names_, writer_metrics_, check_against(registry_)),
+      derived_(config_, writer_metrics_) {}
 
 StorageWriterApp::~StorageWriterApp() {
   handover_.stop();
   reader_.join();
   committer_.join();
+  derived_.join();
 }
 
 void StorageWriterApp::add_checks() {
@@ -40,6 +42,8 @@ void StorageWriterApp::add_checks() {
     return runtime::CheckResult{state.database_ok, state.detail};
   });
   health_.add_detail("registry", [this] { return registry_.detail(); });
+  // A detail only: telemetry goes on without it.
+  health_.add_detail("derived", [this] { return derived_.detail(); });
   health_.add("log", [this] {
     const auto state = reader_.state();
     return runtime::CheckResult{state.ok, state.detail};
@@ -54,6 +58,7 @@ Status StorageWriterApp::start() {
   registry_.start();
   committer_.start();
   reader_.start();
+  derived_.start();
   return {};
 }
 
@@ -65,6 +70,11 @@ Status StorageWriterApp::drain(runtime::Deadline deadline) {
   }
   if (!handover_.wait_idle(deadline))
     return Error{ErrorKind::kUnavailable, "the last batch was not committed; it is read again at the next start"};
+  while (!derived_.is_drained()) {
+    if (std::chrono::steady_clock::now() >= deadline)
+      return Error{ErrorKind::kUnavailable, "the last windows and alerts were not committed; they are read again"};
+    std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  }
   return {};
 }
 
@@ -79,6 +89,7 @@ std::vector<runtime::Phase> StorageWriterApp::stop_phases() {
       {"stop intake",
        [this](Deadline) {
          reader_.stop_intake();
+         derived_.stop_intake();
          return Status{};
        }},
       {"drain", [this](Deadline deadline) { return drain(deadline); }},
@@ -91,6 +102,7 @@ std::vector<runtime::Phase> StorageWriterApp::stop_phases() {
       {"close",
        [this](Deadline) {
          reader_.join();
+         derived_.join();
          return Status{};
        }},
   };

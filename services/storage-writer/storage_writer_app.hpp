@@ -11,6 +11,7 @@
 
 #include "batch/handover.hpp"
 #include "batch/name_table.hpp"
+#include "derived/derived_writer.hpp"
 #include "log/log_reader.hpp"
 #include "store/committer.hpp"
 #include "writer_config.hpp"
@@ -40,6 +41,7 @@ class StorageWriterApp final : public runtime::App {
   registry_view::RegistryView registry_;
   Committer committer_;
   LogReader reader_;
+  DerivedWriter derived_;
   std::unique_ptr<runtime::OpsServer> ops_;
 };
 

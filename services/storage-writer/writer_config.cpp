@@ -93,6 +93,18 @@ constexpr std::array kOptions{
         .default_value = "1000",
         .help = "Points of one batch that the database may refuse; beyond, the writer stops instead of burying them.",
         .least = 1},
+    Option{.key = "DERIVED_BATCH_ROWS",
+           .type = Type::kInteger,
+           .default_value = "5000",
+           .help = "Windows and alerts of one transaction at most.",
+           .least = 1,
+           .most = 100'000},
+    Option{.key = "DERIVED_LINGER_MS",
+           .type = Type::kInteger,
+           .default_value = "50",
+           .help = "How long the first window or alert of a transaction waits for company.",
+           .least = 0,
+           .most = 10'000},
     Option{.key = "STOP_DEADLINE_MS",
            .type = Type::kInteger,
            .default_value = "30000",
@@ -144,6 +156,8 @@ Config read_config(const config::Values& values) {
   config.max_series = size("SERIES_LIMIT");
   config.max_partitions = size("PARTITIONS_LIMIT");
   config.max_refused_points = size("REFUSED_POINTS_LIMIT");
+  config.derived_batch_rows = size("DERIVED_BATCH_ROWS");
+  config.derived_linger = ms("DERIVED_LINGER_MS");
   config.stop_deadline = ms("STOP_DEADLINE_MS");
   config.log_level = observability::parse_level(values.string("LOG_LEVEL"));
   return config;

@@ -31,6 +31,8 @@ struct Config {
   std::size_t max_series = 5'000'000;
   std::size_t max_partitions = 4'000;
   std::size_t max_refused_points = 1'000;
+  std::size_t derived_batch_rows = 5'000;
+  std::chrono::milliseconds derived_linger{50};
   std::size_t prefetch_bytes = 64 << 20;
   std::chrono::milliseconds stop_deadline{30'000};
   observability::Level log_level = observability::Level::kInfo;

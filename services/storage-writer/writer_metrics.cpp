@@ -38,6 +38,18 @@ WriterMetrics::WriterMetrics(observability::Metrics& metrics)
       opening_seconds(metrics.histogram("millrace_storage_writer_opening_seconds",
                                         "From an assignment to reading on: offsets, identity of the log, copies.")),
       connection_losses(
-          metrics.counter("millrace_storage_writer_connection_losses_total", "Lost connections to a broker.")) {}
+          metrics.counter("millrace_storage_writer_connection_losses_total", "Lost connections to a broker.")),
+      windows(metrics.counter("millrace_storage_writer_windows_total", "Rows inserted into storage.window_result.")),
+      alerts(metrics.counter("millrace_storage_writer_alerts_total", "Rows inserted into storage.alert.")),
+      derived_batches(metrics.counter("millrace_storage_writer_derived_batches_total",
+                                      "Transactions of windows and alerts committed.")),
+      derived_dead(metrics.counter("millrace_storage_writer_derived_dead_total",
+                                   "Windows and alerts that could not be stored and went to the dead letters.")),
+      derived_restarts(metrics.counter(
+          "millrace_storage_writer_derived_restarts_total",
+          "Partitions of windows or alerts that were read from their beginning because the log was cut or replaced.")),
+      derived_lag_records(metrics.gauge("millrace_storage_writer_derived_lag_records",
+                                        "Offsets of windows and alerts that are not stored yet, transaction markers "
+                                        "included, over the owned partitions.")) {}
 
 }  // namespace millrace::writer

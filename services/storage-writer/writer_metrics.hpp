@@ -27,6 +27,12 @@ struct WriterMetrics {
   observability::Gauge lag_seconds;
   observability::Histogram opening_seconds;
   observability::Counter connection_losses;
+  observability::Counter windows;
+  observability::Counter alerts;
+  observability::Counter derived_batches;
+  observability::Counter derived_dead;
+  observability::Counter derived_restarts;
+  observability::Gauge derived_lag_records;
 };
 
 }  // namespace millrace::writer

@@ -31,6 +31,10 @@ def query():
     return _module("millrace.query.v1.query_pb2")
 
 
+def alerts():
+    return _module("millrace.alerts.v1.alert_pb2")
+
+
 def message_class(descriptor):
     from google.protobuf import symbol_database
     return symbol_database.Default().GetPrototype(descriptor)

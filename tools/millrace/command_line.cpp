@@ -73,6 +73,7 @@ int run_command_line(std::vector<std::string> arguments, Streams streams) {
       "  millrace latest meter-1                   its newest values\n"
       "  millrace range meter-1 power --plot       the last hour, drawn\n"
       "  millrace tail                             readings as they come\n"
+      "  millrace alerts --open                    what is wrong now\n"
       "Exit codes: 0 done, 1 failed, 2 wrong usage.");
   add_setting_flags(app, session.flags);
   add_tenant_commands(app, session);
@@ -80,6 +81,8 @@ int run_command_line(std::vector<std::string> arguments, Streams streams) {
   add_key_commands(app, session);
   add_latest_command(app, session);
   add_range_command(app, session);
+  add_windows_command(app, session);
+  add_alerts_command(app, session);
   add_tail_command(app, session);
   add_receipt_command(app, session);
   add_dead_commands(app, session);

@@ -53,6 +53,8 @@ void add_device_commands(CLI::App& app, Session& session);
 void add_key_commands(CLI::App& app, Session& session);
 void add_latest_command(CLI::App& app, Session& session);
 void add_range_command(CLI::App& app, Session& session);
+void add_windows_command(CLI::App& app, Session& session);
+void add_alerts_command(CLI::App& app, Session& session);
 void add_tail_command(CLI::App& app, Session& session);
 void add_receipt_command(CLI::App& app, Session& session);
 void add_dead_commands(CLI::App& app, Session& session);

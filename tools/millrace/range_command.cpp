@@ -82,11 +82,6 @@ class Rows {
   [[nodiscard]] std::int64_t count() const { return count_; }
 
  private:
-  static std::string padded(std::string text, std::size_t width) {
-    text.resize(std::max(width, text.size() + 1), ' ');
-    return text;
-  }
-
   std::ostream& out_;
   const RangeArguments& arguments_;
   std::int64_t count_ = 0;

@@ -1,4 +1,3 @@
-#include <csignal>
 #include <memory>
 #include <thread>
 
@@ -10,6 +9,7 @@
 #include "command_line.hpp"
 #include "format_option.hpp"
 #include "millrace/query/v1/query.grpc.pb.h"
+#include "stop_signals.hpp"
 #include "text.hpp"
 
 namespace millrace::cli {
@@ -23,16 +23,6 @@ struct TailArguments {
   std::int64_t count = 0;
   Format format = Format::kTable;
 };
-
-/// Ctrl-C and SIGTERM end the stream in order; they must be blocked before gRPC starts its threads.
-sigset_t block_stop_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  return signals;
-}
 
 void print(std::ostream& out, const api::TailResponse::Reading& reading, Format format) {
   const std::string time = format_rfc3339(reading.time_us());

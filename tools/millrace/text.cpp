@@ -1,5 +1,6 @@
 #include "text.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -23,14 +24,15 @@ std::size_t width_of(std::string_view text) {
   return width;
 }
 
+constexpr std::array<std::pair<std::string_view, std::int64_t>, 7> kUnits{{{"w", 604'800'000'000},
+                                                                           {"d", 86'400'000'000},
+                                                                           {"h", 3'600'000'000},
+                                                                           {"m", 60'000'000},
+                                                                           {"s", 1'000'000},
+                                                                           {"ms", 1'000},
+                                                                           {"us", 1}}};
+
 std::optional<std::int64_t> duration_us(std::string_view text) {
-  constexpr std::array<std::pair<std::string_view, std::int64_t>, 7> kUnits{{{"us", 1},
-                                                                             {"ms", 1'000},
-                                                                             {"s", 1'000'000},
-                                                                             {"m", 60'000'000},
-                                                                             {"h", 3'600'000'000},
-                                                                             {"d", 86'400'000'000},
-                                                                             {"w", 604'800'000'000}}};
   std::int64_t total = 0;
   if (text.empty()) return std::nullopt;
   while (!text.empty()) {
@@ -62,6 +64,8 @@ std::string number_text(double value) {
                                     plain ? std::chars_format::fixed : std::chars_format::scientific);
   return {buffer.data(), result.ptr};
 }
+
+std::string number_json(double value) { return std::isfinite(value) ? number_text(value) : "null"; }
 
 std::string value_text(const telemetry::v1::Value& value) {
   using Kind = telemetry::v1::Value::KindCase;
@@ -148,6 +152,11 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+std::string padded(std::string text, std::size_t width) {
+  text.resize(std::max(width, text.size() + 1), ' ');
+  return text;
+}
+
 void Table::print(std::ostream& out) const {
   std::vector<std::size_t> widths;
   for (const auto& row : rows_) {
@@ -161,6 +170,16 @@ void Table::print(std::ostream& out) const {
     }
     out << '\n';
   }
+}
+
+std::string duration_text(std::int64_t us) {
+  std::string text;
+  for (const auto& [name, factor] : kUnits) {
+    if (us < factor || name == "w") continue;  // nobody counts windows in weeks
+    text += std::to_string(us / factor) + std::string(name);
+    us %= factor;
+  }
+  return text.empty() ? "0s" : text;
 }
 
 TimeUs parse_time_argument(std::string_view option, std::string_view text, TimeUs now) {

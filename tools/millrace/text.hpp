@@ -37,6 +37,12 @@ namespace millrace::cli {
 /// Control characters replaced, so that data cannot steer a terminal.
 [[nodiscard]] std::string printable(std::string_view text);
 
+/// A double as JSON: null where it is not finite.
+[[nodiscard]] std::string number_json(double value);
+
+/// `text` with blanks up to `width`, one at least.
+[[nodiscard]] std::string padded(std::string text, std::size_t width);
+
 /// Rows under a heading, columns aligned.
 class Table {
  public:
@@ -59,5 +65,8 @@ class Table {
 
 /// `500ms`, `15m`, `1h30m`, units us, ms, s, m, h, d, w; more than zero. Throws CommandError naming `option`.
 [[nodiscard]] std::int64_t parse_duration_us(std::string_view option, std::string_view text);
+
+/// The same back: `1h30m`, `500ms`; `0s` for 0.
+[[nodiscard]] std::string duration_text(std::int64_t us);
 
 }  // namespace millrace::cli

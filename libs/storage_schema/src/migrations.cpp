@@ -124,9 +124,78 @@ constexpr std::string_view kBreaks = R"sql(
 ALTER TABLE storage.log_break ADD COLUMN resume_offset int8 NOT NULL;
 )sql";
 
+constexpr std::string_view kDerived = R"sql(
+-- The type of a metric of which only windows came so far is 0: the first reading gives it.
+
+-- What stream-processing made of the readings. By day, as storage.sample: a day of a national grid is 100 million rows of half-hour
+-- windows, and goes as one table. About 110 bytes a row and 45 of index.
+CREATE TABLE storage.window_result (
+  device_id   int4        NOT NULL,  -- the registry's integer key
+  metric      int4        NOT NULL,  -- storage.metric.id
+  start       timestamptz NOT NULL,
+  size_us     int8        NOT NULL,
+  count       int8        NOT NULL,
+  min         float8      NOT NULL,
+  max         float8      NOT NULL,
+  mean        float8      NOT NULL,
+  last        float8      NOT NULL,
+  last_time   timestamptz NOT NULL,
+  revision    int4        NOT NULL,  -- the greatest holds
+  final       boolean     NOT NULL,
+  approximate boolean     NOT NULL,
+  PRIMARY KEY (device_id, metric, start, size_us, revision)
+) PARTITION BY RANGE (start);
+CREATE TABLE storage.window_result_default PARTITION OF storage.window_result DEFAULT;
+
+-- As storage.ensure_days.
+CREATE FUNCTION storage.ensure_window_days(days date[]) RETURNS int4 LANGUAGE plpgsql AS $$
+DECLARE
+  day  date;
+  part text;
+  made int4 := 0;
+BEGIN
+  PERFORM pg_advisory_xact_lock(7813571436802);
+  FOREACH day IN ARRAY days LOOP
+    part := 'window_result_' || to_char(day, 'YYYYMMDD');
+    CONTINUE WHEN to_regclass('storage.' || part) IS NOT NULL;
+    EXECUTE format('CREATE TABLE storage.%I (LIKE storage.window_result INCLUDING DEFAULTS INCLUDING CONSTRAINTS,'
+                   ' PRIMARY KEY (device_id, metric, start, size_us, revision))', part);
+    EXECUTE format('ALTER TABLE storage.window_result ATTACH PARTITION storage.%I FOR VALUES FROM (%L) TO (%L)', part,
+                   day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
+    made := made + 1;
+  END LOOP;
+  RETURN made;
+END $$;
+
+-- Every event of every alert. Not partitioned: an alert is rare beside the readings, and its raise may be of any day.
+CREATE TABLE storage.alert (
+  alert_key    text COLLATE "C" NOT NULL,  -- <tenant>/<rule>/<device>/<metric>
+  event_number int8             NOT NULL,
+  alert_id     text COLLATE "C" NOT NULL,  -- of the episode: the same for its raise and its clear
+  tenant       text COLLATE "C" NOT NULL,
+  rule         text COLLATE "C" NOT NULL,
+  device       text COLLATE "C" NOT NULL,
+  metric       text             NOT NULL,
+  state        int2             NOT NULL,  -- 1 raised, 2 cleared
+  severity     int2             NOT NULL,  -- 1 info, 2 warning, 3 critical
+  raised_at    timestamptz      NOT NULL,
+  cleared_at   timestamptz,
+  description  text             NOT NULL,
+  event        bytea            NOT NULL,  -- alerts.v1.Alert as it came: ListAlerts gives it back unchanged
+  superseded   boolean          NOT NULL DEFAULT false,  -- a later event of the episode is here
+  PRIMARY KEY (alert_key, event_number)
+);
+CREATE INDEX alert_episode ON storage.alert (alert_id, event_number);
+-- One entry for each episode, the last raised first, read backwards; the open ones are few among many.
+CREATE INDEX alert_raised ON storage.alert (tenant, raised_at, alert_id) WHERE NOT superseded;
+CREATE INDEX alert_device ON storage.alert (tenant, device, raised_at, alert_id) WHERE NOT superseded;
+CREATE INDEX alert_open ON storage.alert (tenant, raised_at, alert_id) WHERE NOT superseded AND state = 1;
+)sql";
+
 constexpr std::array kMigrations{
     postgres::Migration{1, "samples, metrics, offsets, latest, dead letters", kFirst},
     postgres::Migration{2, "where a generation of the log begins", kBreaks},
+    postgres::Migration{3, "windows and alerts", kDerived},
 };
 
 }  // namespace

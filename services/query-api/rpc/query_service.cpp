@@ -6,6 +6,7 @@
 #include <millrace/telemetry/value_proto.hpp>
 
 #include "read/page_token.hpp"
+#include "rpc/request_checks.hpp"
 
 namespace millrace::query_api {
 namespace {
@@ -17,27 +18,11 @@ constexpr int kMostLetters = 1'000;
 constexpr int kMostNames = 1'000;
 constexpr std::int64_t kLeastStep = 1'000;
 constexpr std::int64_t kMostStep = 36'525LL * 86'400 * kUsPerSecond;
-/// What PostgreSQL's timestamptz holds and RFC 3339 can write: years 1 to 9999.
-constexpr TimeUs kFirstTime = -62'135'596'800'000'000;
-constexpr TimeUs kLastTime = 253'402'300'800'000'000;
-
-Result<int> page_size(std::int32_t asked, int usual, int most) {
-  if (asked < 0 || asked > most) {
-    return Error{ErrorKind::kInvalid,
-                 "page_size " + std::to_string(asked) + " is not between 0 and " + std::to_string(most)};
-  }
-  return asked == 0 ? usual : asked;
-}
 
 Status check_range(const api::RangeRequest& request) {
-  if (request.metric().empty()) return Error{ErrorKind::kInvalid, "metric is empty"};
-  if (request.metric().find('\0') != std::string::npos) return Error{ErrorKind::kInvalid, "metric holds U+0000"};
+  if (auto valid = check_metric(request.metric()); !valid.ok()) return valid;
   if (request.step_us() > kMostStep) return Error{ErrorKind::kInvalid, "step_us is more than 100 years"};
-  if (request.from_us() >= request.to_us()) return Error{ErrorKind::kInvalid, "from_us must be before to_us"};
-  if (request.from_us() < kFirstTime || request.to_us() > kLastTime) {
-    return Error{ErrorKind::kInvalid,
-                 "from_us and to_us must lie in the years 1 to 9999 (microseconds since the epoch)"};
-  }
+  if (auto valid = check_times(request.from_us(), request.to_us()); !valid.ok()) return valid;
   if (request.step_us() != 0 && request.step_us() < kLeastStep) {
     return Error{ErrorKind::kInvalid,
                  "step_us " + std::to_string(request.step_us()) + " is neither 0 nor at least 1000"};
@@ -62,6 +47,8 @@ QueryService::QueryService(const QueryParts& parts)
       range_(parts.dispatcher.method({.name = "Range"})),
       receipt_(parts.dispatcher.method({.name = "GetReceipt"})),
       dead_letters_(parts.dispatcher.method({.name = "ListDeadLetters"})),
+      windows_(parts.dispatcher.method({.name = "ListWindows"})),
+      alerts_(parts.dispatcher.method({.name = "ListAlerts"})),
       tail_(parts.dispatcher.method({.name = "Tail", .shape = rpc::CallShape::kStream})) {}
 
 Result<registry_view::Device> QueryService::device_of(const std::string& tenant, const std::string& device) const {

@@ -5,6 +5,7 @@
 
 #include "log/dead_letters.hpp"
 #include "millrace/query/v1/query.grpc.pb.h"
+#include "read/derived_reader.hpp"
 #include "read/progress.hpp"
 #include "read/series_reader.hpp"
 #include "receipts/receipt_reader.hpp"
@@ -18,6 +19,7 @@ struct QueryParts {
   rpc::Dispatcher& dispatcher;
   const registry_view::RegistryView& registry;
   SeriesReader& series;
+  DerivedReader& derived;
   Progress& progress;
   ReceiptReader& receipts;
   DeadLetters& dead_letters;
@@ -41,6 +43,12 @@ class QueryService final : public query::v1::QueryService::CallbackService {
   grpc::ServerUnaryReactor* ListDeadLetters(grpc::CallbackServerContext* context,
                                             const query::v1::ListDeadLettersRequest* request,
                                             query::v1::ListDeadLettersResponse* response) override;
+  grpc::ServerUnaryReactor* ListWindows(grpc::CallbackServerContext* context,
+                                        const query::v1::ListWindowsRequest* request,
+                                        query::v1::ListWindowsResponse* response) override;
+  grpc::ServerUnaryReactor* ListAlerts(grpc::CallbackServerContext* context,
+                                       const query::v1::ListAlertsRequest* request,
+                                       query::v1::ListAlertsResponse* response) override;
   grpc::ServerWriteReactor<query::v1::TailResponse>* Tail(grpc::CallbackServerContext* context,
                                                           const query::v1::TailRequest* request) override;
 
@@ -53,6 +61,10 @@ class QueryService final : public query::v1::QueryService::CallbackService {
                                query::v1::GetReceiptResponse& response);
   [[nodiscard]] Status dead_letters(const rpc::Call& call, const query::v1::ListDeadLettersRequest& request,
                                     query::v1::ListDeadLettersResponse& response);
+  [[nodiscard]] Status windows(const rpc::Call& call, const query::v1::ListWindowsRequest& request,
+                               query::v1::ListWindowsResponse& response);
+  [[nodiscard]] Status alerts(const rpc::Call& call, const query::v1::ListAlertsRequest& request,
+                              query::v1::ListAlertsResponse& response);
   [[nodiscard]] Result<TailFilter> tail_filter(const rpc::Caller& caller, const query::v1::TailRequest& request) const;
   [[nodiscard]] Result<registry_view::Device> device_of(const std::string& tenant, const std::string& device) const;
 
@@ -61,6 +73,8 @@ class QueryService final : public query::v1::QueryService::CallbackService {
   rpc::Method range_;
   rpc::Method receipt_;
   rpc::Method dead_letters_;
+  rpc::Method windows_;
+  rpc::Method alerts_;
   rpc::Method tail_;
 };
 

@@ -2,24 +2,22 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 #include <unordered_map>
 
 #include <millrace/kafka/dead_letter.hpp>
 #include <millrace/storage/v1/progress.pb.h>
 #include <millrace/telemetry/receipt.hpp>
 
+#include "store/statements.hpp"
+
 namespace millrace::writer {
 namespace {
 
 using std::chrono::steady_clock;
 
-constexpr TimeUs kDay = 86'400 * kUsPerSecond;
 constexpr TimeUs kAheadOfLog = 300 * kUsPerSecond;
 constexpr std::int32_t kDaysAhead = 3;
-
-std::int32_t day_of(TimeUs time) {
-  return static_cast<std::int32_t>(time >= 0 ? time / kDay : -((-time + kDay - 1) / kDay));
-}
 
 std::vector<std::size_t> sorted(const Changes& changes) {
   std::vector<std::size_t> order(changes.inserts.size());
@@ -47,6 +45,7 @@ Committer::Committer(const Config& config, Handover& handover, NameTable& names,
       metrics_(metrics),
       store_(config.database, config.topics.telemetry()),
       series_(config.max_series),
+      days_(kSampleDays, config.max_partitions),
       producer_(std::make_unique<kafka::SyncProducer>(config.kafka, std::chrono::seconds{10})) {}
 
 Committer::~Committer() = default;
@@ -133,9 +132,7 @@ Status Committer::announce(const Opening& opening) {
 // `latest` lacks what was stored after its own offset: the rows themselves tell.
 Status Committer::learn_touched(const Opening& opening) {
   if (auto names = learn_names(); !names) return names;
-  auto days = store_.days();
-  if (!days) return days.error();
-  days_ = std::move(*days);
+  if (auto days = days_.learn(store_.connection()); !days) return days;
   TimeUs log_time = 0;
   for (const auto& [partition, one] : opening.partitions) log_time = std::max(log_time, one.log_time);
   constexpr std::size_t kStretch = 5'000;
@@ -297,47 +294,25 @@ Status Committer::bury(Batch& batch, Changes& changes, std::span<const std::size
 Status Committer::learn_names() {
   const auto names = names_.since(ids_.size());
   if (names.empty()) return {};
-  auto ids = store_.metric_ids(names);
+  auto ids = metric_ids(store_.connection(), names);
   if (!ids) return ids.error();
   ids_.insert(ids_.end(), ids->begin(), ids->end());
   return {};
 }
 
 Status Committer::ensure_days(const Changes& changes) {
-  std::set<std::int32_t> missing;
-  for (const NewSample& sample : changes.inserts) {
-    const std::int32_t day = day_of(sample.key.time);
-    if (!days_.contains(day)) missing.insert(day);
-  }
-  for (const MovedSample& moved : changes.moved) {
-    if (const std::int32_t day = day_of(moved.to); !days_.contains(day)) missing.insert(day);
-  }
-  if (missing.empty()) return {};
-  // Beyond the bound rows go to the default partition: slower, but the tables of one bad clock must not fill the
-  // catalogue.
-  std::vector<std::int32_t> days;
-  for (const std::int32_t day : missing) {
-    if (days_.size() + days.size() < config_.max_partitions) days.push_back(day);
-  }
-  if (days.empty()) return {};
-  // A few at a time: each takes locks until its commit.
-  constexpr std::size_t kAtOnce = 50;
-  for (std::size_t from = 0; from < days.size(); from += kAtOnce) {
-    const std::span<const std::int32_t> some =
-        std::span<const std::int32_t>(days).subspan(from, std::min(kAtOnce, days.size() - from));
-    if (auto made = store_.ensure_days(some); !made) return made;
-    days_.insert(some.begin(), some.end());
-  }
-  return {};
+  std::set<std::int32_t> days;
+  for (const NewSample& sample : changes.inserts) days.insert(day_of(sample.key.time));
+  for (const MovedSample& moved : changes.moved) days.insert(day_of(moved.to));
+  return days_.ensure(store_.connection(), days);
 }
 
 Status Committer::ensure_coming_days() {
   const std::int32_t today = day_of(now_us());
   if (coming_checked_ == today) return {};
-  std::vector<std::int32_t> days;
-  for (std::int32_t day = today - 1; day <= today + kDaysAhead; ++day) days.push_back(day);
-  if (auto made = store_.ensure_days(days); !made) return made;
-  days_.insert(days.begin(), days.end());
+  std::set<std::int32_t> days;
+  for (std::int32_t day = today - 1; day <= today + kDaysAhead; ++day) days.insert(day);
+  if (auto made = days_.ensure(store_.connection(), days); !made) return made;
   coming_checked_ = today;
   auto strays = store_.default_partition_rows();
   if (!strays) return strays.error();

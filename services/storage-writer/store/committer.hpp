@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -17,6 +16,7 @@
 
 #include "batch/handover.hpp"
 #include "batch/name_table.hpp"
+#include "store/day_partitions.hpp"
 #include "store/series_table.hpp"
 #include "store/store.hpp"
 #include "writer_config.hpp"
@@ -81,9 +81,9 @@ class Committer {
   observability::LogLimiter limiter_;
   Store store_;
   SeriesTable series_;
+  DayPartitions days_;
   std::unique_ptr<kafka::SyncProducer> producer_;  // of dead letters and progress
   std::vector<std::int32_t> ids_;                  // by index of the name table
-  std::set<std::int32_t> days_;
   std::size_t buried_in_batch_ = 0;
   std::int32_t coming_checked_ = 0;  // day for which the coming days exist
   Opening opening_;                  // of the current epoch; latest_offset and next_offset move on

@@ -2,16 +2,14 @@
 
 #include <millrace/storage_schema/statements.hpp>
 
+#include "store/statements.hpp"
+
 namespace millrace::writer {
 
 using postgres::Params;
 namespace sql = storage_schema::sql;
 
 namespace {
-
-std::string_view bytes_of(const telemetry::StartId& start) {
-  return {reinterpret_cast<const char*>(start.data()), start.size()};
-}
 
 // Series and times as parallel arrays.
 struct KeyColumns {
@@ -65,65 +63,7 @@ Result<std::map<std::int32_t, OffsetRow>> Store::offsets() {
 }
 
 Status Store::create_offset(std::int32_t partition, std::int64_t next_offset, std::string_view cluster_id) {
-  auto done = connection_->exec(
-      "INSERT INTO storage.ingest_offset (topic, part, next_offset, latest_offset, cluster_id)"
-      " VALUES ($1, $2::int4, $3::int8, $3::int8, $4) ON CONFLICT DO NOTHING",
-      Params{}.text(topic_).integer(partition).integer(next_offset).text(cluster_id));
-  return done ? Status{} : Status{done.error()};
-}
-
-Result<std::vector<std::int32_t>> Store::metric_ids(std::span<const MetricName> names) {
-  std::vector<std::string> tenants;
-  std::vector<std::string> metrics;
-  std::vector<std::int16_t> types;
-  for (const MetricName& name : names) {
-    tenants.push_back(name.tenant);
-    metrics.push_back(name.name);
-    types.push_back(static_cast<std::int16_t>(name.type));
-  }
-  auto made = connection_->exec(
-      "INSERT INTO storage.metric (tenant, name, type)"
-      " SELECT * FROM unnest($1::text[], $2::text[], $3::int2[]) AS n(t, m, y)"
-      " WHERE NOT EXISTS (SELECT 1 FROM storage.metric k WHERE k.tenant = n.t AND k.name = n.m)"
-      " ORDER BY 1, 2 ON CONFLICT (tenant, name) DO NOTHING",
-      Params{}.text_array(tenants).text_array(metrics).int2_array(std::span<const std::int16_t>(types)));
-  if (!made) return made.error();
-  auto found = connection_->exec(
-      "SELECT n.i, k.id FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n(t, m, i)"
-      " JOIN storage.metric k ON k.tenant = n.t AND k.name = n.m",
-      Params{}.text_array(tenants).text_array(metrics));
-  if (!found) return found.error();
-  if (static_cast<std::size_t>(found->size()) != names.size()) {
-    return Error{ErrorKind::kInternal, "storage.metric did not keep a name"};
-  }
-  std::vector<std::int32_t> ids(names.size());
-  for (int i = 0; i < found->size(); ++i) {
-    ids[static_cast<std::size_t>(found->integer(i, 0)) - 1] = static_cast<std::int32_t>(found->integer(i, 1));
-  }
-  return ids;
-}
-
-Status Store::ensure_days(std::span<const std::int32_t> days) {
-  // The lock on the default partition waits for its readers: never longer than this, then again.
-  auto transaction = postgres::Transaction::begin(*connection_);
-  if (!transaction) return transaction.error();
-  if (auto set = connection_->script("SET LOCAL lock_timeout = '3s'"); !set) return set;
-  auto made = connection_->exec(
-      "SELECT storage.ensure_days((SELECT array_agg(date '1970-01-01' + d) FROM unnest($1::int4[]) d))",
-      Params{}.int4_array(days));
-  if (!made) return made.error();
-  return transaction->commit();
-}
-
-Result<std::set<std::int32_t>> Store::days() {
-  auto rows = connection_->exec(
-      "SELECT to_date(substr(c.relname, 8), 'YYYYMMDD') - date '1970-01-01' FROM pg_inherits i JOIN pg_class c ON "
-      "c.oid = i.inhrelid"
-      " WHERE i.inhparent = 'storage.sample'::regclass AND c.relname ~ '^sample_[0-9]{8}$'");
-  if (!rows) return rows.error();
-  std::set<std::int32_t> days;
-  for (int i = 0; i < rows->size(); ++i) days.insert(static_cast<std::int32_t>(rows->integer(i, 0)));
-  return days;
+  return writer::create_offset(*connection_, topic_, partition, next_offset, cluster_id);
 }
 
 Result<std::int64_t> Store::default_partition_rows() {
@@ -207,25 +147,15 @@ Status Store::commit(const Transaction& work, std::optional<std::int32_t>& fence
 }
 
 Status Store::move_offset(std::int32_t partition, const Slice& slice, std::optional<std::int32_t>& fenced) {
-  auto moved = connection_->exec(
-      "UPDATE storage.ingest_offset SET next_offset = $5::int8, last_start = $6, last_counter = $7::int8, last_crc = "
-      "$8::int8,"
-      " log_time_us = greatest(log_time_us, $9::int8), updated_at = now()"
-      " WHERE topic = $1 AND part = $2::int4 AND generation = $3::int4 AND next_offset = $4::int8",
-      Params{}
-          .text(topic_)
-          .integer(partition)
-          .integer(slice.generation)
-          .integer(slice.begin)
-          .integer(slice.end)
-          .bytea(bytes_of(slice.last.ingest_id.start))
-          .integer(static_cast<std::int64_t>(slice.last.ingest_id.counter))
-          .integer(slice.last.checksum)
-          .integer(slice.log_time));
-  if (!moved) return moved.error();
-  if (moved->affected() == 1) return {};
-  fenced = partition;
-  return Error{ErrorKind::kConflict, "another writer owns partition " + std::to_string(partition)};
+  const Status moved = writer::move_offset(*connection_, {.topic = topic_,
+                                                          .partition = partition,
+                                                          .generation = slice.generation,
+                                                          .begin = slice.begin,
+                                                          .end = slice.end,
+                                                          .last = slice.last,
+                                                          .log_time = slice.log_time});
+  if (!moved && moved.error().kind == ErrorKind::kConflict) fenced = partition;
+  return moved;
 }
 
 Status Store::note_copies(const Batch& batch) {

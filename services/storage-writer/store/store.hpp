@@ -4,7 +4,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,7 +14,6 @@
 
 #include "batch/batch.hpp"
 #include "batch/handover.hpp"
-#include "batch/name_table.hpp"
 #include "store/resolver.hpp"
 
 namespace millrace::writer {
@@ -38,6 +36,8 @@ class Store final : public StoredSamples {
   [[nodiscard]] Status connect();
   void disconnect() { connection_.reset(); }
   [[nodiscard]] bool connected() const { return connection_ && connection_->usable(); }
+  /// While connected.
+  [[nodiscard]] postgres::Connection& connection() { return *connection_; }
   /// About the last failed call.
   [[nodiscard]] postgres::ServerError last_error() const;
 
@@ -45,12 +45,6 @@ class Store final : public StoredSamples {
   /// First row of a partition; an existing one stays.
   [[nodiscard]] Status create_offset(std::int32_t partition, std::int64_t next_offset, std::string_view cluster_id);
 
-  /// Ids of the names, creating what is missing, committed before it returns.
-  [[nodiscard]] Result<std::vector<std::int32_t>> metric_ids(std::span<const MetricName> names);
-  /// Partitions for days since the epoch; committed before it returns.
-  [[nodiscard]] Status ensure_days(std::span<const std::int32_t> days);
-  /// Days that have a partition.
-  [[nodiscard]] Result<std::set<std::int32_t>> days();
   [[nodiscard]] Result<std::int64_t> default_partition_rows();
 
   Result<std::vector<std::optional<TimeUs>>> max_times(std::span<const SeriesKey> series) override;

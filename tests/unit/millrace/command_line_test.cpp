@@ -43,6 +43,8 @@ TEST(CommandLine, EveryCommandShowsHelpWithExamples) {
                                                        {"key", "delete"},
                                                        {"latest"},
                                                        {"range"},
+                                                       {"windows"},
+                                                       {"alerts"},
                                                        {"tail"},
                                                        {"receipt"},
                                                        {"dead", "list"},
@@ -63,6 +65,10 @@ TEST(CommandLine, WrongUsageEndsWithTwoAndSaysWhatHelps) {
                                              {"nonsense"},
                                              {"range", "meter-1"},
                                              {"range", "a", "b", "--format", "xml"},
+                                             {"windows", "meter-1"},
+                                             {"alerts", "--open", "--cleared"},
+                                             {"alerts", "--follow", "--from", "1h"},
+                                             {"alerts", "--severity", "bad"},
                                              {"device", "create"},
                                              {"key", "create", "--role", "king"}}) {
     const Outcome failed = run(wrong);
@@ -87,7 +93,8 @@ TEST(CommandLine, RefusesARangeThatEndsBeforeItBegins) {
 TEST(CommandLine, CompletionNamesEveryCommand) {
   const Outcome script = run({"completion", "bash"});
   EXPECT_EQ(script.code, kExitOk);
-  for (const char* word : {"tenant", "'device import'", "--step", "complete -F _millrace millrace"}) {
+  for (const char* word :
+       {"tenant", "'device import'", "--step", "'windows'", "--follow", "complete -F _millrace millrace"}) {
     EXPECT_NE(script.out.find(word), std::string::npos) << word;
   }
 }

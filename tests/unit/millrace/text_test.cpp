@@ -43,6 +43,17 @@ TEST(ValueText, KeepsEveryKindExact) {
   EXPECT_EQ(value_json(value), "[1,2]");
 }
 
+TEST(DurationText, ReadsBackTheSame) {
+  EXPECT_EQ(duration_text(1'800'000'000), "30m");
+  EXPECT_EQ(duration_text(5'400'000'000), "1h30m");
+  EXPECT_EQ(duration_text(14 * 86'400'000'000), "14d");
+  EXPECT_EQ(duration_text(1'000'001), "1s1us");
+  EXPECT_EQ(duration_text(0), "0s");
+  for (const std::int64_t us : {1LL, 999'999LL, 86'399'999'999LL, 31'536'000'000'000LL}) {
+    EXPECT_EQ(parse_duration_us("--step", duration_text(us)), us);
+  }
+}
+
 TEST(CsvField, ReadsBackTheSame) {
   for (const std::string text : {"plain", "a,b", "a\"b\"", "two\nlines", ""}) {
     const std::string line = csv_field(text) + ",end\n";

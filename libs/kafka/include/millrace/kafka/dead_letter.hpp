@@ -18,5 +18,7 @@ inline constexpr std::string_view kAttempt = "attempt";  ///< how often it was t
 inline constexpr std::string_view kTimeUs = "time_us";  ///< when it was given up, microseconds since the epoch, decimal
 inline constexpr std::string_view kSource = "source";   ///< receipt of the record it came from; absent: none existed
 inline constexpr std::string_view kPoints = "points";   ///< indexes of the dead points, `0,3`; absent: all of them
+/// Of a record of another topic than telemetry: that topic and its place there, `millrace.windows 3:17`.
+inline constexpr std::string_view kLog = "log";
 
 }  // namespace millrace::kafka::dead_letter

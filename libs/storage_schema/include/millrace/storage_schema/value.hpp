@@ -23,8 +23,8 @@ struct Cell {
 };
 [[nodiscard]] Cell cell_of(const telemetry::Value& value);
 
-/// First type of a metric, column `type` of storage.metric.
-enum class MetricType : std::int16_t { kDouble = 1, kInteger = 2, kBoolean = 3, kText = 4, kJson = 5 };
+/// First type of a metric, column `type` of storage.metric. kUnknown: only windows of it came so far.
+enum class MetricType : std::int16_t { kUnknown = 0, kDouble = 1, kInteger = 2, kBoolean = 3, kText = 4, kJson = 5 };
 [[nodiscard]] MetricType type_of(const telemetry::Value& value);
 
 /// Back to a value. A kNumber cell of an integer metric that is whole becomes int64, every other kNumber a double.
