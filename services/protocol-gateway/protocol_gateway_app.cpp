@@ -82,8 +82,8 @@ void ProtocolGatewayApp::wire() {
   listener_ = std::make_unique<MqttListener>(*mqtt_context_);
   handler_ =
       std::make_unique<TelemetryHandler>(threads_, workers_, registry_, gateway_metrics_, config_.answer_deadline);
-  coap_ = std::make_unique<CoapServer>(config_.coap, registry_, publisher_, dead_letters_, metric_names_,
-                                       gateway_metrics_);
+  coap_ =
+      std::make_unique<CoapServer>(config_.coap, registry_, publisher_, dead_letters_, metric_names_, gateway_metrics_);
   publisher_.on_accepting([this] { listener_->resume_held(); });
   registry_.on_revocation(
       [this](const registry_view::Revocation& revocation) { listener_->on_revocation(revocation); });

@@ -50,8 +50,7 @@ class Transcoder {
   }
   void text(std::string_view part) {
     if (fault_ || (!in_text_ && !begin_item(Item::kText))) return;
-    if (!simdjson::validate_utf8(part.data(), part.size()))
-      return fail(PayloadFault::kSyntax, "a text is not UTF-8");
+    if (!simdjson::validate_utf8(part.data(), part.size())) return fail(PayloadFault::kSyntax, "a text is not UTF-8");
     if (!in_text_) out_ += '"';
     append_escaped(part);
     if (in_text_) return;

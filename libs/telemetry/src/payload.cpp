@@ -127,7 +127,7 @@ struct PayloadDecoder::Impl {
   dom::parser parser;
   std::string padded;
   std::string transcoded;  // CBOR as JSON
-  std::string name;  // metric name under construction: prefix and the keys so far
+  std::string name;        // metric name under construction: prefix and the keys so far
   DecodeOptions options;
   Batch* out = nullptr;
   std::size_t used = 0;  // points filled; the vector keeps the rest for reuse

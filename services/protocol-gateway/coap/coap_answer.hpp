@@ -42,10 +42,10 @@ struct CoapBlock {
 
 struct CoapAnswer {
   CoapCode code = CoapCode::kInternalError;
-  std::string payload = {};             ///< JSON; empty: none
-  std::uint32_t max_age_s = 0;          ///< 0: no Max-Age
-  std::uint32_t size1 = 0;              ///< 0: no Size1
-  std::optional<CoapBlock> block1 = {}; ///< of the request, echoed
+  std::string payload = {};              ///< JSON; empty: none
+  std::uint32_t max_age_s = 0;           ///< 0: no Max-Age
+  std::uint32_t size1 = 0;               ///< 0: no Size1
+  std::optional<CoapBlock> block1 = {};  ///< of the request, echoed
 
   bool operator==(const CoapAnswer&) const = default;
 };

@@ -272,10 +272,10 @@ void CoapServer::Impl::send(std::uint64_t id, const CoapAnswer& answer) {
   coap_session_t* session = waiting.session.get();
   const auto type = waiting.confirmable && may_confirm(session) ? COAP_MESSAGE_CON : COAP_MESSAGE_NON;
   coap_pdu_t* pdu = coap_new_pdu(type, static_cast<coap_pdu_code_t>(answer.code), session);
-  const bool written = pdu != nullptr &&
-                       coap_add_token(pdu, waiting.token.size(),
-                                      reinterpret_cast<const std::uint8_t*>(waiting.token.data())) != 0 &&
-                       write_answer(answer, pdu);
+  const bool written =
+      pdu != nullptr &&
+      coap_add_token(pdu, waiting.token.size(), reinterpret_cast<const std::uint8_t*>(waiting.token.data())) != 0 &&
+      write_answer(answer, pdu);
   if (!written) {
     coap_delete_pdu(pdu);
     log_.error("an answer could not be written", {{"code", static_cast<int>(answer.code)}});

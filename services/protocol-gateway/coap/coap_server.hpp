@@ -12,9 +12,9 @@
 namespace millrace::gateway {
 
 struct CoapOptions {
-  std::optional<Address> plain;      ///< UDP; none: off
-  std::optional<Address> secure;     ///< DTLS; none: off
-  std::size_t max_sessions = 15'000; ///< peers remembered without a message in flight, each endpoint
+  std::optional<Address> plain;       ///< UDP; none: off
+  std::optional<Address> secure;      ///< DTLS; none: off
+  std::size_t max_sessions = 15'000;  ///< peers remembered without a message in flight, each endpoint
   std::size_t max_handshakes = 1'000;
   std::chrono::seconds session_idle{300};
   CoapIngestOptions ingest;

@@ -153,7 +153,8 @@ bool write_answer(const CoapAnswer& answer, coap_pdu_t* pdu) {
   }
   if (answer.size1 != 0) ok = ok && add_number(pdu, COAP_OPTION_SIZE1, answer.size1);
   if (answer.payload.empty()) return ok;
-  return ok && coap_add_data(pdu, answer.payload.size(), reinterpret_cast<const std::uint8_t*>(answer.payload.data())) != 0;
+  return ok &&
+         coap_add_data(pdu, answer.payload.size(), reinterpret_cast<const std::uint8_t*>(answer.payload.data())) != 0;
 }
 
 }  // namespace millrace::gateway

@@ -69,7 +69,8 @@ Result<Address> reserve_udp_port(const Address& address, std::string_view settin
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* found = nullptr;
   if (::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found) != 0)
-    return Error{ErrorKind::kInvalid, "'" + address.host + "' is no address to listen on (" + std::string(setting) + ")"};
+    return Error{ErrorKind::kInvalid,
+                 "'" + address.host + "' is no address to listen on (" + std::string(setting) + ")"};
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
   const Descriptor probe(::socket(found->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (probe.number() < 0 || ::bind(probe.number(), found->ai_addr, found->ai_addrlen) != 0)

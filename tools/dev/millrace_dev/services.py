@@ -32,7 +32,7 @@ DESCRIPTIONS = {
         Description("device-registry", "registry_ops", {"GRPC_ADDR": "registry"}, role="device_registry", migrates=True),
         Description("storage-writer", "writer_ops", {}, role="storage_writer", migrates=True),
         Description("query-api", "query_ops", {"GRPC_ADDR": "query"}, role="query_api"),
-        Description("protocol-gateway", "gateway_ops", {"MQTT_ADDR": "mqtt", "HTTP_ADDR": "http"}, state_dir=True),
+        Description("protocol-gateway", "gateway_ops", {"MQTT_ADDR": "mqtt", "HTTP_ADDR": "http", "COAP_ADDR": "coap", "COAPS_ADDR": "coaps"}, state_dir=True),
     )
 }
 
