@@ -15,6 +15,14 @@ constexpr std::array kOptions{
            .help = "Where MQTT listens (IP address and port)."},
     Option{
         .key = "HTTP_ADDR", .type = Type::kAddress, .default_value = "127.0.0.1:8080", .help = "Where HTTP listens."},
+    Option{.key = "COAP_ADDR",
+           .type = Type::kAddress,
+           .help = "Where CoAP without DTLS listens (UDP); devices then send their tokens in the clear. Empty: off."},
+    Option{.key = "COAPS_ADDR",
+           .type = Type::kAddress,
+           .default_value = "127.0.0.1:5684",
+           .help = "Where CoAP over DTLS listens (UDP). Empty: off.",
+           .may_be_empty = true},
     Option{.key = "OPS_ADDR",
            .type = Type::kAddress,
            .default_value = "127.0.0.1:9101",
@@ -53,6 +61,18 @@ constexpr std::array kOptions{
            .help = "After this a request without a delivery report is answered 504, outcome unknown.",
            .least = 100,
            .most = 600'000},
+    Option{.key = "COAP_ANSWER_DEADLINE_MS",
+           .type = Type::kInteger,
+           .default_value = "10000",
+           .help = "The same over CoAP: 5.04, outcome unknown.",
+           .least = 100,
+           .most = 200'000},
+    Option{.key = "COAP_EXCHANGES_LIMIT",
+           .type = Type::kInteger,
+           .default_value = "100000",
+           .help = "CoAP messages whose answer is remembered for retransmissions, about 250 bytes each.",
+           .least = 100,
+           .most = 10'000'000},
     Option{.key = "METRIC_NAMES_LIMIT",
            .type = Type::kInteger,
            .default_value = "10000",
@@ -62,7 +82,7 @@ constexpr std::array kOptions{
     Option{.key = "CONNECTIONS_LIMIT",
            .type = Type::kInteger,
            .default_value = "15000",
-           .help = "Open connections for MQTT and for HTTP, each.",
+           .help = "Open connections for MQTT and for HTTP, and idle peers of CoAP and of CoAPS, each.",
            .least = 1},
     Option{.key = "MQTT_PACKET_LIMIT_BYTES",
            .type = Type::kInteger,
@@ -91,7 +111,7 @@ constexpr std::array kOptions{
 
 constexpr config::OptionTable kTable{
     .program = "protocol-gateway",
-    .summary = "takes messages of devices over MQTT and HTTP and acknowledges them when Kafka has them",
+    .summary = "takes messages of devices over MQTT, HTTP and CoAP and acknowledges them when Kafka has them",
     .prefix = "MILLRACE_PROTOCOL_GATEWAY_",
     .options = kOptions,
     .commands = {}};
@@ -106,6 +126,11 @@ Config read_config(const config::Values& values) {
   Config config;
   config.mqtt = values.address("MQTT_ADDR");
   config.http = values.address("HTTP_ADDR");
+  if (!values.string("COAP_ADDR").empty()) config.coap.plain = values.address("COAP_ADDR");
+  if (!values.string("COAPS_ADDR").empty()) config.coap.secure = values.address("COAPS_ADDR");
+  config.coap.ingest.answer_deadline = ms("COAP_ANSWER_DEADLINE_MS");
+  config.coap.ingest.max_exchanges = size("COAP_EXCHANGES_LIMIT");
+  config.coap.max_sessions = size("CONNECTIONS_LIMIT");
   config.ops = values.address("OPS_ADDR");
   config.kafka.bootstrap = values.string("KAFKA_BOOTSTRAP");
   config.kafka.client_id = "protocol-gateway";

@@ -7,6 +7,8 @@
 #include <millrace/kafka/settings.hpp>
 #include <millrace/observability/log.hpp>
 
+#include "coap/coap_server.hpp"
+
 namespace millrace::gateway {
 
 [[nodiscard]] const config::OptionTable& option_table();
@@ -14,6 +16,7 @@ namespace millrace::gateway {
 struct Config {
   Address mqtt;
   Address http;
+  CoapOptions coap;
   Address ops;
   kafka::Settings kafka;
   std::string topic_prefix;

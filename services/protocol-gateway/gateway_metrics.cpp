@@ -72,6 +72,21 @@ std::vector<Counter> status_counters(Metrics& metrics) {
   return all;
 }
 
+std::vector<Counter> code_counters(Metrics& metrics) {
+  std::vector<Counter> all;
+  for (const char* code : {"0.xx", "1.xx", "2.xx", "3.xx", "4.xx", "5.xx"}) {
+    all.push_back(metrics.counter("millrace_gateway_coap_requests_total",
+                                  "CoAP requests answered, by class of code; retransmissions are not counted.",
+                                  {{"code", code}}));
+  }
+  return all;
+}
+
+Counter handshakes(Metrics& metrics, const char* outcome) {
+  return metrics.counter("millrace_gateway_coap_handshakes_total", "DTLS handshakes of CoAP, by outcome.",
+                         {{"outcome", outcome}});
+}
+
 Counter closed(Metrics& metrics, const char* cause) {
   return metrics.counter("millrace_gateway_mqtt_closed_total", "MQTT connections ended, by cause.", {{"cause", cause}});
 }
@@ -112,6 +127,16 @@ GatewayMetrics::GatewayMetrics(Metrics& metrics)
       http_seconds(
           metrics.histogram("millrace_gateway_http_request_seconds", "From a complete request to its answer.")),
       http_malformed(
-          metrics.counter("millrace_gateway_http_malformed_total", "Requests refused by the protocol itself.")) {}
+          metrics.counter("millrace_gateway_http_malformed_total", "Requests refused by the protocol itself.")),
+      coap_requests(code_counters(metrics)),
+      coap_seconds(
+          metrics.histogram("millrace_gateway_coap_request_seconds", "From taking a CoAP request to its answer.")),
+      coap_repeated(metrics.counter("millrace_gateway_coap_repeated_total",
+                                    "CoAP requests that repeated a message id: answered as the first.")),
+      coap_unacknowledged(metrics.counter("millrace_gateway_coap_unacknowledged_total",
+                                          "CoAP answers that the device did not acknowledge.")),
+      coap_sessions(metrics.gauge("millrace_gateway_coap_sessions", "Peers of CoAP that are remembered.")),
+      coap_handshakes_accepted(handshakes(metrics, "accepted")),
+      coap_handshakes_failed(handshakes(metrics, "failed")) {}
 
 }  // namespace millrace::gateway

@@ -47,6 +47,14 @@ struct GatewayMetrics {
   std::vector<observability::Counter> http_requests;  // by hundreds of the status: 2xx at 2
   observability::Histogram http_seconds;
   observability::Counter http_malformed;
+
+  std::vector<observability::Counter> coap_requests;  // by class of the code: 2.xx at 2
+  observability::Histogram coap_seconds;
+  observability::Counter coap_repeated;
+  observability::Counter coap_unacknowledged;
+  observability::Gauge coap_sessions;
+  observability::Counter coap_handshakes_accepted;
+  observability::Counter coap_handshakes_failed;
 };
 
 }  // namespace millrace::gateway

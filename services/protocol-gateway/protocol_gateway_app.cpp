@@ -30,8 +30,7 @@ http::ServerSettings http_settings(const Config& config) {
   http::ServerSettings settings;
   settings.address = config.http;
   settings.max_connections = config.max_connections;
-  // The decoder's own limit answers with the reason; this one is for what is far beyond it.
-  settings.max_body_bytes = 2 * telemetry::PayloadLimits{}.max_bytes;
+  settings.max_body_bytes = kMaxBodyBytes;
   return settings;
 }
 
@@ -54,6 +53,7 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
 ProtocolGatewayApp::~ProtocolGatewayApp() {
   // Callbacks into the parts end before the parts do.
   ops_.reset();
+  if (coap_) coap_->stop();
   registry_.stop();
   generations_.stop();
   durability_.stop();
@@ -82,6 +82,8 @@ void ProtocolGatewayApp::wire() {
   listener_ = std::make_unique<MqttListener>(*mqtt_context_);
   handler_ =
       std::make_unique<TelemetryHandler>(threads_, workers_, registry_, gateway_metrics_, config_.answer_deadline);
+  coap_ =
+      std::make_unique<CoapServer>(config_.coap, registry_, publisher_, dead_letters_, metric_names_, gateway_metrics_);
   publisher_.on_accepting([this] { listener_->resume_held(); });
   registry_.on_revocation(
       [this](const registry_view::Revocation& revocation) { listener_->on_revocation(revocation); });
@@ -122,8 +124,13 @@ Status ProtocolGatewayApp::start_listeners() {
       observer);
   if (!server.ok()) return server.error();
   http_ = std::move(*server);
+  if (auto status = coap_->start(); !status.ok()) return status;
+  const auto shown = [](const std::optional<Address>& address) { return address ? address->to_string() : "off"; };
   const observability::Logger log("gateway");
-  log.info("listening", {{"mqtt", listener_->address().to_string()}, {"http", http_->address().to_string()}});
+  log.info("listening", {{"mqtt", listener_->address().to_string()},
+                         {"http", http_->address().to_string()},
+                         {"coap", shown(coap_->plain_address())},
+                         {"coaps", shown(coap_->secure_address())}});
   return {};
 }
 
@@ -139,14 +146,17 @@ std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
        [this](Deadline) {
          listener_->stop_intake();
          http_->stop_intake();
+         coap_->stop_intake();
          return Status{};
        }},
       {"drain", [this](Deadline deadline) { return publisher_.drain(deadline); }},
       {"flush", [this](Deadline deadline) { return dead_letters_.drain(deadline); }},
+      {"answer", [this](Deadline deadline) { return coap_->drain(deadline); }},
       {"close",
        [this](Deadline) {
          listener_->close_all();
          http_->close();
+         coap_->stop();
          return Status{};
        }},
   };

@@ -11,6 +11,7 @@
 #include <millrace/runtime/ops_server.hpp>
 #include <millrace/telemetry_log/log_generations.hpp>
 
+#include "coap/coap_server.hpp"
 #include "durability.hpp"
 #include "gateway_config.hpp"
 #include "gateway_metrics.hpp"
@@ -35,6 +36,8 @@ class ProtocolGatewayApp final : public runtime::App {
   /// With the ports that were really bound; after start().
   [[nodiscard]] const Address& mqtt_address() const { return listener_->address(); }
   [[nodiscard]] const Address& http_address() const { return http_->address(); }
+  [[nodiscard]] const std::optional<Address>& coap_address() const { return coap_->plain_address(); }
+  [[nodiscard]] const std::optional<Address>& coaps_address() const { return coap_->secure_address(); }
 
  private:
   void add_checks();
@@ -60,6 +63,7 @@ class ProtocolGatewayApp final : public runtime::App {
   std::unique_ptr<MqttListener> listener_;
   std::unique_ptr<TelemetryHandler> handler_;
   std::unique_ptr<http::Server> http_;
+  std::unique_ptr<CoapServer> coap_;
   std::unique_ptr<runtime::OpsServer> ops_;
 };
 

@@ -46,21 +46,23 @@ def test_up_ends_with_readings_and_lines_that_work_as_pasted(system):
     assert "meter-" in screen
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "MILLRACE_DEV_STATE": str(state), "HOME": "/nonexistent"}
     lines = [line.strip() for line in screen.splitlines()]
-    pasted = [line for line in lines if line.startswith(("curl ", "mosquitto_pub "))]
-    assert len(pasted) == 2
+    pasted = [line for line in lines if line.startswith(("curl ", "mosquitto_pub ", "echo "))]
+    assert len(pasted) == 3
     for line in pasted:
         done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, check=False,
                               timeout=60)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-    assert any('"receipt"' in subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True,
-                                             check=True).stdout for line in pasted[:1])
+    for line in (pasted[0], pasted[2]):
+        assert "coap-client-openssl" in line or "curl" in line
+        assert '"receipt"' in subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True,
+                                             check=True).stdout, line
     begin = next(index for index, line in enumerate(lines) if line.startswith("eval "))
     block = "\n".join(lines[begin:begin + 4])
 
     def reads_back():
         done = subprocess.run(["bash", "-e", "-c", block], env=environment, cwd=ROOT, capture_output=True, text=True,
                               check=False, timeout=60)
-        return done.returncode == 0 and "21.7" in done.stdout and '"temperature"' in done.stdout
+        return done.returncode == 0 and "21.7" in done.stdout and "21.9" in done.stdout and '"temperature"' in done.stdout
     eventually(reads_back, 60, "the published readings", interval=0.5)
 
 

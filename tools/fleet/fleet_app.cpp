@@ -41,7 +41,7 @@ T need(Result<T> result, const std::string& what) {
 }
 
 Address address_of(std::string text, const std::string& what) {
-  for (const std::string_view scheme : {"http://", "mqtt://", "tcp://"}) {
+  for (const std::string_view scheme : {"http://", "mqtt://", "tcp://", "coap://", "coaps://"}) {
     if (text.starts_with(scheme)) text.erase(0, scheme.size());
   }
   while (!text.empty() && text.back() == '/') text.pop_back();
@@ -99,6 +99,8 @@ LoadOptions load_options(const FleetOptions& options, const Readings& readings, 
   load.message_id_base = options.prefix + "-" + std::to_string(options.sequence_base) + "-";
   load.mqtt = address_of(options.mqtt, "--mqtt");
   load.http = address_of(options.http, "--http");
+  load.coap = address_of(options.coap, "--coap");
+  load.coaps = address_of(options.coaps, "--coaps");
   // Without --verify nobody waits for the last answers after SIGTERM.
   load.drain_when_stopped = options.verify ? load.drain : std::chrono::milliseconds(2000);
   return load;

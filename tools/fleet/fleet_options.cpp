@@ -20,8 +20,12 @@ std::vector<Protocol> parse_mix(const std::string& text) {
       mix.push_back(Protocol::kMqtt5);
     } else if (word == "http") {
       mix.push_back(Protocol::kHttp);
+    } else if (word == "coap") {
+      mix.push_back(Protocol::kCoap);
+    } else if (word == "coaps") {
+      mix.push_back(Protocol::kCoaps);
     } else {
-      throw CLI::ValidationError("--protocol", "'" + word + "' is none of mqtt, mqtt5, http");
+      throw CLI::ValidationError("--protocol", "'" + word + "' is none of mqtt, mqtt5, http, coap, coaps");
     }
   }
   return mix;
@@ -37,7 +41,8 @@ void add_load_options(CLI::App& app, FleetOptions& o) {
   app.add_option("--drain", o.drain_s, "seconds to go on resending what has no answer after that")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
-  app.add_option("--protocol", o.protocols, "mqtt (3.1.1), mqtt5, http, or several: the devices take turns")
+  app.add_option("--protocol", o.protocols,
+                 "mqtt (3.1.1), mqtt5, http, coap, coaps, or several: the devices take turns")
       ->capture_default_str();
   app.add_option("--qos", o.qos, "MQTT QoS, 0 or 1")->capture_default_str()->check(CLI::Range(0, 1));
   app.add_option("--untimed", o.untimed, "share of the messages without a time of their own")
@@ -64,6 +69,8 @@ void add_identity_options(CLI::App& app, FleetOptions& o) {
   app.add_option("--api-key", o.api_key, "operator's or admin's")->envname("MILLRACE_API_KEY");
   app.add_option("--mqtt", o.mqtt, "gateway")->envname("MILLRACE_MQTT_ADDR")->capture_default_str();
   app.add_option("--http", o.http, "gateway")->envname("MILLRACE_HTTP_URL")->capture_default_str();
+  app.add_option("--coap", o.coap, "gateway")->envname("MILLRACE_COAP_URI")->capture_default_str();
+  app.add_option("--coaps", o.coaps, "gateway")->envname("MILLRACE_COAPS_URI")->capture_default_str();
   app.add_option("--registry", o.registry, "device-registry")->envname("MILLRACE_REGISTRY_ADDR")->capture_default_str();
   app.add_option("--query", o.query, "query-api, for --verify")->envname("MILLRACE_QUERY_ADDR")->capture_default_str();
   app.add_option("--database-url", o.database_url, "for --verify")->envname("MILLRACE_DATABASE_URL");
@@ -89,7 +96,8 @@ void complete(FleetOptions& o) {
 }  // namespace
 
 Parsed parse_options(int argc, const char* const* argv, FleetOptions& options) {
-  CLI::App app("millrace-fleet: devices that send over MQTT and HTTP, and a check of what became of every message");
+  CLI::App app(
+      "millrace-fleet: devices that send over MQTT, HTTP and CoAP, and a check of what became of every message");
   app.set_version_flag("--version", std::string("millrace-fleet ") + kVersion);
   add_load_options(app, options);
   add_identity_options(app, options);

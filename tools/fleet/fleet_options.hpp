@@ -33,6 +33,8 @@ struct FleetOptions {
 
   std::string mqtt = "127.0.0.1:1883";
   std::string http = "http://127.0.0.1:8080";
+  std::string coap = "coap://127.0.0.1:5683";
+  std::string coaps = "coaps://127.0.0.1:5684";
   std::string registry = "127.0.0.1:7101";
   std::string query = "127.0.0.1:7102";
   std::string database_url;

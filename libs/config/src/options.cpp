@@ -143,7 +143,9 @@ Result<Values> load(const OptionTable& table, const Environment& environment) {
     const std::string value = given == environment.end() ? std::string(option.default_value) : given->second;
     if (option.required && value.empty()) {
       faults += name + " is required: " + std::string(option.help) + "\n";
-    } else if (const std::string fault = value.empty() && option.default_value.empty() ? "" : fault_of(option, value);
+    } else if (const std::string fault = value.empty() && (option.default_value.empty() || option.may_be_empty)
+                                             ? ""
+                                             : fault_of(option, value);
                !fault.empty()) {
       faults += name + (option.secret == Secret::kYes ? "" : "=" + value) + " " + fault + "\n";
     }

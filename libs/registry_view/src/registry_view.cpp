@@ -139,6 +139,12 @@ Result<Device> RegistryView::authenticate(const Sha256& token_sha256) const {
   return *std::move(found);
 }
 
+std::optional<Sha256> RegistryView::newest_token(std::string_view tenant, std::string_view device) const {
+  const auto found = impl_->state.find(tenant, device);
+  if (!found || !found->enabled) return std::nullopt;
+  return impl_->state.newest_token(tenant, device);
+}
+
 bool RegistryView::is_valid(std::string_view tenant, std::string_view device, const Sha256& token_sha256) const {
   const auto found = impl_->state.find_with_token(tenant, device, token_sha256);
   return found && found->enabled;

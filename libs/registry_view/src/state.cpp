@@ -350,6 +350,16 @@ std::optional<Device> State::find_with_token(std::string_view tenant, std::strin
   return shard.slots[index].view();
 }
 
+std::optional<Sha256> State::newest_token(std::string_view tenant, std::string_view device) const {
+  const Name name = name_of(tenant, device);
+  const Shard& shard = *shards_[name.shard];
+  const std::shared_lock lock(shard.mutex);
+  const std::uint32_t index =
+      shard.table.find(name.tag, [&](std::uint32_t at) { return shard.slots[at].is(tenant, device); });
+  if (index == HandleTable::kNoHandle || shard.slots[index].tokens == 0) return std::nullopt;
+  return shard.slots[index].token(shard.slots[index].tokens - 1U);
+}
+
 std::optional<Device> State::find_by_key(std::int32_t device_key) const {
   return search(by_key_[static_cast<std::uint32_t>(device_key) % kShards], static_cast<std::uint32_t>(device_key),
                 [&](const DeviceSlot& slot) { return slot.device_key == device_key; });

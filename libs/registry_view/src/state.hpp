@@ -75,6 +75,8 @@ class State {
   /// With a token: nullopt unless it is one of the device's.
   [[nodiscard]] std::optional<Device> find_with_token(std::string_view tenant, std::string_view device,
                                                       const Sha256& token) const;
+  /// The last one in the order of the registry; none for an unknown device and one without token.
+  [[nodiscard]] std::optional<Sha256> newest_token(std::string_view tenant, std::string_view device) const;
   [[nodiscard]] std::optional<ApiKeyFact> find_api_key(const Sha256& sha256) const;
   [[nodiscard]] bool tenant_enabled(std::string_view tenant) const;
 

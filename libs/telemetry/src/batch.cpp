@@ -32,6 +32,9 @@ void delivery_from_proto(const v1::DeliveryFacts& facts, DeliveryFacts& out) {
   out.packet_id = static_cast<std::uint16_t>(facts.packet_id());
   out.dup = facts.dup();
   out.payload_hash = facts.payload_hash();
+  out.coap_message_id = static_cast<std::uint16_t>(facts.coap_message_id());
+  out.coap_token = facts.coap_token();
+  out.coap_confirmable = facts.coap_confirmable();
 }
 
 Error corrupt(std::string_view what) {
@@ -198,6 +201,9 @@ void BatchCodec::encode(const Batch& batch, std::string& out) {
   facts.set_packet_id(batch.delivery.packet_id);
   facts.set_dup(batch.delivery.dup);
   facts.set_payload_hash(batch.delivery.payload_hash);
+  facts.set_coap_message_id(batch.delivery.coap_message_id);
+  facts.set_coap_token(batch.delivery.coap_token);
+  facts.set_coap_confirmable(batch.delivery.coap_confirmable);
   message.set_tenant(batch.tenant);
   message.set_device(batch.device);
   message.set_device_key(batch.device_key);

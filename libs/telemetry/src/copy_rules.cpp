@@ -8,7 +8,7 @@
 namespace millrace::telemetry {
 
 struct CopyRules::Impl {
-  explicit Impl(CopyLimits given) : limits(given), counters(given), ids(given), mqtt(given) {}
+  explicit Impl(CopyLimits given) : limits(given), counters(given), ids(given), mqtt(given), coap(given) {}
 
   CopyVerdict decide(std::int64_t offset, const Batch& facts);
   void sweep();
@@ -18,6 +18,7 @@ struct CopyRules::Impl {
   CounterMemory counters;
   IdMemory ids;
   MqttMemory mqtt;
+  CoapMemory coap;
   std::map<std::int64_t, CopyVerdict> copies;  // not yet committed ones, for asking again
   std::int64_t next = -1;                      // everything below was judged
   TimeUs log_time = 0;
@@ -51,6 +52,10 @@ CopyVerdict CopyRules::Impl::decide(std::int64_t offset, const Batch& facts) {
     counts.id_with_other_payload += answer.other_payload ? 1U : 0U;
     return answer.original ? CopyVerdict{CopyRule::kExplicitId, *answer.original} : CopyVerdict{};
   }
+  if (facts.protocol == Protocol::kCoap) {
+    const auto original = coap.seen(publisher, facts.delivery, offset, log_time);
+    return original ? CopyVerdict{CopyRule::kCoap, *original} : CopyVerdict{};
+  }
   const bool mqtt_publish = (facts.protocol == Protocol::kMqtt311 || facts.protocol == Protocol::kMqtt5) &&
                             facts.qos > 0 && facts.delivery.packet_id != 0;
   if (!mqtt_publish) return {};
@@ -65,6 +70,7 @@ void CopyRules::Impl::sweep() {
   swept = log_time;
   ids.forget_before(log_time - limits.id_age);
   mqtt.forget_before(log_time - limits.id_age);
+  coap.forget_before(log_time - limits.coap_confirmable_age);
 }
 
 void CopyRules::forget_before(std::int64_t offset) {

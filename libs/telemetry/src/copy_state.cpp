@@ -36,6 +36,11 @@ std::uint64_t ticks_before(std::uint64_t where, TimeUs now) {
 
 std::uint64_t pack_what(const DeliveryFacts& facts) { return (facts.payload_hash & ~0xffffULL) | facts.packet_id; }
 
+std::uint64_t pack_coap(const DeliveryFacts& facts) {
+  const std::uint64_t hash = hash64(facts.coap_token, facts.payload_hash + (facts.coap_confirmable ? 1 : 0));
+  return (hash & ~0xffffULL) | facts.coap_message_id;
+}
+
 }  // namespace
 
 std::uint64_t publisher_key(const Batch& facts) {
@@ -197,6 +202,42 @@ void MqttMemory::trim(Connection& connection) const {
 
 void MqttMemory::forget_before(TimeUs log_time) {
   std::erase_if(clients_, [&](const auto& item) { return item.second.last_used < log_time; });
+}
+
+// The time runs from the first transmission: a copy is not remembered.
+std::optional<std::int64_t> CoapMemory::seen(std::uint64_t publisher, const DeliveryFacts& facts, std::int64_t offset,
+                                             TimeUs log_time) {
+  Publisher& known = publishers_[publisher];
+  const TimeUs most = std::max(limits_.coap_confirmable_age, limits_.coap_other_age);
+  if (log_time - known.last_used > most) known.records.clear();
+  known.last_used = log_time;
+  const TimeUs age = facts.coap_confirmable ? limits_.coap_confirmable_age : limits_.coap_other_age;
+  const std::uint64_t what = pack_coap(facts);
+  for (std::size_t i = known.records.size(); i > 0; --i) {
+    const Record& record = known.records[i - 1];
+    if (ticks_before(record.where, log_time) > static_cast<std::uint64_t>(age / kTick)) break;
+    if (record.what == what) return offset_of(record.where);
+  }
+  trim(known, log_time);
+  known.records.push_back({what, pack_tick(offset, log_time, false)});
+  return std::nullopt;
+}
+
+// In strides, so that a busy publisher does not move its whole history for each record.
+void CoapMemory::trim(Publisher& publisher, TimeUs log_time) const {
+  const std::size_t stride = std::min<std::size_t>(128, limits_.coap_records_per_publisher);
+  std::vector<Record>& records = publisher.records;
+  if (records.empty() || records.size() % stride != 0) return;
+  const auto most_ticks = static_cast<std::uint64_t>(limits_.coap_confirmable_age / kTick);
+  auto keep = std::find_if(records.begin(), records.end(),
+                           [&](const Record& record) { return ticks_before(record.where, log_time) <= most_ticks; });
+  if (records.size() >= limits_.coap_records_per_publisher)
+    keep = std::max(keep, records.begin() + static_cast<std::ptrdiff_t>(stride));
+  records.erase(records.begin(), keep);
+}
+
+void CoapMemory::forget_before(TimeUs log_time) {
+  std::erase_if(publishers_, [&](const auto& item) { return item.second.last_used < log_time; });
 }
 
 }  // namespace millrace::telemetry

@@ -105,4 +105,30 @@ class MqttMemory {
   std::unordered_map<std::uint64_t, Client> clients_;
 };
 
+/// Rule 3: the last CoAP requests of each publisher.
+class CoapMemory {
+ public:
+  explicit CoapMemory(const CopyLimits& limits) : limits_(limits) {}
+
+  std::optional<std::int64_t> seen(std::uint64_t publisher, const DeliveryFacts& facts, std::int64_t offset,
+                                   TimeUs log_time);
+  void forget_before(TimeUs log_time);
+
+ private:
+  // 16 bytes: 48 bits of a hash of token, payload and kind and the message id; 44 bits of offset, 19 bits of time in
+  // eighths of a second.
+  struct Record {
+    std::uint64_t what;
+    std::uint64_t where;
+  };
+  struct Publisher {
+    std::vector<Record> records;  // oldest first
+    TimeUs last_used = 0;
+  };
+  void trim(Publisher& publisher, TimeUs log_time) const;
+
+  CopyLimits limits_;
+  std::unordered_map<std::uint64_t, Publisher> publishers_;
+};
+
 }  // namespace millrace::telemetry

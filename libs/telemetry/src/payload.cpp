@@ -6,6 +6,7 @@
 
 #include <millrace/telemetry/payload.hpp>
 
+#include "cbor_json.hpp"
 #include "json_fault.hpp"
 
 namespace millrace::telemetry {
@@ -109,7 +110,10 @@ bool holds_escaped_nul(std::string_view json) {
 struct PayloadDecoder::Impl {
   explicit Impl(PayloadLimits given) : limits(given) {}
 
-  Failure decode(std::string_view payload, const DecodeOptions& given, Batch& batch);
+  Failure decode_json(std::string_view payload, const DecodeOptions& given, Batch& batch);
+  Failure decode_cbor(std::string_view payload, const DecodeOptions& given, Batch& batch);
+  [[nodiscard]] Failure check_size(std::string_view payload) const;
+  Failure decode(std::string_view json, const DecodeOptions& given, Batch& batch);
   Failure message(dom::element element, std::optional<TimeUs>& time);
   Failure object(dom::object values, std::size_t prefix_length, bool reserved);
   Failure point(dom::element element);
@@ -122,7 +126,8 @@ struct PayloadDecoder::Impl {
   PayloadLimits limits;
   dom::parser parser;
   std::string padded;
-  std::string name;  // metric name under construction: prefix and the keys so far
+  std::string transcoded;  // CBOR as JSON
+  std::string name;        // metric name under construction: prefix and the keys so far
   DecodeOptions options;
   Batch* out = nullptr;
   std::size_t used = 0;  // points filled; the vector keeps the rest for reuse
@@ -307,13 +312,26 @@ Failure PayloadDecoder::Impl::message(dom::element element, std::optional<TimeUs
   return object(members, name.size(), true);
 }
 
-Failure PayloadDecoder::Impl::decode(std::string_view payload, const DecodeOptions& given, Batch& batch) {
+Failure PayloadDecoder::Impl::check_size(std::string_view payload) const {
   if (payload.empty()) return fault(PayloadFault::kEmpty, "the payload is empty");
-  if (payload.size() > limits.max_bytes) {
-    return fault(PayloadFault::kTooLarge, "the payload is larger than " + std::to_string(limits.max_bytes) + " bytes");
-  }
+  if (payload.size() <= limits.max_bytes) return {};
+  return fault(PayloadFault::kTooLarge, "the payload is larger than " + std::to_string(limits.max_bytes) + " bytes");
+}
+
+Failure PayloadDecoder::Impl::decode_json(std::string_view payload, const DecodeOptions& given, Batch& batch) {
+  if (auto failure = check_size(payload)) return failure;
+  return decode(payload, given, batch);
+}
+
+Failure PayloadDecoder::Impl::decode_cbor(std::string_view payload, const DecodeOptions& given, Batch& batch) {
+  if (auto failure = check_size(payload)) return failure;
+  if (auto failure = cbor_to_json(payload, limits.max_depth, transcoded)) return failure;
+  return decode(transcoded, given, batch);
+}
+
+Failure PayloadDecoder::Impl::decode(std::string_view json, const DecodeOptions& given, Batch& batch) {
   Failure failure;
-  const dom::element root = parse(payload, failure);
+  const dom::element root = parse(json, failure);
   if (failure) return failure;
   options = given;
   out = &batch;
@@ -348,7 +366,12 @@ PayloadDecoder::PayloadDecoder(PayloadDecoder&&) noexcept = default;
 
 std::optional<PayloadError> PayloadDecoder::decode_json(std::string_view payload, const DecodeOptions& options,
                                                         Batch& batch) {
-  return impl_->decode(payload, options, batch);
+  return impl_->decode_json(payload, options, batch);
+}
+
+std::optional<PayloadError> PayloadDecoder::decode_cbor(std::string_view payload, const DecodeOptions& options,
+                                                        Batch& batch) {
+  return impl_->decode_cbor(payload, options, batch);
 }
 
 }  // namespace millrace::telemetry

@@ -10,7 +10,11 @@ IngestWorker::IngestWorker(RecordPublisher& publisher, RefusedPayloads& refused,
 
 std::optional<PayloadError> IngestWorker::decode(const Message& message) {
   const registry_view::Device& device = message.identity->device;
-  if (auto error = decoder_.decode_json(message.payload, {device.device, message.metric_prefix}, batch_)) return error;
+  const telemetry::DecodeOptions options{device.device, message.metric_prefix};
+  if (auto error = message.content_type == telemetry::kCborContentType
+                       ? decoder_.decode_cbor(message.payload, options, batch_)
+                       : decoder_.decode_json(message.payload, options, batch_))
+    return error;
   for (const telemetry::Point& point : batch_.points) {
     if (names_.admit(device.tenant, point.metric)) continue;
     return PayloadError{PayloadFault::kTooManyMetrics,

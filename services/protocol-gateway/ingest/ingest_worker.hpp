@@ -15,6 +15,10 @@ namespace millrace::gateway {
 /// Bytes a record in flight costs beyond its value: our own book-keeping and librdkafka's.
 inline constexpr std::size_t kInFlightOverhead = 768;
 
+/// What an adapter that puts bodies together takes at most. The decoder's own limit answers with the reason; this one
+/// is for what is far beyond it.
+inline constexpr std::size_t kMaxBodyBytes = 2 * telemetry::PayloadLimits{}.max_bytes;
+
 /// The way of a message through the gateway, the same for every protocol: decode, validate, encode, publish. One per io
 /// thread. Knows no protocol and no Kafka.
 class IngestWorker {

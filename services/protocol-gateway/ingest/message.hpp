@@ -27,8 +27,8 @@ struct Message {
   std::shared_ptr<const Identity> identity;
   telemetry::Protocol protocol = telemetry::Protocol::kUnspecified;
   std::uint8_t qos = 1;
-  std::string_view topic;  ///< MQTT topic or HTTP path
-  std::string_view content_type;
+  std::string_view topic;         ///< MQTT topic, or path over HTTP and CoAP
+  std::string_view content_type;  ///< telemetry::kCborContentType; anything else: JSON
   std::string_view payload;
   std::string_view metric_prefix;  ///< put before each metric name
   std::string_view traceparent;    ///< valid or empty

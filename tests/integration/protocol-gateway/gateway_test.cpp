@@ -1,122 +1,12 @@
-#include <cstdlib>
-#include <filesystem>
-
-#include <gtest/gtest.h>
-
-#include <millrace/base/digest.hpp>
-#include <millrace/kafka/admin.hpp>
-#include <millrace/kafka/sync_producer.hpp>
 #include <millrace/mqtt/codec.hpp>
 
-#include "eventually.hpp"
-#include "kafka_log.hpp"
-#include "millrace/registry/v1/entry.pb.h"
-#include "protocol_gateway_app.hpp"
-#include "raw_http.hpp"
+#include "gateway_fixture.hpp"
 
 namespace millrace::gateway {
 namespace {
 
-using millrace::testing::eventually;
-using millrace::testing::RawAnswer;
-using millrace::testing::RawSocket;
-using std::chrono::seconds;
-
-constexpr int kPartitions = 4;
-constexpr const char* kToken = "mt_integration";
-
-/// The whole gateway against a real broker, with topics and a state folder of its own.
-class GatewayTest : public ::testing::Test {
+class GatewayTest : public GatewayFixture {
  protected:
-  void SetUp() override {
-    const char* bootstrap = std::getenv("MILLRACE_TEST_KAFKA");
-    if (bootstrap == nullptr) {
-      ASSERT_EQ(std::getenv("MILLRACE_TEST_REQUIRE"), nullptr) << "MILLRACE_TEST_KAFKA is not set";
-      GTEST_SKIP() << "MILLRACE_TEST_KAFKA is not set";
-    }
-    settings_ = {bootstrap, "gateway-test"};
-    topics_.prefix = "gw-" + random_token(6) + ".";
-    kafka::Admin admin(settings_);
-    const auto created = admin.create_missing(kafka::wanted_topics(topics_, {kPartitions, 1}), seconds(60));
-    ASSERT_TRUE(created.ok()) << created.error().message;
-    register_device();
-    std::string name = (std::filesystem::temp_directory_path() / "millrace-gateway-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-    Config config;
-    config.mqtt = config.http = config.ops = {"127.0.0.1", 0};
-    config.kafka = settings_;
-    config.topic_prefix = topics_.prefix;
-    config.state_dir = folder_;
-    config.io_threads = 2;
-    config.linger_ms = 0.5;
-    config.max_in_flight_bytes = 64 << 20;
-    config.stall_after = seconds(30);
-    config.answer_deadline = seconds(60);
-    config.max_metric_names = 1000;
-    config.max_connections = 100;
-    config.max_packet_bytes = 64 * 1024;
-    config.receive_maximum = 100;
-    app_ = std::make_unique<ProtocolGatewayApp>(config);
-    const Status started = app_->start();
-    ASSERT_TRUE(started.ok()) << started.error().message;
-    ASSERT_TRUE(eventually([&] { return post(R"({"ready":1})").status == 202; }));
-  }
-  void TearDown() override {
-    if (app_) {
-      for (const runtime::Phase& phase : app_->stop_phases()) {
-        const Status status = phase.run(std::chrono::steady_clock::now() + seconds(60));
-        EXPECT_TRUE(status.ok()) << phase.name << ": " << (status.ok() ? "" : status.error().message);
-      }
-      app_.reset();
-    }
-    if (!folder_.empty()) std::filesystem::remove_all(folder_);
-  }
-
-  void register_device() {
-    registry::v1::Entry tenant;
-    tenant.mutable_tenant()->set_tenant("acme");
-    tenant.mutable_tenant()->set_tenant_key(1);
-    tenant.mutable_tenant()->set_enabled(true);
-    tenant.set_revision(1);
-    registry::v1::Entry device;
-    device.mutable_device()->set_tenant("acme");
-    device.mutable_device()->set_device("m-1");
-    device.mutable_device()->set_device_key(7);
-    device.mutable_device()->set_enabled(true);
-    device.mutable_device()->add_token_sha256(std::string(bytes_of(sha256(kToken))));
-    device.set_revision(2);
-    kafka::SyncProducer producer(settings_, seconds(60));
-    const std::vector<kafka::OutgoingRecord> records{
-        {.topic = topics_.registry(), .key = "tenant/acme", .value = tenant.SerializeAsString()},
-        {.topic = topics_.registry(), .key = "device/acme/m-1", .value = device.SerializeAsString()}};
-    const auto sent = producer.send(records);
-    ASSERT_TRUE(sent.ok()) << sent.error().message;
-  }
-
-  RawAnswer post(const std::string& body, const std::string& fields = "", const std::string& token = kToken) {
-    RawSocket client(app_->http_address());
-    client.send("POST /v1/telemetry HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token +
-                "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" + fields + "\r\n" + body);
-    return client.answer();
-  }
-  static std::string receipt_of(const std::string& body) {
-    const std::size_t begin = body.find("\"receipt\":\"");
-    if (begin == std::string::npos) return {};
-    return body.substr(begin + 11, body.find('"', begin + 11) - begin - 11);
-  }
-  std::optional<telemetry::Batch> stored(const std::string& receipt_text) {
-    const auto receipt = telemetry::parse_receipt(receipt_text);
-    if (!receipt.ok()) return std::nullopt;
-    for (const auto& entry : testing::read_log(settings_, topics_.telemetry(), kPartitions)) {
-      telemetry::Batch batch;
-      telemetry::BatchCodec codec;
-      if (entry.partition == receipt->partition && entry.offset == receipt->offset &&
-          codec.decode(entry.value, batch).ok())
-        return batch;
-    }
-    return std::nullopt;
-  }
-
   /// An MQTT client that has sent CONNECT.
   void connect(RawSocket& client, mqtt::Version version, const std::string& password = kToken) {
     mqtt::Connect connect;
@@ -165,11 +55,6 @@ class GatewayTest : public ::testing::Test {
     if (!packet.ok || mqtt::decode(packet.frame, version, answer)) return mqtt::ReasonCode::kUnspecifiedError;
     return answer.reason;
   }
-
-  kafka::Settings settings_;
-  kafka::TopicNames topics_;
-  std::string folder_;
-  std::unique_ptr<ProtocolGatewayApp> app_;
 };
 
 TEST_F(GatewayTest, HttpAnswersWithThePlaceInTheLog) {

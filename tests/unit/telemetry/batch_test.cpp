@@ -12,7 +12,7 @@ Batch sample_batch() {
   for (std::size_t i = 0; i < 16; ++i) batch.ingest_id.start[i] = static_cast<std::uint8_t>(i + 1);
   batch.ingest_id.counter = 0x1122334455667788;
   batch.ingest_time = 1795391565123456;
-  batch.delivery = {"gw", "id-1", "client", 77, 65535, true, 0xdeadbeefcafef00d};
+  batch.delivery = {"gw", "id-1", "client", 77, 65535, true, 0xdeadbeefcafef00d, 65535, std::string("t\0k", 3), true};
   batch.tenant = "demo";
   batch.device = "meter-1";
   batch.device_key = 42;

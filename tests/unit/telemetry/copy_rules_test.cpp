@@ -51,6 +51,22 @@ class CopyRulesTest : public ::testing::Test {
     return append(batch);
   }
 
+  struct CoapRequest {
+    std::uint16_t message_id = 7;
+    std::string token = "t";
+    std::uint64_t payload = 100 << 16;
+    bool confirmable = true;
+    std::string device = "d";
+  };
+  CopyVerdict coap(const CoapRequest& given) {
+    Batch batch = record(given.device, Protocol::kCoap);
+    batch.delivery.coap_message_id = given.message_id;
+    batch.delivery.coap_token = given.token;
+    batch.delivery.coap_confirmable = given.confirmable;
+    batch.delivery.payload_hash = given.payload;
+    return append(batch);
+  }
+
   static CopyVerdict copy_of(std::int64_t original, CopyRule rule) { return {rule, original}; }
 
   CopyRules rules_;
@@ -264,6 +280,57 @@ TEST_F(CopyRulesTest, LogTimeNeverGoesBack) {
   time_ -= 50 * kUsPerSecond;
   publish({.packet_id = 2});
   EXPECT_EQ(rules_.log_time(), before);
+}
+
+// Rule 3
+
+TEST_F(CopyRulesTest, ARepeatedCoapMessageIsACopy) {
+  EXPECT_EQ(coap({}), kFresh);
+  EXPECT_EQ(coap({}), copy_of(0, CopyRule::kCoap));
+  EXPECT_EQ(coap({}), copy_of(0, CopyRule::kCoap)) << "a copy of a copy names the first";
+}
+
+TEST_F(CopyRulesTest, CoapMessagesThatDifferInOneFactAreTheirOwn) {
+  EXPECT_EQ(coap({}), kFresh);
+  EXPECT_EQ(coap({.message_id = 8}), kFresh) << "message id";
+  EXPECT_EQ(coap({.token = "u"}), kFresh) << "token";
+  EXPECT_EQ(coap({.payload = 101 << 16}), kFresh) << "payload";
+  EXPECT_EQ(coap({.confirmable = false}), kFresh) << "kind";
+  EXPECT_EQ(coap({.device = "other"}), kFresh) << "publisher";
+  EXPECT_EQ(coap({.message_id = 8}), copy_of(1, CopyRule::kCoap));
+}
+
+TEST_F(CopyRulesTest, ACoapMessageIdLivesAsLongAsItsExchange) {
+  coap({});
+  coap({.message_id = 9, .confirmable = false});
+  time_ += 144 * kUsPerSecond;
+  EXPECT_EQ(coap({.message_id = 9, .confirmable = false}), copy_of(1, CopyRule::kCoap));
+  time_ += 2 * kUsPerSecond;
+  EXPECT_EQ(coap({.message_id = 9, .confirmable = false}), kFresh) << "NON_LIFETIME";
+  time_ += 100 * kUsPerSecond;
+  EXPECT_EQ(coap({}), copy_of(0, CopyRule::kCoap)) << "counted from the first transmission, 246 s ago";
+  time_ += 2 * kUsPerSecond;
+  EXPECT_EQ(coap({}), kFresh) << "EXCHANGE_LIFETIME";
+}
+
+TEST_F(CopyRulesTest, ACoapMessageWithAnExplicitIdIsJudgedByThatAlone) {
+  Batch batch = record("d", Protocol::kCoap);
+  batch.delivery.message_id = "a";
+  batch.delivery.payload_hash = 1;
+  batch.delivery.coap_message_id = 7;
+  EXPECT_EQ(append(batch), kFresh);
+  batch.ingest_id.counter = 0;
+  batch.delivery.coap_message_id = 8;
+  EXPECT_EQ(append(batch), copy_of(0, CopyRule::kExplicitId));
+  batch.ingest_id.counter = 0;
+  batch.delivery.message_id = "b";
+  EXPECT_EQ(append(batch), kFresh);
+}
+
+TEST_F(CopyRulesTest, OfABusyCoapPublisherTheLastThousandsAreRemembered) {
+  for (std::uint16_t id = 0; id < 5'000; ++id) ASSERT_EQ(coap({.message_id = id}), kFresh) << id;
+  EXPECT_EQ(coap({.message_id = 1'100}), copy_of(1'100, CopyRule::kCoap));
+  EXPECT_EQ(coap({.message_id = 3}), kFresh) << "beyond what is remembered: kept";
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
 """The addresses and credentials of a running system as environment variables, for shells, scripts and the programs."""
+import base64
+import hashlib
 import os
 import shlex
 
@@ -8,9 +10,12 @@ TENANT = "demo"
 def exports(stack):
     """What ./dev env prints, as a dict. Credentials that do not exist yet are left out."""
     settings = stack.settings
+    token = settings.kept("device_token")
     values = {
         "MILLRACE_MQTT_ADDR": settings.address("mqtt"),
         "MILLRACE_HTTP_URL": f"http://{settings.address('http')}",
+        "MILLRACE_COAP_URI": f"coap://{settings.address('coap')}",
+        "MILLRACE_COAPS_URI": f"coaps://{settings.address('coaps')}",
         "MILLRACE_REGISTRY_ADDR": settings.address("registry"),
         "MILLRACE_QUERY_ADDR": settings.address("query"),
         "MILLRACE_KAFKA": stack.kafka.bootstrap,
@@ -18,11 +23,17 @@ def exports(stack):
         "MILLRACE_TENANT": TENANT,
         "MILLRACE_API_KEY": settings.kept("api_key"),
         "MILLRACE_DEVICE_ID": settings.kept("device_id"),
-        "MILLRACE_DEVICE_TOKEN": settings.kept("device_token"),
+        "MILLRACE_DEVICE_TOKEN": token,
+        "MILLRACE_DEVICE_PSK": psk(token) if token else None,
         "MILLRACE_PROFILE": str(profile_path(settings)),
         "MILLRACE_BIN": str(stack.layout.binaries),
     }
     return {key: value for key, value in values.items() if value}
+
+
+def psk(token):
+    """The pre-shared key of a device with this token over DTLS (docs/protocols.md)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest())[:16].decode()
 
 
 def path(stack):

@@ -12,9 +12,10 @@ BUILD = """
     libboost1.81-dev librdkafka-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
     libssl-dev libpq-dev libpqxx-dev libsimdjson-dev prometheus-cpp-dev libspdlog-dev libcli11-dev
     libcpp-httplib-dev nlohmann-json3-dev libgtest-dev libgmock-dev libbenchmark-dev
+    libcoap3-dev libcbor-dev
 """.split()
 RUN = """
-    postgresql postgresql-client openjdk-17-jre-headless maven mosquitto-clients curl python3-venv
+    postgresql postgresql-client openjdk-17-jre-headless maven mosquitto-clients libcoap3-bin curl python3-venv
 """.split()
 TEST = """
     python3-pytest python3-grpcio python3-protobuf python3-paho-mqtt python3-psycopg2

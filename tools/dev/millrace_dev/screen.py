@@ -14,6 +14,7 @@ def show(stack, latest, started):
     say.line(say.table([
         ("protocol-gateway", f"MQTT {values['MILLRACE_MQTT_ADDR']}", f"HTTP {values['MILLRACE_HTTP_URL']}",
          f"ops http://{settings.address('gateway_ops')}/metrics"),
+        ("", values["MILLRACE_COAP_URI"], values["MILLRACE_COAPS_URI"], ""),
         ("device-registry", f"gRPC {values['MILLRACE_REGISTRY_ADDR']}", "",
          f"ops http://{settings.address('registry_ops')}/metrics"),
         ("storage-writer", "", "", f"ops http://{settings.address('writer_ops')}/metrics"),
@@ -32,6 +33,8 @@ def show(stack, latest, started):
              f"-d '{{\"temperature\": 21.5}}' {values['MILLRACE_HTTP_URL']}/v1/telemetry")
     say.line(f"  mosquitto_pub -h {host} -p {mqtt_port} -V mqttv5 -q 1 -u '{user}' -P '{token}' "
              f"-t devices/{device}/telemetry -m '{{\"temperature\": 21.7}}'")
+    say.line(f"  echo '{{\"temperature\": 21.9}}' | coap-client-openssl -m post -t 50 -u '{user}' "
+             f"-k '{values['MILLRACE_DEVICE_PSK']}' -f - {values['MILLRACE_COAPS_URI']}/v1/telemetry")
     say.line()
     say.line("Read it back")
     say.line('  eval "$(./dev env)"')

@@ -36,7 +36,8 @@ DESCRIPTIONS = {
         Description("storage-writer", "writer_ops", {}, role="storage_writer", migrates=True),
         Description("stream-processing", "stream_ops", {}, instance=True),
         Description("query-api", "query_ops", {"GRPC_ADDR": "query"}, role="query_api"),
-        Description("protocol-gateway", "gateway_ops", {"MQTT_ADDR": "mqtt", "HTTP_ADDR": "http"}, state_dir=True),
+        Description("protocol-gateway", "gateway_ops", {"MQTT_ADDR": "mqtt", "HTTP_ADDR": "http", "COAP_ADDR": "coap", "COAPS_ADDR": "coaps"},
+                    state_dir=True),
         # A receiver on the same machine is what a newcomer tries first.
         Description("notifier", "notifier_ops", {}, values={"ALLOW_PRIVATE_ADDRESSES": "true"}),
     )

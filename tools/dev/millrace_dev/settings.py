@@ -12,6 +12,8 @@ from .say import DevError
 DEFAULT_PORTS = {
     "mqtt": 1883,
     "http": 8080,
+    "coap": 5683,
+    "coaps": 5684,
     "registry": 7101,
     "query": 7102,
     "gateway_ops": 9101,
@@ -71,10 +73,12 @@ def free_ports():
 
 
 def port_taken(port, address="127.0.0.1"):
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """By TCP or by UDP. For UDP without SO_REUSEADDR: with it, a port that a server holds looks free."""
+    with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((address, port))
+            stream.bind((address, port))
+            datagram.bind((address, port))
         except OSError:
             return True
     return False

@@ -5,7 +5,7 @@
 
 namespace millrace::fleet {
 
-enum class Protocol : std::uint8_t { kMqtt311, kMqtt5, kHttp };
+enum class Protocol : std::uint8_t { kMqtt311, kMqtt5, kHttp, kCoap, kCoaps };
 
 struct Device {
   std::string id;

@@ -1,13 +1,13 @@
 #pragma once
 
 #include "load/http_answer.hpp"
-#include "load/link.hpp"
+#include "load/tcp_link.hpp"
 
 namespace millrace::fleet {
 
 /// An HTTP/1.1 client on a kept connection, one request at a time. A message keeps its Idempotency-Key until it is
 /// answered for good: 503 and 429 are sent again after Retry-After, 504 and lost connections after the back-off.
-class HttpLink : public Link {
+class HttpLink : public TcpLink {
  public:
   HttpLink(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server,
            const std::string& tenant, const std::string& host);

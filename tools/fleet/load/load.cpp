@@ -9,6 +9,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "load/coap_client.hpp"
+#include "load/coap_link.hpp"
 #include "load/http_link.hpp"
 #include "load/mqtt_link.hpp"
 #include "load/pacer.hpp"
@@ -43,6 +45,11 @@ double thread_cpu_us() {
   return us(usage.ru_utime) + us(usage.ru_stime);
 }
 
+// The next one waits behind it.
+bool one_at_a_time(Protocol protocol) {
+  return protocol == Protocol::kHttp || protocol == Protocol::kCoap || protocol == Protocol::kCoaps;
+}
+
 constexpr std::int64_t kTickNs = 10 * kNsPerMs;
 constexpr std::int64_t kWarmUpNs = 15'000 * kNsPerMs;
 
@@ -71,18 +78,51 @@ Status Load::open() {
   context_.message_id_base = options_.message_id_base;
   context_.now_ns = steady_ns();
   for (std::size_t i = 0; i < devices_.size(); ++i) {
-    const Device& device = devices_[i];
-    const bool http = device.protocol == Protocol::kHttp;
-    const auto server = resolve(http ? options_.http : options_.mqtt);
-    if (!server) return server.error();
-    if (http) {
-      links_.push_back(
-          std::make_unique<HttpLink>(context_, i, device, *server, options_.tenant, options_.http.to_string()));
-    } else {
-      links_.push_back(std::make_unique<MqttLink>(context_, i, device, *server, options_.tenant));
-    }
+    if (auto status = add_link(i); !status) return status;
   }
   return {};
+}
+
+Status Load::add_link(std::size_t index) {
+  const Device& device = devices_[index];
+  const auto address = [&]() -> const Address& {
+    switch (device.protocol) {
+      case Protocol::kHttp:
+        return options_.http;
+      case Protocol::kCoap:
+        return options_.coap;
+      case Protocol::kCoaps:
+        return options_.coaps;
+      case Protocol::kMqtt311:
+      case Protocol::kMqtt5:
+        break;
+    }
+    return options_.mqtt;
+  };
+  const auto server = resolve(address());
+  if (!server) return server.error();
+  if (device.protocol == Protocol::kCoap || device.protocol == Protocol::kCoaps) {
+    auto client = coap_client();
+    if (!client) return client.error();
+    links_.push_back(std::make_unique<CoapLink>(context_, index, device, *server, options_.tenant, **client));
+  } else if (device.protocol == Protocol::kHttp) {
+    links_.push_back(
+        std::make_unique<HttpLink>(context_, index, device, *server, options_.tenant, options_.http.to_string()));
+  } else {
+    links_.push_back(std::make_unique<MqttLink>(context_, index, device, *server, options_.tenant));
+  }
+  return {};
+}
+
+Result<CoapClient*> Load::coap_client() {
+  if (coap_) return coap_.get();
+  coap_ = std::make_unique<CoapClient>();
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = nullptr;  // no link's
+  if (::epoll_ctl(context_.epoll, EPOLL_CTL_ADD, coap_->descriptor(), &event) != 0)
+    return Error{ErrorKind::kInternal, std::string("epoll: ") + std::strerror(errno)};
+  return coap_.get();
 }
 
 void Load::mark(Link& link) {
@@ -122,7 +162,7 @@ void Load::make_due() {
   if (!pacer_) {
     // As many as the windows take: what is due is what would be sent at once.
     for (std::size_t i = 0; i < links_.size(); ++i) {
-      const std::size_t window = devices_[i].protocol == Protocol::kHttp ? 2 : options_.window;
+      const std::size_t window = one_at_a_time(devices_[i].protocol) ? 2 : options_.window;
       while (links_[i]->in_flight() + links_[i]->waiting() < window && make_one(i, context_.now_ns)) {
       }
     }
@@ -142,6 +182,10 @@ void Load::poll(int timeout_ms) {
   const int count = ::epoll_wait(context_.epoll, events.data(), static_cast<int>(events.size()), timeout_ms);
   context_.now_ns = steady_ns();
   for (int i = 0; i < count; ++i) {
+    if (events[static_cast<std::size_t>(i)].data.ptr == nullptr) {
+      coap_->process();
+      continue;
+    }
     Link& link = *static_cast<Link*>(events[static_cast<std::size_t>(i)].data.ptr);
     link.on_ready(events[static_cast<std::size_t>(i)].events);
     mark(link);

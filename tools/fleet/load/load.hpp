@@ -17,6 +17,8 @@
 
 namespace millrace::fleet {
 
+class CoapClient;
+
 struct LoadOptions {
   double rate = 100;                                      ///< messages/s in all; 0: as many as the windows take
   std::chrono::milliseconds duration{0};                  ///< 0: until stop() or until the readings end
@@ -28,6 +30,8 @@ struct LoadOptions {
   std::string message_id_base;
   Address mqtt;
   Address http;
+  Address coap;
+  Address coaps;
   std::size_t backlog_most = 2'000'000;  ///< messages due and unsent in memory; beyond it none is made
 };
 
@@ -57,6 +61,8 @@ class Load {
 
  private:
   Status open();
+  Status add_link(std::size_t index);
+  Result<CoapClient*> coap_client();
   void warm_up();
   void make_due();
   bool make_one(std::size_t device, std::int64_t due_ns);
@@ -70,6 +76,7 @@ class Load {
   const std::vector<Device>& devices_;
   Outcome& outcome_;
   LinkContext context_;
+  std::unique_ptr<CoapClient> coap_;  // where a device speaks CoAP
   std::vector<std::unique_ptr<Link>> links_;
   std::vector<Link*> marked_;
   std::vector<std::uint32_t> next_index_;

@@ -2,13 +2,13 @@
 
 #include <millrace/mqtt/codec.hpp>
 
-#include "load/link.hpp"
+#include "load/tcp_link.hpp"
 
 namespace millrace::fleet {
 
 /// An MQTT client, version 3.1.1 or 5. Messages are pipelined up to the window (version 5: and the server's Receive
 /// Maximum). What had no PUBACK when a connection was lost goes first on the next, with DUP and its packet id.
-class MqttLink : public Link {
+class MqttLink : public TcpLink {
  public:
   MqttLink(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server,
            const std::string& tenant);

@@ -29,6 +29,7 @@ struct Option {
   std::string_view choices = {};  ///< kChoice: `a|b|c`
   Secret secret = Secret::kNo;    ///< printed as stars
   bool required = false;
+  bool may_be_empty = false;  ///< given as empty it is off, whatever the default
 };
 
 /// A subcommand beside the plain start, such as `migrate`.

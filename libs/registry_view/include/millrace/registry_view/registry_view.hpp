@@ -81,6 +81,10 @@ class RegistryView final : public rpc::ApiKeyVerifier {
   /// The same for whoever shows only a token.
   [[nodiscard]] Result<Device> authenticate(const Sha256& token_sha256) const;
 
+  /// The token that was added last to an enabled device: what its pre-shared key is made of (base/psk.hpp). None for an
+  /// unknown or disabled device and for one without token.
+  [[nodiscard]] std::optional<Sha256> newest_token(std::string_view tenant, std::string_view device) const;
+
   /// Whether a session that was let in with this token may go on.
   [[nodiscard]] bool is_valid(std::string_view tenant, std::string_view device, const Sha256& token_sha256) const;
 

@@ -61,6 +61,9 @@ struct DeliveryFacts {
   std::uint16_t packet_id = 0;
   bool dup = false;
   std::uint64_t payload_hash = 0;
+  std::uint16_t coap_message_id = 0;
+  std::string coap_token = {};  ///< 0 to 8 bytes
+  bool coap_confirmable = false;
   bool operator==(const DeliveryFacts&) const = default;
 };
 

@@ -14,6 +14,7 @@ enum class CopyRule : std::uint8_t {
   kIngestId = 0,    ///< the same record produced again by a gateway
   kExplicitId = 1,  ///< same publisher, explicit id and payload
   kMqttDup = 2,     ///< a PUBLISH repeated over connections
+  kCoap = 3,        ///< a CoAP message repeated within the life of its message id (RFC 7252 section 4.8.2)
 };
 
 struct CopyVerdict {
@@ -38,6 +39,9 @@ struct CopyLimits {
   std::size_t records_per_connection = 1'024;  ///< MQTT records remembered of one connection
   TimeUs record_age = 120 * kUsPerSecond;      ///< and only those of its last two minutes
   std::size_t connections_per_client = 8;
+  std::size_t coap_records_per_publisher = 4'096;    ///< CoAP records without explicit id remembered of a publisher
+  TimeUs coap_confirmable_age = 247 * kUsPerSecond;  ///< EXCHANGE_LIFETIME
+  TimeUs coap_other_age = 145 * kUsPerSecond;        ///< NON_LIFETIME
 };
 
 /// Decides for one partition of `telemetry` which record repeats another one of the same partition: a pure function of
@@ -47,8 +51,9 @@ struct CopyLimits {
 /// learns nothing (a transaction was aborted, or its commit got lost). Whoever loses a partition throws the object
 /// away; whoever takes one feeds it the log before its position. One thread at a time.
 ///
-/// Memory: 8 B per remembered counter, 24 B per explicit id, 16 B per MQTT record of a connection's last two minutes,
-/// and a fixed part below 100 B per publisher and client seen within the last day.
+/// Memory: 8 B per remembered counter, 24 B per explicit id, 16 B per MQTT record of a connection's last two minutes
+/// and per CoAP record of a publisher's last four, and a fixed part below 100 B per publisher and client seen within
+/// the last day.
 class CopyRules {
  public:
   explicit CopyRules(CopyLimits limits = {});

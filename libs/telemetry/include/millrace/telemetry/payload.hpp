@@ -27,7 +27,7 @@ struct PayloadLimits {
 enum class PayloadFault {
   kEmpty,
   kTooLarge,
-  kSyntax,        ///< not JSON; the offset is the first byte that cannot stand there
+  kSyntax,        ///< not JSON (or CBOR); the offset is the first byte that cannot stand there
   kNotFinite,     ///< NaN, Infinity or a number beyond double
   kIntegerRange,  ///< an integer beyond int64
   kTooDeep,
@@ -60,6 +60,9 @@ struct DecodeOptions {
   std::string_view metric_prefix;  ///< put before each metric name, `status.` for the status topic
 };
 
+/// Media type of payloads for decode_cbor().
+inline constexpr std::string_view kCborContentType = "application/cbor";
+
 /// Decodes Millrace's own JSON (docs/protocols.md): (a) a flat object, nested objects flattened with `.`, arrays kept
 /// as JSON, null skipped, `device_id` and `timestamp`/`ts`/`time` reserved; (b) {"ts":…,"values":{…}}; (c) an array of
 /// (a) and (b). Validates everything that could be turned down later. One thread at a time; keeps its buffers between
@@ -73,6 +76,11 @@ class PayloadDecoder {
   /// Fills `batch.points` and `batch.event_time` (a time that holds for the whole message); leaves the rest alone. An
   /// error leaves points unspecified. All or nothing: one bad element refuses the message.
   [[nodiscard]] std::optional<PayloadError> decode_json(std::string_view payload, const DecodeOptions& options,
+                                                        Batch& batch);
+
+  /// The same shapes in CBOR (RFC 8949): what a payload means and what is refused is as in JSON. Keys are texts, byte
+  /// strings are refused, tags 0 and 1 (times) are passed over.
+  [[nodiscard]] std::optional<PayloadError> decode_cbor(std::string_view payload, const DecodeOptions& options,
                                                         Batch& batch);
 
  private:

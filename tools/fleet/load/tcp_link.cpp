@@ -1,4 +1,4 @@
-#include "load/link.hpp"
+#include "load/tcp_link.hpp"
 
 #include <array>
 #include <cerrno>
@@ -19,14 +19,14 @@ constexpr std::size_t kOutMost = 256 * 1024;
 
 }  // namespace
 
-Link::Link(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server)
-    : context_(context), index_(index), device_(device), server_(server) {}
+TcpLink::TcpLink(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server)
+    : Link(context, index, device), server_(server) {}
 
-Link::~Link() {
+TcpLink::~TcpLink() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-void Link::connect() {
+void TcpLink::connect() {
   fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd_ < 0) return lose();
   const int one = 1;
@@ -42,19 +42,19 @@ void Link::connect() {
   if (errno != EINPROGRESS) lose();
 }
 
-void Link::opened() {
+void TcpLink::opened() {
   state_ = State::kOpen;
   heard_ns_ = context_.now_ns;
   on_open();
 }
 
-void Link::set_up() {
+void TcpLink::set_up() {
   state_ = State::kUp;
   backoff_.reset();
   context_.outcome->connected();
 }
 
-void Link::lose(std::int64_t least_ms) {
+void TcpLink::lose(std::int64_t least_ms) {
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
   if (state_ == State::kUp) context_.outcome->lost_connection();
@@ -66,13 +66,7 @@ void Link::lose(std::int64_t least_ms) {
   if (was_open) on_lost();
 }
 
-Message Link::take_backlog() {
-  const Message message = backlog_.front();
-  backlog_.pop_front();
-  return message;
-}
-
-void Link::on_ready(std::uint32_t events) {
+void TcpLink::on_ready(std::uint32_t events) {
   if (state_ == State::kConnecting) {
     int error = 0;
     socklen_t size = sizeof error;
@@ -82,7 +76,7 @@ void Link::on_ready(std::uint32_t events) {
   if (state_ != State::kDown && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read();
 }
 
-void Link::read() {
+void TcpLink::read() {
   thread_local std::array<char, 64 * 1024> buffer;
   const ssize_t size = ::recv(fd_, buffer.data(), buffer.size(), 0);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
@@ -102,13 +96,13 @@ void Link::read() {
   in_ = std::move(rest);
 }
 
-void Link::flush() {
+void TcpLink::flush() {
   if (state_ == State::kDown || state_ == State::kConnecting) return;
   if (state_ == State::kUp && out_.size() < kOutMost) pump();
   write();
 }
 
-void Link::write() {
+void TcpLink::write() {
   std::size_t written = 0;
   while (written < out_.size()) {
     const ssize_t size = ::send(fd_, out_.data() + written, out_.size() - written, MSG_NOSIGNAL);
@@ -122,7 +116,7 @@ void Link::write() {
   watch(!out_.empty());
 }
 
-void Link::watch(bool writable) {
+void TcpLink::watch(bool writable) {
   if (writable == watching_writable_) return;
   epoll_event event{};
   event.events = writable ? (EPOLLIN | EPOLLOUT) : EPOLLIN;
@@ -130,7 +124,7 @@ void Link::watch(bool writable) {
   if (::epoll_ctl(context_.epoll, EPOLL_CTL_MOD, fd_, &event) == 0) watching_writable_ = writable;
 }
 
-void Link::on_tick() {
+void TcpLink::on_tick() {
   switch (state_) {
     case State::kDown:
       if (context_.now_ns >= retry_ns_) connect();
@@ -145,7 +139,7 @@ void Link::on_tick() {
   }
 }
 
-void Link::close_politely() {
+void TcpLink::close_politely() {
   if (state_ == State::kUp) {
     on_goodbye();
     write();

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+
+#include <millrace/base/address.hpp>
+#include <millrace/runtime/lifecycle.hpp>
+
+#include "coap/coap_ingest.hpp"
+
+namespace millrace::gateway {
+
+struct CoapOptions {
+  std::optional<Address> plain;       ///< UDP; none: off
+  std::optional<Address> secure;      ///< DTLS; none: off
+  std::size_t max_sessions = 15'000;  ///< peers remembered without a message in flight, each endpoint
+  std::size_t max_handshakes = 1'000;
+  std::chrono::seconds session_idle{300};
+  CoapIngestOptions ingest;
+};
+
+/// The CoAP endpoints (libcoap) and their thread. libcoap is not thread-safe: after start() nothing of it is touched by
+/// any other thread. The answer to a confirmable request is an empty acknowledgement at once and a confirmable answer
+/// after the delivery report (RFC 7252 section 5.2.2); what is refused before is answered in the acknowledgement.
+class CoapServer {
+ public:
+  /// All references must outlive it.
+  CoapServer(CoapOptions options, const registry_view::RegistryView& registry, RecordPublisher& publisher,
+             RefusedPayloads& refused, MetricNames& names, GatewayMetrics& metrics);
+  ~CoapServer();  ///< stop()
+  CoapServer(const CoapServer&) = delete;
+  CoapServer& operator=(const CoapServer&) = delete;
+
+  /// Binds and begins to answer. kUnavailable names the address and the setting if it is taken.
+  [[nodiscard]] Status start();
+  /// With the ports that were really bound; none where an endpoint is off. After start().
+  [[nodiscard]] const std::optional<Address>& plain_address() const;
+  [[nodiscard]] const std::optional<Address>& secure_address() const;
+
+  /// New messages are told to come again. Any thread.
+  void stop_intake();
+  /// Waits until everything taken is answered, or the deadline.
+  [[nodiscard]] Status drain(runtime::Deadline deadline);
+  /// Ends the thread and waits for it.
+  void stop();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace::gateway

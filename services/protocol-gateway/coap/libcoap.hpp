@@ -1,0 +1,60 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <coap3/coap.h>
+
+#include <millrace/base/address.hpp>
+#include <millrace/base/result.hpp>
+
+#include "coap/coap_ingest.hpp"
+
+namespace millrace::gateway {
+
+/// libcoap's C types in owners, and the translation between its messages and ours. Thread of the context only.
+
+struct ContextDelete {
+  void operator()(coap_context_t* context) const { coap_free_context(context); }
+};
+using ContextHandle = std::unique_ptr<coap_context_t, ContextDelete>;
+
+/// Keeps a session alive while a message of it waits for its answer.
+class SessionHandle {
+ public:
+  explicit SessionHandle(coap_session_t* session) : session_(coap_session_reference(session)) {}
+  ~SessionHandle() { release(); }
+  SessionHandle(SessionHandle&& other) noexcept : session_(std::exchange(other.session_, nullptr)) {}
+  SessionHandle& operator=(SessionHandle&& other) noexcept {
+    if (this != &other) {
+      release();
+      session_ = std::exchange(other.session_, nullptr);
+    }
+    return *this;
+  }
+  [[nodiscard]] coap_session_t* get() const { return session_; }
+
+ private:
+  void release() {
+    if (session_ != nullptr) coap_session_release(session_);
+  }
+  coap_session_t* session_;
+};
+
+/// Brings the library up once for the process and its warnings and errors to our log. Nothing below a warning is let
+/// through: the library's finer levels print messages and keys.
+void start_libcoap();
+
+/// kInvalid if it is no IP address.
+[[nodiscard]] Result<coap_address_t> to_libcoap(const Address& address);
+
+/// The parts of a request; views point into `pdu`. `security` is null without DTLS.
+[[nodiscard]] CoapRequest read_request(const coap_session_t* session, const coap_pdu_t* pdu,
+                                       const CoapSecurity* security);
+
+/// Puts code, options and payload into a message that has its token. False: no room.
+[[nodiscard]] bool write_answer(const CoapAnswer& answer, coap_pdu_t* pdu);
+
+}  // namespace millrace::gateway
