@@ -117,6 +117,9 @@ Process::Process(std::map<std::string, std::string> environment, std::string log
   const std::string program = (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "notifier").string();
   std::vector<std::string> lines;
   for (const auto& [name, value] : environment) lines.push_back("MILLRACE_NOTIFIER_" + name + "=" + value);
+  for (const char* name : {"ASAN_OPTIONS", "LD_PRELOAD", "TSAN_OPTIONS", "UBSAN_OPTIONS"}) {
+    if (const char* value = std::getenv(name)) lines.push_back(std::string(name) + "=" + value);
+  }
   std::vector<char*> pointers;
   for (std::string& line : lines) pointers.push_back(line.data());
   pointers.push_back(nullptr);
