@@ -15,6 +15,7 @@ std::int64_t Book::open(std::int32_t partition, const Saved& saved) {
   close(partition);
   Partition opened{PartitionProgress(saved)};
   opened.epoch = ++epoch_;
+  ++backlog_changes_;
   return partitions_.emplace(partition, std::move(opened)).first->second.progress.next_offset();
 }
 
@@ -25,6 +26,7 @@ void Book::close(std::int32_t partition) {
     events_ -= tenant->second.queue.size();
     tenant->second.queue.drop_partition(partition);
     events_ += tenant->second.queue.size();
+    ++backlog_changes_;
     reschedule(tenant);
     tenant = next;
   }
@@ -76,13 +78,14 @@ void Book::pass(std::int32_t partition, std::int64_t next_offset) {
 }
 
 // A queue is filled again once half of it is free, so that each look into the log is worth it.
+std::size_t Book::refill_below() const { return std::max<std::size_t>(1, limits_.tenant_events / 2); }
+
 std::optional<BacklogJob> Book::next_backlog() {
-  const std::size_t refill = std::max<std::size_t>(1, limits_.tenant_events / 2);
   std::optional<std::pair<std::int32_t, std::string>> first;
   std::optional<std::pair<std::int32_t, std::string>> next;
   for (const auto& [number, partition] : partitions_) {
     for (std::string& tenant : partition.progress.tenants_behind()) {
-      if (!has_room(tenant, refill)) continue;
+      if (!has_room(tenant, refill_below())) continue;
       std::pair<std::int32_t, std::string> candidate{number, std::move(tenant)};
       if (candidate > last_backlog_ && (!next || candidate < *next)) next = candidate;
       if (!first || candidate < *first) first = std::move(candidate);
@@ -126,39 +129,29 @@ std::optional<Clock::time_point> Book::wake_at() const {
   return wakes_.begin()->first;
 }
 
-std::vector<Event> Book::take_expired(Clock::time_point now, TimeUs now_us) {
-  std::vector<std::string> due;
-  for (const auto& [at, name] : wakes_) {
-    if (at > now) break;
-    due.push_back(name);
-  }
-  std::vector<Event> expired;
-  for (const std::string& name : due) {
-    const auto tenant = tenants_.find(name);
-    for (Event& event : tenant->second.queue.take_expired(now, now_us)) {
-      over(event);
-      expired.push_back(std::move(event));
-    }
-    reschedule(tenant);
-  }
-  return expired;
-}
-
-std::optional<Event> Book::start(Clock::time_point now) {
+std::optional<Book::Due> Book::start(Clock::time_point now, TimeUs now_us) {
   if (wakes_.empty() || wakes_.begin()->first > now) return std::nullopt;
   const auto tenant = tenants_.find(wakes_.begin()->second);
-  const Event* event = tenant->second.queue.start(now);
-  std::optional<Event> copy;
-  if (event != nullptr) copy = *event;
+  std::optional<Due> due;
+  if (auto expired = tenant->second.queue.take_expired(now, now_us)) {
+    over(*expired);
+    due = Due{std::move(*expired), true};
+  } else if (const Event* event = tenant->second.queue.start(now); event != nullptr) {
+    due = Due{*event, false};
+  }
   reschedule(tenant);
-  return copy;
+  return due;
 }
 
+// Called before the event's tenant is rescheduled, which may end it.
 void Book::over(const Event& event) {
-  --events_;
-  if (Partition* partition = current(event.partition, event.epoch); partition != nullptr) {
-    partition->progress.end(event.tenant, event.offset);
-  }
+  const bool was_full = events_-- == limits_.events;
+  Partition* partition = current(event.partition, event.epoch);
+  if (partition != nullptr) partition->progress.end(event.tenant, event.offset);
+  const bool has_room = tenants_.find(event.tenant)->second.queue.size() < refill_below();
+  const bool is_behind = std::any_of(partitions_.begin(), partitions_.end(),
+                                     [&](const auto& one) { return one.second.progress.is_behind(event.tenant); });
+  if (was_full || (has_room && is_behind)) ++backlog_changes_;
 }
 
 std::optional<Event> Book::finish(const Event& event, Verdict verdict, const Answer& answer, bool give_up,

@@ -58,18 +58,22 @@ class Book {
 
   /// The next stretch to read again, in turn over the tenants that are behind and have room. nullopt: none now.
   [[nodiscard]] std::optional<BacklogJob> next_backlog();
+  /// Grows when next_backlog() may have something again.
+  [[nodiscard]] std::uint64_t backlog_changes() const { return backlog_changes_; }
   /// An event of the job's tenant. kLeft: its queue is full, the job ends.
   Taken take_backlog(const BacklogJob& job, Event event, Clock::time_point now);
   /// Everything of the job's tenant below is looked at. False: the job ends, because nothing is left to read or the
   /// partition is not ours any more.
   bool reach(const BacklogJob& job, std::int64_t next_offset);
 
-  /// Starts the request that is due longest, tenants in turn: a copy of its event.
-  [[nodiscard]] std::optional<Event> start(Clock::time_point now);
+  struct Due {
+    Event event;           ///< a copy
+    bool expired = false;  ///< it is over; else its request is under way from now on
+  };
+  /// What is due longest, tenants in turn; nullopt: nothing now.
+  [[nodiscard]] std::optional<Due> start(Clock::time_point now, TimeUs now_us);
   /// When start() may have something again.
   [[nodiscard]] std::optional<Clock::time_point> wake_at() const;
-  /// Events that became too old; call before start().
-  [[nodiscard]] std::vector<Event> take_expired(Clock::time_point now, TimeUs now_us);
 
   /// Whether and how the event of a request that was started is over; nullopt: it will be tried again, or it is another
   /// process's now.
@@ -116,6 +120,7 @@ class Book {
   void queue(Partition& partition, Event event, Clock::time_point now);
   void reschedule(Tenants::iterator tenant);
   void over(const Event& event);
+  [[nodiscard]] std::size_t refill_below() const;
   [[nodiscard]] std::optional<Event> finish(const Event& event, Verdict verdict, const Answer& answer, bool give_up,
                                             Clock::time_point now);
 
@@ -125,6 +130,7 @@ class Book {
   std::set<std::pair<Clock::time_point, std::string>> wakes_;
   std::size_t events_ = 0;
   std::uint64_t epoch_ = 0;
+  std::uint64_t backlog_changes_ = 0;
   std::pair<std::int32_t, std::string> last_backlog_{-1, ""};
 };
 

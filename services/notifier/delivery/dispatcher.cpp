@@ -29,9 +29,7 @@ bool Dispatcher::wait_idle(Clock::time_point deadline) {
 void Dispatcher::run(const std::stop_token& stop) {
   Lock lock(mutex_);
   while (!stop.stop_requested()) {
-    const auto now = Clock::now();
-    for (const Event& event : book_.take_expired(now, now_us())) ended(event, Ending::kExpired, {});
-    while (auto request = next(now)) {
+    while (auto request = next(Clock::now())) {
       ++in_flight_;
       lock.unlock();
       send(std::move(request->first), request->second);
@@ -50,11 +48,15 @@ void Dispatcher::run(const std::stop_token& stop) {
 
 std::optional<std::pair<Event, Webhook>> Dispatcher::next(Clock::time_point now) {
   while (starting_ && in_flight_ < options_.concurrency) {
-    auto event = book_.start(now);
-    if (!event) return std::nullopt;
-    if (auto webhook = find_(event->tenant)) return std::pair{std::move(*event), std::move(*webhook)};
-    book_.finish_without_webhook(*event, now);
-    ended(*event, Ending::kNoWebhook, {});
+    auto due = book_.start(now, now_us());
+    if (!due) return std::nullopt;
+    if (due->expired) {
+      ended(due->event, Ending::kExpired, {});
+      continue;
+    }
+    if (auto webhook = find_(due->event.tenant)) return std::pair{std::move(due->event), std::move(*webhook)};
+    book_.finish_without_webhook(due->event, now);
+    ended(due->event, Ending::kNoWebhook, {});
   }
   return std::nullopt;
 }
@@ -169,7 +171,7 @@ std::optional<BacklogJob> Dispatcher::wait_backlog(const std::stop_token& stop) 
       book_.forget_backlog(job->tenant);
       continue;
     }
-    changed_.wait(lock, stop, [this, seen = changes_] { return changes_ != seen; });
+    changed_.wait(lock, stop, [this, seen = book_.backlog_changes()] { return book_.backlog_changes() != seen; });
   }
   return std::nullopt;
 }

@@ -83,20 +83,13 @@ bool TenantQueue::is_expired(const Event& event, TimeUs now_us) const {
   return now_us - event.time_us > std::chrono::duration_cast<std::chrono::microseconds>(rules_->max_age).count();
 }
 
-std::vector<Event> TenantQueue::take_expired(Clock::time_point now, TimeUs now_us) {
-  std::vector<Event> expired;
-  if (now < paused_until_) return expired;
-  for (auto due = due_.begin(); due != due_.end() && due->first <= now;) {
-    const auto lane = lanes_.find(due->second);
-    if ((!down_ && lane->second.tries == 0) || !is_expired(lane->second.events.front(), now_us)) {
-      ++due;
-      continue;
-    }
-    due_.erase(due);
-    expired.push_back(pop(lane, now));
-    due = due_.begin();
-  }
-  return expired;
+std::optional<Event> TenantQueue::take_expired(Clock::time_point now, TimeUs now_us) {
+  if (due_.empty() || now < paused_until_ || due_.begin()->first > now) return std::nullopt;
+  const auto lane = lanes_.find(due_.begin()->second);
+  const bool tried = down_ || lane->second.tries > 0;
+  if (!tried || !is_expired(lane->second.events.front(), now_us)) return std::nullopt;
+  due_.erase(due_.begin());
+  return pop(lane, now);
 }
 
 void TenantQueue::drop_partition(std::int32_t partition) {

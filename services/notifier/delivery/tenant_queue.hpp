@@ -8,7 +8,6 @@
 #include <set>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include <millrace/base/backoff.hpp>
 
@@ -46,8 +45,9 @@ class TenantQueue {
                                             std::optional<std::chrono::seconds> retry_after, bool give_up,
                                             Clock::time_point now);
 
-  /// Removes events that are due and too old. An event is tried at least once, unless the receiver is known to be down.
-  [[nodiscard]] std::vector<Event> take_expired(Clock::time_point now, TimeUs now_us);
+  /// Removes the event that start() would give, if it is too old. Each is tried at least once, unless the receiver is
+  /// known to be down.
+  [[nodiscard]] std::optional<Event> take_expired(Clock::time_point now, TimeUs now_us);
   [[nodiscard]] bool is_expired(const Event& event, TimeUs now_us) const;
 
   /// Removes a partition's events, except those under way.

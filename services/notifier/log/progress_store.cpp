@@ -128,6 +128,11 @@ Result<ProgressStore::Progress> ProgressStore::read(const std::vector<std::int32
     const auto found = kept->find(partition);
     const bool fits = found != kept->end() && found->second.next_offset <= marks->high;
     if (fits) {
+      if (found->second.next_offset < marks->low) {
+        log_.error("events of alerts were deleted before they were read",
+                   {{"partition", partition}, {"kept", found->second.next_offset}, {"low", marks->low}});
+        found->second.next_offset = marks->low;
+      }
       progress.emplace(partition, std::move(found->second));
       continue;
     }

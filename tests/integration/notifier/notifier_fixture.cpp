@@ -18,6 +18,8 @@
 #include <millrace/base/ids.hpp>
 #include <millrace/kafka/admin.hpp>
 
+#include "kafka_log.hpp"
+#include "log/progress_store.hpp"
 #include "millrace/alerts/v1/alert.pb.h"
 #include "millrace/registry/v1/entry.pb.h"
 
@@ -117,6 +119,9 @@ Process::Process(std::map<std::string, std::string> environment, std::string log
   const std::string program = (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "notifier").string();
   std::vector<std::string> lines;
   for (const auto& [name, value] : environment) lines.push_back("MILLRACE_NOTIFIER_" + name + "=" + value);
+  for (const char* name : {"ASAN_OPTIONS", "LD_PRELOAD", "TSAN_OPTIONS", "UBSAN_OPTIONS"}) {
+    if (const char* value = std::getenv(name)) lines.push_back(std::string(name) + "=" + value);
+  }
   std::vector<char*> pointers;
   for (std::string& line : lines) pointers.push_back(line.data());
   pointers.push_back(nullptr);
@@ -225,6 +230,18 @@ std::string NotifierTest::publish(const std::string& tenant, const std::string& 
            .key = alert.alert_key(),
            .value = alert.SerializeAsString()});
   return alert.alert_id() + "-" + std::to_string(number);
+}
+
+std::int64_t NotifierTest::kept_position() const {
+  std::map<std::string, std::int64_t> newest;
+  for (const auto& entry : millrace::testing::read_log(settings_, topics_.notifier_progress(), 1)) {
+    const auto saved = decode_progress(entry.value);
+    EXPECT_TRUE(saved.ok());
+    if (saved.ok()) newest[entry.key] = saved->next_offset;
+  }
+  std::int64_t sum = 0;
+  for (const auto& [key, position] : newest) sum += position;
+  return sum;
 }
 
 double NotifierTest::metric(const std::string& series) const {

@@ -100,6 +100,8 @@ class NotifierTest : public ::testing::Test {
   /// Puts event `number` of an alert into its partition; returns its idempotency key.
   std::string publish(const std::string& tenant, const std::string& device, std::int64_t number);
   void produce(kafka::OutgoingRecord record);
+  /// Sum of the positions that are kept, over the partitions.
+  [[nodiscard]] std::int64_t kept_position() const;
   /// A counter or gauge of the program's /metrics, all its labels must match; 0 if there is none.
   [[nodiscard]] double metric(const std::string& series) const;
 

@@ -21,6 +21,13 @@ class BookTest : public ::testing::Test {
   Taken take(const std::string& tenant, std::int64_t offset, const std::string& key = "k") {
     return book_.take(event(tenant, offset, key), now_);
   }
+  // What start() gives; the tests here let nothing expire unless they say so.
+  std::optional<Event> start() {
+    auto due = book_.start(now_, 0);
+    if (!due) return std::nullopt;
+    EXPECT_FALSE(due->expired);
+    return std::move(due->event);
+  }
   Saved saved() { return book_.save({0}).at(0); }
 
   BookLimits limits_{.rules = {.concurrency = 2}, .tenant_events = 4, .events = 8};
@@ -42,7 +49,7 @@ TEST_F(BookTest, WhatWasLeftIsReadAgainInOrderOnceThereIsRoom) {
   book_.open(0, Saved{0, {}});
   for (int offset = 0; offset < 6; ++offset) take("a", offset);
   for (int offset = 0; offset < 3; ++offset) {
-    const auto started = book_.start(now_);
+    const auto started = start();
     ASSERT_TRUE(started.has_value());
     EXPECT_EQ(started->offset, offset);
     EXPECT_EQ(book_.finish(*started, {.status = 200}, now_, 0), Ending::kDelivered);
@@ -57,7 +64,7 @@ TEST_F(BookTest, WhatWasLeftIsReadAgainInOrderOnceThereIsRoom) {
   }
   EXPECT_EQ(take("a", 7), Taken::kLeft);  // full again, by itself
   for (int offset = 3; offset < 7; ++offset) {
-    const auto started = book_.start(now_);
+    const auto started = start();
     ASSERT_TRUE(started.has_value());
     EXPECT_EQ(started->offset, offset);
     EXPECT_EQ(book_.finish(*started, {.status = 200}, now_, 0), Ending::kDelivered);
@@ -84,29 +91,29 @@ TEST_F(BookTest, ATenantWhoseReceiverFailsKeepsNobodyWaiting) {
   take("down", 0, "x");
   take("down", 1, "y");
   take("well", 2);
-  const auto first = book_.start(now_);
-  const auto second = book_.start(now_);
-  const auto third = book_.start(now_);
+  const auto first = start();
+  const auto second = start();
+  const auto third = start();
   ASSERT_TRUE(first && second && third);
   EXPECT_EQ(third->tenant, "well");
   EXPECT_EQ(book_.finish(*first, {.failure = "time-out"}, now_, 0), std::nullopt);
   EXPECT_EQ(book_.finish(*third, {.status = 204}, now_, 0), Ending::kDelivered);
   take("well", 3);
-  EXPECT_EQ(book_.start(now_)->offset, 3);
+  EXPECT_EQ(start()->offset, 3);
   EXPECT_EQ(book_.figures().tenants_down, 1U);
 }
 
 TEST_F(BookTest, AnswersForAPartitionThatWasTakenAwayCountForNothing) {
   book_.open(0, Saved{0, {}});
   take("a", 0);
-  const auto started = book_.start(now_);
+  const auto started = start();
   ASSERT_TRUE(started.has_value());
   book_.close(0);
   book_.open(0, Saved{0, {}});
   EXPECT_EQ(take("a", 0), Taken::kQueued);
   EXPECT_EQ(book_.finish(*started, {.status = 200}, now_, 0), std::nullopt);
   EXPECT_EQ(saved(), (Saved{1, {{"a", 1, {0}}}}));
-  const auto again = book_.start(now_);
+  const auto again = start();
   ASSERT_TRUE(again.has_value());
   EXPECT_EQ(book_.finish(*again, {.status = 200}, now_, 0), Ending::kDelivered);
   EXPECT_EQ(saved(), (Saved{1, {}}));
@@ -117,18 +124,48 @@ TEST_F(BookTest, GivesUpWhatIsTooOldAfterItsTry) {
   book_.open(0, Saved{0, {}});
   take("a", 0);
   const TimeUs late = 2 * std::chrono::duration_cast<std::chrono::microseconds>(limits_.rules.max_age).count();
-  const auto started = book_.start(now_);
+  const auto started = start();
   ASSERT_TRUE(started.has_value());
   EXPECT_EQ(book_.finish(*started, {.status = 500}, now_, late), Ending::kExpired);
   EXPECT_EQ(saved(), (Saved{1, {}}));
+}
+
+TEST_F(BookTest, WhatIsTooOldWhileTheReceiverIsDownIsOverWithoutATry) {
+  book_.open(0, Saved{0, {}});
+  take("a", 0, "x");
+  take("a", 1, "y");
+  const TimeUs late = 2 * std::chrono::duration_cast<std::chrono::microseconds>(limits_.rules.max_age).count();
+  EXPECT_EQ(book_.finish(*start(), {.failure = "time-out"}, now_, 0), std::nullopt);
+  now_ = *book_.wake_at();
+  for (int i = 0; i < 2; ++i) {
+    const auto due = book_.start(now_, late);
+    ASSERT_TRUE(due.has_value());
+    EXPECT_TRUE(due->expired);
+  }
+  EXPECT_FALSE(book_.start(now_, late).has_value());
+  EXPECT_EQ(saved(), (Saved{2, {}}));
+}
+
+TEST_F(BookTest, TellsWhenABacklogMayGoOn) {
+  book_.open(0, Saved{0, {}});
+  for (int offset = 0; offset < 6; ++offset) take("a", offset);
+  EXPECT_FALSE(book_.next_backlog().has_value());
+  while (!book_.next_backlog()) {
+    const std::uint64_t seen = book_.backlog_changes();
+    EXPECT_EQ(book_.finish(*start(), {.status = 200}, now_, 0), Ending::kDelivered);
+    if (book_.next_backlog()) {
+      EXPECT_NE(book_.backlog_changes(), seen);
+    }
+  }
+  EXPECT_EQ(book_.figures().events, 1U);
 }
 
 TEST_F(BookTest, RefusedIsOverAndWithoutWebhookToo) {
   book_.open(0, Saved{0, {}});
   take("a", 0);
   take("a", 1);
-  EXPECT_EQ(book_.finish(*book_.start(now_), {.status = 410}, now_, 0), Ending::kRefused);
-  book_.finish_without_webhook(*book_.start(now_), now_);
+  EXPECT_EQ(book_.finish(*start(), {.status = 410}, now_, 0), Ending::kRefused);
+  book_.finish_without_webhook(*start(), now_);
   EXPECT_EQ(saved(), (Saved{2, {}}));
 }
 
