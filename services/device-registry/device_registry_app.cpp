@@ -18,10 +18,11 @@ DeviceRegistryApp::DeviceRegistryApp(Config config)
       database_({.connect = connect_options(config_), .size = config_.database_connections, .on_open = {}}),
       view_({config_.kafka, topics_.registry()}, metrics_),
       relay_({config_.kafka, topics_.registry(), connect_options(config_)}, view_, metrics_),
+      replay_(config_.kafka, topics_, database_),
       verifier_(database_),
       workers_({.threads = config_.database_connections, .queue = config_.calls_waiting}),
       dispatcher_(verifier_, workers_, metrics_, {}),
-      service_({dispatcher_, database_, relay_}) {}
+      service_({dispatcher_, database_, relay_, replay_}) {}
 
 DeviceRegistryApp::~DeviceRegistryApp() {
   ops_.reset();

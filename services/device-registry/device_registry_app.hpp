@@ -13,6 +13,7 @@
 
 #include "registry_config.hpp"
 #include "relay/outbox_relay.hpp"
+#include "replay/dead_letter_replay.hpp"
 #include "rpc/registry_service.hpp"
 #include "store/api_keys.hpp"
 
@@ -39,6 +40,7 @@ class DeviceRegistryApp final : public runtime::App {
   postgres::Pool database_;
   registry_view::RegistryView view_;
   OutboxRelay relay_;
+  DeadLetterReplay replay_;
   DatabaseKeyVerifier verifier_;
   rpc::WorkerPool workers_;
   rpc::Dispatcher dispatcher_;

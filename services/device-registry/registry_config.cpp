@@ -22,7 +22,8 @@ constexpr std::array kOptions{
     Option{.key = "KAFKA_BOOTSTRAP", .help = "Kafka brokers, host:port with commas between.", .required = true},
     Option{.key = "KAFKA_TOPIC_PREFIX", .default_value = "millrace.", .help = "Prefix of all topics."},
     Option{.key = "DATABASE_URL",
-           .help = "PostgreSQL; the role owns the schema registry.",
+           .help = "PostgreSQL; the role owns the schema registry, and may read storage.dead_letter and "
+                   "storage.ingest_offset (dead-letter replay).",
            .secret = Secret::kYes,
            .required = true},
     Option{.key = "DATABASE_CONNECTIONS",

@@ -10,6 +10,7 @@
 #include "command_line.hpp"
 #include "format_option.hpp"
 #include "millrace/query/v1/query.grpc.pb.h"
+#include "millrace/registry/v1/registry.grpc.pb.h"
 #include "text.hpp"
 
 namespace millrace::cli {
@@ -97,6 +98,21 @@ void show_dead(Session& session, const DeadArguments& arguments) {
   }
 }
 
+void replay_dead(Session& session, const DeadArguments& arguments) {
+  Client<registry::v1::RegistryService> registry(session.settings, Target::kRegistry);
+  registry::v1::ReplayDeadLetterRequest request;
+  request.set_tenant(session.settings.tenant);
+  request.set_receipt(arguments.receipt);
+  const auto answer = registry.call(&registry::v1::RegistryService::StubInterface::ReplayDeadLetter, request,
+                                    "`millrace dead list` shows them");
+  if (arguments.format == Format::kJson) {
+    session.out() << "{\"receipt\":" << json_string(answer.receipt()) << "}\n";
+  } else {
+    session.out() << "replayed as " << answer.receipt() << "; `millrace receipt " << answer.receipt()
+                  << "` shows what becomes of it\n";
+  }
+}
+
 }  // namespace
 
 void add_dead_commands(CLI::App& app, Session& session) {
@@ -114,6 +130,14 @@ void add_dead_commands(CLI::App& app, Session& session) {
   show->add_option("RECEIPT", arguments->receipt, "dead:partition:offset")->required();
   show->add_flag("--raw", arguments->raw, "only the bytes");
   add_format_option(*show, arguments->format, {"table", "json"});
+  CLI::App* replay =
+      add_command(*group, session, "replay", "store the points of a dead letter after all, once",
+                  "  millrace dead replay dead:3:12\n"
+                  "For points that were acknowledged and could not be stored, when the cause is gone. They "
+                  "keep their times.",
+                  [&session, arguments] { replay_dead(session, *arguments); });
+  replay->add_option("RECEIPT", arguments->receipt, "dead:partition:offset")->required();
+  add_format_option(*replay, arguments->format, {"table", "json"});
 }
 
 }  // namespace millrace::cli

@@ -24,6 +24,8 @@ std::string_view to_string(ErrorKind kind) {
       return "unknown_outcome";
     case ErrorKind::kConflict:
       return "conflict";
+    case ErrorKind::kPrecondition:
+      return "precondition";
     case ErrorKind::kCorrupt:
       return "corrupt";
     case ErrorKind::kInternal:
@@ -45,6 +47,7 @@ bool is_retryable(ErrorKind kind) {
     case ErrorKind::kAlreadyExists:
     case ErrorKind::kTooLarge:
     case ErrorKind::kConflict:
+    case ErrorKind::kPrecondition:
     case ErrorKind::kCorrupt:
     case ErrorKind::kInternal:
       return false;

@@ -66,6 +66,8 @@ Code to_code(ErrorKind kind) {
       return Code::kDeadlineExceeded;
     case ErrorKind::kConflict:
       return Code::kAborted;
+    case ErrorKind::kPrecondition:
+      return Code::kFailedPrecondition;
     case ErrorKind::kCorrupt:
       return Code::kDataLoss;
     case ErrorKind::kInternal:
@@ -95,8 +97,9 @@ ErrorKind to_error_kind(Code code) {
     case Code::kDeadlineExceeded:
       return ErrorKind::kUnknownOutcome;
     case Code::kAborted:
-    case Code::kFailedPrecondition:
       return ErrorKind::kConflict;
+    case Code::kFailedPrecondition:
+      return ErrorKind::kPrecondition;
     case Code::kDataLoss:
       return ErrorKind::kCorrupt;
     case Code::kOk:

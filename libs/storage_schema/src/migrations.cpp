@@ -192,10 +192,19 @@ CREATE INDEX alert_device ON storage.alert (tenant, device, raised_at, alert_id)
 CREATE INDEX alert_open ON storage.alert (tenant, raised_at, alert_id) WHERE NOT superseded AND state = 1;
 )sql";
 
+constexpr std::string_view kReplays = R"sql(
+-- The record of the same partition that carried the dead points again; set in the transaction that stores them, once.
+ALTER TABLE storage.dead_letter
+  ADD COLUMN replayed_generation int4,
+  ADD COLUMN replayed_offset     int8,
+  ADD COLUMN replayed_at         timestamptz;
+)sql";
+
 constexpr std::array kMigrations{
     postgres::Migration{1, "samples, metrics, offsets, latest, dead letters", kFirst},
     postgres::Migration{2, "where a generation of the log begins", kBreaks},
     postgres::Migration{3, "windows and alerts", kDerived},
+    postgres::Migration{4, "which dead letters were replayed", kReplays},
 };
 
 }  // namespace

@@ -66,6 +66,7 @@ bool has_its_type(std::uint32_t tag) {
     case v1::TelemetryBatch::kDeviceFieldNumber:
     case v1::TelemetryBatch::kTopicFieldNumber:
     case v1::TelemetryBatch::kTraceparentFieldNumber:
+    case v1::TelemetryBatch::kReplayFieldNumber:
     case v1::TelemetryBatch::kPointsFieldNumber:
       return type == WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
     case v1::TelemetryBatch::kIngestTimeUsFieldNumber:
@@ -122,6 +123,12 @@ bool read_fact(CodedInputStream& in, std::uint32_t tag, Batch& out) {
       if (!in.ReadVarint64(&number)) return false;
       out.event_time = WireFormatLite::ZigZagDecode64(number);
       return true;
+    case v1::TelemetryBatch::kReplayFieldNumber: {
+      v1::Replay replay;
+      if (!read_message(in, replay)) return false;
+      out.replay = Replay{replay.dead_letter(), replay.source()};
+      return true;
+    }
     default:
       return WireFormatLite::SkipField(&in, tag);
   }
@@ -141,6 +148,7 @@ Result<std::uint32_t> read_facts(CodedInputStream& in, Batch& out) {
   out.topic.clear();
   out.traceparent.clear();
   out.event_time.reset();
+  out.replay.reset();
   bool has_id = false;
   std::uint32_t tag = 0;
   while ((tag = in.ReadTag()) != 0) {
@@ -212,6 +220,10 @@ void BatchCodec::encode(const Batch& batch, std::string& out) {
   message.set_topic(batch.topic);
   message.set_traceparent(batch.traceparent);
   if (batch.event_time) message.set_event_time_us(*batch.event_time);
+  if (batch.replay) {
+    message.mutable_replay()->set_dead_letter(batch.replay->dead_letter);
+    message.mutable_replay()->set_source(batch.replay->source);
+  }
   for (const Point& point : batch.points) {
     v1::Point& added = *message.add_points();
     added.set_metric(point.metric);

@@ -61,7 +61,8 @@ RegistryService::RegistryService(const RegistryParts& parts)
       delete_device_(parts.dispatcher.method({.name = "DeleteDevice", .least = Role::kOperator})),
       create_key_(parts.dispatcher.method({.name = "CreateApiKey", .least = Role::kAdmin})),
       list_keys_(parts.dispatcher.method({.name = "ListApiKeys", .least = Role::kAdmin})),
-      delete_key_(parts.dispatcher.method({.name = "DeleteApiKey", .least = Role::kAdmin})) {}
+      delete_key_(parts.dispatcher.method({.name = "DeleteApiKey", .least = Role::kAdmin})),
+      replay_dead_letter_(parts.dispatcher.method({.name = "ReplayDeadLetter", .least = Role::kOperator})) {}
 
 Status RegistryService::read(const Call& call, const std::function<Status(Connection&)>& work) {
   auto lease = parts_.database.acquire(call.deadline);

@@ -9,6 +9,7 @@
 #include <millrace/rpc/call.hpp>
 
 #include "relay/outbox_relay.hpp"
+#include "replay/dead_letter_replay.hpp"
 
 namespace millrace::registry {
 
@@ -17,6 +18,7 @@ struct RegistryParts {
   rpc::Dispatcher& dispatcher;
   postgres::Pool& database;
   OutboxRelay& relay;
+  DeadLetterReplay& replay;
 };
 
 /// RegistryService over gRPC: parse, check, call the store in one transaction, translate. Handlers run on the
@@ -51,6 +53,8 @@ class RegistryService final : public v1::RegistryService::CallbackService {
                        v1::ListApiKeysResponse* response) override;
   Reactor* DeleteApiKey(Context* context, const v1::DeleteApiKeyRequest* request,
                         v1::DeleteApiKeyResponse* response) override;
+  Reactor* ReplayDeadLetter(Context* context, const v1::ReplayDeadLetterRequest* request,
+                            v1::ReplayDeadLetterResponse* response) override;
 
   /// Runs `work` in one transaction and tells the relay. For ImportDevices too; blocks.
   [[nodiscard]] Status change(const rpc::Call& call, std::string_view what, std::string_view entity,
@@ -66,6 +70,7 @@ class RegistryService final : public v1::RegistryService::CallbackService {
   rpc::Method create_tenant_, get_tenant_, list_tenants_, delete_tenant_;
   rpc::Method create_device_, import_devices_, get_device_, list_devices_, enable_device_, add_token_, delete_device_;
   rpc::Method create_key_, list_keys_, delete_key_;
+  rpc::Method replay_dead_letter_;
 };
 
 }  // namespace millrace::registry

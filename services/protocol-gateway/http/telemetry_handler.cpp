@@ -59,6 +59,7 @@ Response refusal(const Error& error) {
     case ErrorKind::kAlreadyExists:
     case ErrorKind::kUnknownOutcome:
     case ErrorKind::kConflict:
+    case ErrorKind::kPrecondition:
     case ErrorKind::kCorrupt:
     case ErrorKind::kInternal:
       break;

@@ -48,6 +48,7 @@ ReasonCode reason_of(ErrorKind kind) {
     case ErrorKind::kUnavailable:
     case ErrorKind::kUnknownOutcome:
     case ErrorKind::kConflict:
+    case ErrorKind::kPrecondition:
     case ErrorKind::kCorrupt:
     case ErrorKind::kInternal:
       return ReasonCode::kUnspecifiedError;

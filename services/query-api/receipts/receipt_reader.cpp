@@ -20,6 +20,25 @@ Params coordinates(const telemetry::Receipt& receipt, std::int64_t offset) {
   return params;
 }
 
+/// The points of a record that are dead now. Those that were replayed are what became of the replay's own points.
+Result<std::optional<StoredFacts::Dead>> dead_points(postgres::Connection& database, telemetry::Receipt record) {
+  constexpr int kMostReplays = 100;  // of replays that died again
+  std::optional<StoredFacts::Dead> found;
+  for (int i = 0; i < kMostReplays; ++i) {
+    const auto row = database.exec(sql::kDeadLetterOf, coordinates(record, record.offset));
+    if (!row.ok()) return row.error();
+    if (row->empty()) return std::optional<StoredFacts::Dead>{};
+    StoredFacts::Dead dead{row->int4_array(0, 2), std::string(row->text(0, 3))};
+    // All points of a replay are those that were dead before it.
+    if (found && dead.points.empty()) dead.points = found->points;
+    found = std::move(dead);
+    if (row->is_null(0, 7)) return found;
+    record.generation = static_cast<std::int32_t>(row->integer(0, 6));
+    record.offset = row->integer(0, 7);
+  }
+  return found;
+}
+
 std::string tenant_of_key(std::string_view key) {
   const auto parsed = parse_record_key(key);
   return parsed.ok() ? std::string(parsed->first) : std::string();
@@ -94,10 +113,11 @@ Result<StoredFacts> ReceiptReader::stored_facts(const telemetry::Receipt& receip
   const auto copy = database.exec(sql::kDroppedCopy, coordinates(receipt, receipt.offset));
   if (!copy.ok()) return copy.error();
   if (!copy->empty()) facts.original_offset = copy->integer(0, 0);
-  const auto dead =
-      database.exec(sql::kDeadLetterOf, coordinates(receipt, facts.original_offset.value_or(receipt.offset)));
+  telemetry::Receipt record = receipt;
+  record.offset = facts.original_offset.value_or(receipt.offset);
+  auto dead = dead_points(database, record);
   if (!dead.ok()) return dead.error();
-  if (!dead->empty()) facts.dead = StoredFacts::Dead{dead->int4_array(0, 2), std::string(dead->text(0, 3))};
+  facts.dead = *std::move(dead);
   return facts;
 }
 

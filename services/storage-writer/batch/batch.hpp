@@ -25,7 +25,8 @@ struct Row {
   std::int32_t device = 0;
   std::uint32_t metric = 0;
   TimeUs time = 0;
-  bool timed = false;  ///< the device gave the time: a natural key
+  bool timed = false;     ///< the device gave the time: a natural key
+  bool replayed = false;  ///< of a dead letter: what was stored since then stays
   Cell cell;
   std::int32_t partition = 0;
   std::int64_t offset = 0;
@@ -50,6 +51,13 @@ struct DeadLetter {
   std::int64_t dead_offset = -1;
 };
 
+/// A record that carries the points of a dead letter again. At most one of a dead letter is stored.
+struct ReplayRecord {
+  std::int64_t offset = 0;
+  std::int32_t source_generation = 0;
+  std::int64_t source_offset = 0;  ///< of the record whose points were dead, in the same partition
+};
+
 /// The stretch [begin, end) of one partition within a batch.
 struct Slice {
   std::int32_t generation = 0;
@@ -59,6 +67,7 @@ struct Slice {
   TimeUs log_time = 0;
   std::vector<DroppedCopy> copies;
   std::vector<DeadLetter> dead;
+  std::vector<ReplayRecord> replays;
   std::vector<kafka::Record> records;  ///< for the bytes of a dead letter
 };
 
@@ -71,6 +80,8 @@ struct Batch {
   std::size_t bytes = 0;
 
   [[nodiscard]] bool empty() const { return slices.empty(); }
+  /// Removes the rows of one record.
+  void drop_rows(std::int32_t partition, std::int64_t offset);
   /// Removes everything of one partition.
   void drop(std::int32_t partition);
 };

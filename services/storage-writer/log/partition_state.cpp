@@ -5,6 +5,8 @@
 
 #include <millrace/base/digest.hpp>
 #include <millrace/base/ids.hpp>
+#include <millrace/kafka/dead_letter.hpp>
+#include <millrace/telemetry/receipt.hpp>
 
 namespace millrace::writer {
 
@@ -45,13 +47,13 @@ void RecordTaker::take(kafka::Record record, PartitionState& state, Batch& batch
   if (has_facts && message_.device_key > 0) verdict = state.rules.judge(offset, record.timestamp_us(), message_);
   if (verdict.is_copy()) {
     slice.copies.push_back({offset, verdict.original, static_cast<std::int16_t>(verdict.rule)});
-  } else if (decoded.ok() && message_.device_key > 0) {
+  } else if (const Status readable = check_points(decoded, record, slice); readable) {
     add_rows(record, state.rules.log_time(), batch);
   } else {
     const auto key = parse_record_key(record.key());
     slice.dead.push_back({offset,
                           {},
-                          decoded ? "the record has no device key" : decoded.error().message,
+                          readable.error().message,
                           key ? std::string(key->first) : std::string{},
                           key ? std::string(key->second) : std::string{},
                           -1,
@@ -80,6 +82,27 @@ std::optional<std::string> RecordTaker::contradicted_device() {
   return std::nullopt;
 }
 
+// Whether rows can be made of message_; notes a replay.
+Status RecordTaker::check_points(const Status& decoded, const kafka::Record& record, Slice& slice) {
+  if (!decoded) return decoded;
+  if (message_.device_key <= 0) return Error{ErrorKind::kInvalid, "the record has no device key"};
+  untimed_.clear();
+  if (!message_.replay) return {};
+  const auto source = telemetry::parse_receipt(message_.replay->source);
+  if (!source) return source.error();
+  // All records of a device lie in one partition, in the order of their offsets.
+  if (source->dead || source->partition != record.partition()) {
+    return Error{ErrorKind::kInvalid, "the replay of a record of another partition"};
+  }
+  if (const auto header = record.header(kafka::dead_letter::kUntimed)) {
+    auto untimed = kafka::dead_letter::parse_indexes(*header);
+    if (!untimed) return untimed.error();
+    untimed_ = std::move(*untimed);
+  }
+  slice.replays.push_back({record.offset(), source->generation, source->offset});
+  return {};
+}
+
 void RecordTaker::add_rows(const kafka::Record& record, TimeUs log_time, Batch& batch) {
   std::int32_t index = 0;
   for (const telemetry::Point& point : message_.points) {
@@ -88,7 +111,8 @@ void RecordTaker::add_rows(const kafka::Record& record, TimeUs log_time, Batch& 
     row.device = message_.device_key;
     row.metric = names_.index_of(message_.tenant, point.metric, storage_schema::type_of(point.value));
     row.time = given ? *given : message_.ingest_time + index;
-    row.timed = given.has_value();
+    row.timed = given && std::find(untimed_.begin(), untimed_.end(), index) == untimed_.end();
+    row.replayed = message_.replay.has_value();
     row.cell = storage_schema::cell_of(point.value);
     row.partition = record.partition();
     row.offset = record.offset();

@@ -57,6 +57,7 @@ class RecordTaker {
 
  private:
   [[nodiscard]] std::optional<std::string> contradicted_device();
+  [[nodiscard]] Status check_points(const Status& decoded, const kafka::Record& record, Slice& slice);
   void add_rows(const kafka::Record& record, TimeUs log_time, Batch& batch);
 
   NameTable& names_;
@@ -64,6 +65,7 @@ class RecordTaker {
   std::unordered_map<std::int32_t, std::uint64_t> checked_;  // device key → hash of tenant and device that were right
   telemetry::BatchCodec codec_;
   telemetry::Batch message_;
+  std::vector<std::int32_t> untimed_;  // of a replay: points whose time the platform stamped
 };
 
 }  // namespace millrace::writer

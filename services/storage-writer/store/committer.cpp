@@ -30,12 +30,6 @@ std::vector<std::size_t> sorted(const Changes& changes) {
   return order;
 }
 
-std::string joined(std::span<const std::int32_t> numbers) {
-  std::string text;
-  for (const std::int32_t number : numbers) text += (text.empty() ? "" : ",") + std::to_string(number);
-  return text;
-}
-
 }  // namespace
 
 Committer::Committer(const Config& config, Handover& handover, NameTable& names, const WriterMetrics& metrics)
@@ -206,6 +200,7 @@ Status Committer::prepare(Batch& batch) {
   if (auto connected = store_.connect(); !connected) return connected;
   if (auto names = learn_names(); !names) return names;
   if (auto days = ensure_coming_days(); !days) return days;
+  if (auto settled = store_.settle_replays(batch); !settled) return settled;
   return send_dead(batch);
 }
 
@@ -339,7 +334,7 @@ Status Committer::send_dead(Batch& batch) {
                      {std::string(names::kDetail), dead.reason},
                      {std::string(names::kTimeUs), std::to_string(now_us())},
                      {std::string(names::kSource), source.to_string()}};
-      if (!dead.points.empty()) out.headers.push_back({std::string(names::kPoints), joined(dead.points)});
+      if (!dead.points.empty()) out.headers.push_back({std::string(names::kPoints), names::join_indexes(dead.points)});
       auto sent = producer_->send_one(out);
       if (!sent) return sent.error();
       dead.dead_partition = sent->partition;

@@ -92,6 +92,8 @@ class Resolver {
       insert(source, key, row);
       return {};
     }
+    // Its place in the log is behind what the device may have sent since: that must not be undone.
+    if (row.replayed) return {};
     if (taken.insert) {
       changes_.inserts[*taken.insert].cell = row.cell;
       return {};

@@ -67,8 +67,8 @@ struct Changes {
 
 /// Turns the points of a batch into changes, so that there is one row per (device, metric, time):
 /// a time that the device gave is a natural key, the later log position wins; a point without time moves on by a
-/// microsecond until free, is never replaced and never replaces. Points newer than their series (nearly all) need no
-/// look-up.
+/// microsecond until free, is never replaced and never replaces. A replayed point never replaces either. Points newer
+/// than their series (nearly all) need no look-up.
 ///
 /// `metric_ids` maps the batch's metric indexes. Raises `series` as it goes: on an error, or if the transaction is
 /// given up, the raised times stay, which is safe. Pure but for the port.

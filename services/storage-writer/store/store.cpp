@@ -138,6 +138,7 @@ Status Store::commit(const Transaction& work, std::optional<std::int32_t>& fence
   for (const auto& [partition, slice] : work.batch->slices) {
     if (auto moved = move_offset(partition, slice, fenced); !moved) return moved;
     if (auto noted = note_dead(partition, slice); !noted) return noted;
+    if (auto marked = mark_replayed(partition, slice, fenced); !marked) return marked;
   }
   if (auto noted = note_copies(*work.batch); !noted) return noted;
   if (auto done = move(work.changes->moved); !done) return done;

@@ -62,6 +62,10 @@ class Store final : public StoredSamples {
   };
   [[nodiscard]] Status commit(const Transaction& transaction, std::optional<std::int32_t>& fenced);
 
+  /// Takes the replays out of a batch whose points are stored already (they become copies) and those of a dead letter
+  /// that nobody knows (they become dead themselves). The same batch may be asked about again.
+  [[nodiscard]] Status settle_replays(Batch& batch);
+
   /// Upserts into latest and moves latest_offset, in one transaction; the maps hold the old and the new offset by
   /// partition.
   [[nodiscard]] Status flush_latest(std::span<const PendingLatest> pending,
@@ -73,6 +77,7 @@ class Store final : public StoredSamples {
 
  private:
   [[nodiscard]] Status move_offset(std::int32_t partition, const Slice& slice, std::optional<std::int32_t>& fenced);
+  [[nodiscard]] Status mark_replayed(std::int32_t partition, const Slice& slice, std::optional<std::int32_t>& fenced);
   [[nodiscard]] Status note_copies(const Batch& batch);
   [[nodiscard]] Status note_dead(std::int32_t partition, const Slice& slice);
   [[nodiscard]] Status replace(std::span<const NewSample> replaced);

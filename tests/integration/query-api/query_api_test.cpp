@@ -227,6 +227,23 @@ TEST_F(QueryApi, AReceiptTellsWhatBecameOfItsRecordAndOnlyToItsTenant) {
   EXPECT_EQ(code_of(&Stub::GetReceipt, nonsense, kAcmeKey), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
+TEST_F(QueryApi, AReceiptOfReplayedPointsTellsWhatBecameOfTheReplay) {
+  for (int i = 0; i < 7; ++i) ASSERT_EQ(produce("acme", 3).offset, i);
+  set_position(0, 7, 7, kStart);
+  sql("INSERT INTO storage.dead_letter (part, generation, log_offset, points, reason, tenant, device, dead_part, "
+      "dead_offset, replayed_generation, replayed_offset)"
+      " VALUES (0, 0, 0, '{1}', 'bad', 'acme', 'meter-1', 0, 0, 0, 4),"
+      " (0, 0, 1, '{}', 'bad', 'acme', 'meter-1', 0, 1, 0, 5), (0, 0, 5, '{}', 'still bad', 'acme', 'meter-1', 0, 2, "
+      "NULL, NULL),"
+      " (0, 0, 2, '{}', 'bad', 'acme', 'meter-1', 0, 3, 0, 6), (0, 0, 6, '{2}', 'one still bad', 'acme', 'meter-1', 0, "
+      "4, NULL, NULL)");
+  start_service();
+  EXPECT_EQ(receipt("0:0").state(), api::RECEIPT_STATE_STORED) << "the replay is stored";
+  EXPECT_EQ(receipt("0:1").state(), api::RECEIPT_STATE_DEAD_LETTERED) << "the replay is dead again";
+  EXPECT_EQ(receipt("0:1").reason(), "still bad");
+  EXPECT_EQ(receipt("0:2").state(), api::RECEIPT_STATE_PARTLY) << "of the replay one point is dead";
+}
+
 TEST_F(QueryApi, DeadLettersAreTheTenantsOwnInOrderAndByReceipt) {
   const auto one = produce_dead("acme", "{bad", {{"refused", "true"}, {"reason", "syntax"}, {"detail", "at byte 1"}});
   produce_dead("other", "theirs", {{"refused", "true"}, {"reason", "syntax"}});

@@ -49,6 +49,7 @@ TEST(CommandLine, EveryCommandShowsHelpWithExamples) {
                                                        {"receipt"},
                                                        {"dead", "list"},
                                                        {"dead", "show"},
+                                                       {"dead", "replay"},
                                                        {"admin", "topics"},
                                                        {"completion"}};
   for (std::vector<std::string> command : commands) {

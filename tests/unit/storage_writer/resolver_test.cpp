@@ -60,10 +60,15 @@ class Table final : public StoredSamples {
 class ResolverTest : public ::testing::Test {
  protected:
   void timed(TimeUs time, double value) {
-    batch_.rows.push_back({1, 0, time, true, {Kind::kNumber, value, {}}, 0, next_++, 0, 0});
+    batch_.rows.push_back(
+        {.device = 1, .time = time, .timed = true, .cell = {Kind::kNumber, value, {}}, .offset = next_++});
   }
   void untimed(TimeUs time, double value) {
-    batch_.rows.push_back({1, 0, time, false, {Kind::kNumber, value, {}}, 0, next_++, 0, 0});
+    batch_.rows.push_back({.device = 1, .time = time, .cell = {Kind::kNumber, value, {}}, .offset = next_++});
+  }
+  void replayed(TimeUs time, double value) {
+    timed(time, value);
+    batch_.rows.back().replayed = true;
   }
   void store() {
     auto changes = resolve(batch_, ids_, series_, table_);
@@ -78,6 +83,26 @@ class ResolverTest : public ::testing::Test {
   SeriesTable series_{1000};
   Table table_;
 };
+
+TEST_F(ResolverTest, AReplayedPointNeverReplacesAndGivesWayLater) {
+  timed(10, 1);
+  store();
+  replayed(10, 2);
+  replayed(11, 3);
+  replayed(11, 4);
+  store();
+  EXPECT_EQ(table_.value(10), 1);
+  EXPECT_EQ(table_.value(11), 3);
+  timed(11, 5);
+  store();
+  EXPECT_EQ(table_.value(11), 5) << "a correction of the device";
+  untimed(12, 6);
+  store();
+  replayed(12, 7);
+  store();
+  EXPECT_EQ(table_.value(12), 7);
+  EXPECT_EQ(table_.value(13), 6) << "the platform's own stamp gives way as ever";
+}
 
 TEST_F(ResolverTest, NewerPointsAskNothing) {
   for (TimeUs t = 10; t < 20; ++t) timed(t, 1);

@@ -60,6 +60,23 @@ TEST(BatchCodec, FactsAreTheBatchWithoutPoints) {
   EXPECT_EQ(facts, expected);
 }
 
+TEST(BatchCodec, AReplaySaysSoInTheFactsToo) {
+  BatchCodec codec;
+  Batch batch = sample_batch();
+  batch.replay = Replay{"dead:1:12", "3:4711.1"};
+  std::string bytes;
+  codec.encode(batch, bytes);
+  Batch decoded;
+  ASSERT_TRUE(codec.decode(bytes, decoded).ok());
+  EXPECT_EQ(decoded, batch);
+  Batch facts;
+  ASSERT_TRUE(decode_facts(bytes, facts).ok());
+  EXPECT_EQ(facts.replay, batch.replay);
+  codec.encode(sample_batch(), bytes);
+  ASSERT_TRUE(codec.decode(bytes, decoded).ok());
+  EXPECT_FALSE(decoded.replay) << "nothing is left of the record before";
+}
+
 TEST(BatchCodec, CounterIsSetInTheEncodedBytes) {
   BatchCodec codec;
   Batch batch = sample_batch();

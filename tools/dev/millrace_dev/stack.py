@@ -85,11 +85,13 @@ class Stack:
                 service.call("migrate")
 
     def grant_reads(self):
-        """query-api reads the store and nothing else."""
+        """query-api reads the store and nothing else; device-registry looks up what it replays."""
         self.postgres.sql("""
             GRANT USAGE ON SCHEMA storage TO query_api;
             GRANT SELECT ON ALL TABLES IN SCHEMA storage TO query_api;
             ALTER DEFAULT PRIVILEGES FOR ROLE storage_writer IN SCHEMA storage GRANT SELECT ON TABLES TO query_api;
+            GRANT USAGE ON SCHEMA storage TO device_registry;
+            GRANT SELECT ON storage.dead_letter, storage.ingest_offset TO device_registry;
             """, DATABASE)
 
     @property

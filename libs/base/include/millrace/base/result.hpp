@@ -21,6 +21,7 @@ enum class ErrorKind {
   kUnavailable,     ///< a dependency is away; nothing was done; may be tried later
   kUnknownOutcome,  ///< it may or may not have been done
   kConflict,        ///< somebody else was first (fenced, version changed)
+  kPrecondition,    ///< what the call is about is in a state that does not allow it
   kCorrupt,         ///< stored data contradicts itself; needs a person
   kInternal,        ///< a fault of ours
 };

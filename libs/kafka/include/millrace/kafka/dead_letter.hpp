@@ -1,6 +1,12 @@
 #pragma once
 
+#include <cstdint>
+#include <span>
+#include <string>
 #include <string_view>
+#include <vector>
+
+#include <millrace/base/result.hpp>
 
 /// Headers of the records in `telemetry.dead`. The key is the source's (`tenant/device`), the value the original bytes:
 /// of a refused message its payload, of a record of `telemetry` its whole value.
@@ -20,5 +26,11 @@ inline constexpr std::string_view kSource = "source";   ///< receipt of the reco
 inline constexpr std::string_view kPoints = "points";   ///< indexes of the dead points, `0,3`; absent: all of them
 /// Of a record of another topic than telemetry: that topic and its place there, `millrace.windows 3:17`.
 inline constexpr std::string_view kLog = "log";
+/// Of a replay in `telemetry`: indexes of its points whose time the platform stamped, `0,2`; absent: none.
+inline constexpr std::string_view kUntimed = "untimed";
+
+/// `0,3` and back. Text that is no such list is kInvalid.
+[[nodiscard]] std::string join_indexes(std::span<const std::int32_t> indexes);
+[[nodiscard]] Result<std::vector<std::int32_t>> parse_indexes(std::string_view text);
 
 }  // namespace millrace::kafka::dead_letter

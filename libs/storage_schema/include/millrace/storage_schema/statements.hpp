@@ -38,9 +38,11 @@ inline constexpr const char* kDroppedCopy =
     "SELECT original_offset, rule FROM storage.dropped_copy WHERE part = $1::int4 AND generation >= $2::int4 AND "
     "log_offset = $3::int8 ORDER BY generation LIMIT 1";
 
-/// $1 part, $2 generation, $3 offset → tenant, device, points int4[] (empty: all), reason, dead_part, dead_offset.
+/// $1 part, $2 generation, $3 offset → tenant, device, points int4[] (empty: all), reason, dead_part, dead_offset,
+/// replayed_generation and replayed_offset (NULL: not replayed).
 inline constexpr const char* kDeadLetterOf =
-    "SELECT tenant, device, points, reason, dead_part, dead_offset FROM storage.dead_letter"
+    "SELECT tenant, device, points, reason, dead_part, dead_offset, replayed_generation, replayed_offset"
+    " FROM storage.dead_letter"
     " WHERE part = $1::int4 AND generation >= $2::int4 AND log_offset = $3::int8 ORDER BY generation LIMIT 1";
 
 /// $1 part, $2 generation → generation, from_offset, to_offset, resume_offset, reason: the breaks since that

@@ -67,6 +67,13 @@ struct DeliveryFacts {
   bool operator==(const DeliveryFacts&) const = default;
 };
 
+/// The points come from a dead letter; see telemetry.proto. Receipts as text.
+struct Replay {
+  std::string dead_letter;
+  std::string source;
+  bool operator==(const Replay&) const = default;
+};
+
 /// One record of the topic `telemetry`: what one device message carried.
 struct Batch {
   IngestId ingest_id;
@@ -80,6 +87,7 @@ struct Batch {
   std::string topic;
   std::string traceparent;
   std::optional<TimeUs> event_time;  ///< for all points without a time of their own
+  std::optional<Replay> replay;      ///< none: a device's message
   std::vector<Point> points;
   bool operator==(const Batch&) const = default;
 };

@@ -1,0 +1,154 @@
+#include "replay/dead_letter_replay.hpp"
+
+#include <algorithm>
+
+#include <millrace/base/digest.hpp>
+#include <millrace/base/ids.hpp>
+#include <millrace/kafka/dead_letter.hpp>
+
+#include "replay/replay_record.hpp"
+
+namespace millrace::registry {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+namespace names = kafka::dead_letter;
+
+constexpr milliseconds kProduce{10'000};
+
+milliseconds time_left(steady_clock::time_point deadline, milliseconds most) {
+  return std::clamp(std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now()), milliseconds{1}, most);
+}
+
+Error not_found(const telemetry::Receipt& dead_letter) {
+  return {ErrorKind::kNotFound, "there is no dead letter " + dead_letter.to_string() + " (any more)"};
+}
+
+// Every key is `tenant/device`; that of a record that nobody could read may be none.
+bool is_of(const kafka::Record& letter, const std::string& tenant) {
+  const auto key = parse_record_key(letter.key());
+  return key.ok() && key->first == tenant;
+}
+
+Status check_kind(const kafka::Record& letter) {
+  if (letter.header(names::kRefused) == "true") {
+    return Error{ErrorKind::kPrecondition,
+                 "the payload was refused and the device was told so; it was never acknowledged, and is not replayed"};
+  }
+  if (const auto log = letter.header(names::kLog)) {
+    return Error{ErrorKind::kPrecondition, "it is a record of " + std::string(*log) + ", not one of telemetry"};
+  }
+  if (!letter.header(names::kSource)) {
+    return Error{ErrorKind::kPrecondition, "it does not say which record it comes from"};
+  }
+  return {};
+}
+
+Result<telemetry::Batch> readable(const kafka::Record& letter) {
+  telemetry::Batch batch;
+  const Status decoded = telemetry::BatchCodec().decode(letter.value(), batch);
+  if (!decoded.ok()) {
+    return Error{ErrorKind::kPrecondition, "its points cannot be read: " + decoded.error().message};
+  }
+  if (batch.device_key <= 0) return Error{ErrorKind::kPrecondition, "its record names no device"};
+  return batch;
+}
+
+}  // namespace
+
+DeadLetterReplay::DeadLetterReplay(kafka::Settings kafka, kafka::TopicNames topics, postgres::Pool& database)
+    : kafka_(std::move(kafka)), topics_(std::move(topics)), database_(database), producer_(kafka_, kProduce) {
+  const std::string start = random_bytes(ingest_id_.start.size());
+  std::copy(start.begin(), start.end(), ingest_id_.start.begin());
+}
+
+Result<telemetry::Receipt> DeadLetterReplay::replay(const std::string& tenant, const telemetry::Receipt& dead_letter,
+                                                    SteadyTime deadline) {
+  const std::unique_lock lock(mutex_, deadline);
+  if (!lock.owns_lock()) return Error{ErrorKind::kThrottled, "another dead letter is being replayed; try again"};
+  const auto letter = fetch(dead_letter, deadline);
+  if (!letter.ok()) return letter.error();
+  if (!is_of(*letter, tenant)) return not_found(dead_letter);
+  if (auto valid = check_kind(*letter); !valid.ok()) return valid.error();
+  auto record = readable(*letter);
+  if (!record.ok()) return record.error();
+  const auto source = source_of(*letter, deadline);
+  if (!source.ok()) return source.error();
+  ++ingest_id_.counter;
+  auto message = replay_message(*std::move(record), source->points, dead_letter, source->receipt, ingest_id_);
+  if (!message.ok()) return message.error();
+  kafka::OutgoingRecord out;
+  out.topic = topics_.telemetry();
+  // Beside the record it comes from: the writer marks that one as replayed.
+  out.partition = source->receipt.partition;
+  out.key = std::string(letter->key());
+  std::string bytes;
+  telemetry::BatchCodec().encode(message->batch, bytes);
+  out.value = std::move(bytes);
+  if (!message->untimed.empty()) {
+    out.headers.push_back({std::string(names::kUntimed), names::join_indexes(message->untimed)});
+  }
+  const auto sent = producer_.send_one(out);
+  if (!sent.ok()) return sent.error();
+  return telemetry::Receipt{sent->partition, sent->offset, source->generation, false};
+}
+
+Result<kafka::Record> DeadLetterReplay::fetch(const telemetry::Receipt& dead_letter, SteadyTime deadline) const {
+  kafka::ConsumerOptions options;
+  options.prefetch_bytes = 4 << 20;
+  options.expected_partitions = 1;
+  options.fetch_wait = milliseconds{20};
+  kafka::Consumer consumer(kafka_, options);
+  const kafka::TopicPartition where{topics_.telemetry_dead(), dead_letter.partition};
+  const auto log = consumer.watermarks(where, time_left(deadline, milliseconds{10'000}));
+  if (!log.ok()) return log.error().kind == ErrorKind::kNotFound ? not_found(dead_letter) : log.error();
+  if (dead_letter.offset < log->low || dead_letter.offset >= log->high) return not_found(dead_letter);
+  const kafka::Position start{where, dead_letter.offset};
+  if (auto assigned = consumer.assign({&start, 1}); !assigned.ok()) return assigned.error();
+  while (steady_clock::now() < deadline) {
+    kafka::Polled polled = consumer.poll(time_left(deadline, milliseconds{200}));
+    if (polled.kind == kafka::Polled::Kind::kRecord) {
+      if (polled.record.offset() != dead_letter.offset) return not_found(dead_letter);
+      return std::move(polled.record);
+    }
+    if (polled.kind == kafka::Polled::Kind::kEndOfPartition) return not_found(dead_letter);
+    if (polled.kind == kafka::Polled::Kind::kFault && polled.fault != kafka::Fault::kTransient) {
+      return Error{ErrorKind::kUnavailable, "the log cannot be read: " + polled.message};
+    }
+  }
+  return Error{ErrorKind::kUnavailable, "Kafka does not answer in time; try again later"};
+}
+
+// The row decides which points are dead; the record in telemetry.dead only has the bytes.
+Result<DeadLetterReplay::Source> DeadLetterReplay::source_of(const kafka::Record& letter, SteadyTime deadline) {
+  const auto receipt = telemetry::parse_receipt(letter.header(names::kSource).value_or(""));
+  if (!receipt.ok() || receipt->dead) {
+    return Error{ErrorKind::kPrecondition, "it does not say which record it comes from"};
+  }
+  auto connection = database_.acquire(deadline);
+  if (!connection.ok()) return connection.error();
+  const auto rows =
+      (*connection)
+          ->exec(
+              "SELECT d.points, d.replayed_generation, d.replayed_offset, o.generation FROM storage.dead_letter d"
+              " JOIN storage.ingest_offset o ON o.topic = $4 AND o.part = d.part"
+              " WHERE d.part = $1::int4 AND d.generation = $2::int4 AND d.log_offset = $3::int8",
+              postgres::Params{}
+                  .integer(receipt->partition)
+                  .integer(receipt->generation)
+                  .integer(receipt->offset)
+                  .text(topics_.telemetry()));
+  if (!rows.ok()) return rows.error();
+  if (rows->empty()) {
+    return Error{ErrorKind::kPrecondition, "no point of " + receipt->to_string() + " is dead by the database's word"};
+  }
+  if (!rows->is_null(0, 2)) {
+    const telemetry::Receipt by{receipt->partition, rows->integer(0, 2), static_cast<std::int32_t>(rows->integer(0, 1)),
+                                false};
+    return Error{ErrorKind::kAlreadyExists, "it was replayed by " + by.to_string()};
+  }
+  return Source{*receipt, rows->int4_array(0, 0), static_cast<std::int32_t>(rows->integer(0, 3))};
+}
+
+}  // namespace millrace::registry

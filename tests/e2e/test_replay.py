@@ -1,0 +1,72 @@
+"""Dead letters and their replay through the whole system."""
+import json
+
+import grpc
+import pytest
+
+from http_device import HttpDevice
+from millrace_lab import eventually
+
+STORED, PARTLY = 3, 4
+TIME = 1_767_225_600  # 2026-01-01T00:00:00Z
+
+
+@pytest.fixture
+def sender(lab, request):
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name)[-60:]
+    return HttpDevice(lab, name, lab.create_device(name)), name
+
+
+def _letter_of(lab, source):
+    token = ""
+    while True:
+        page = lab.query("ListDeadLetters", page_size=1000, page_token=token)
+        for letter in page.dead_letters:
+            if letter.source == source:
+                return letter
+        token = page.next_page_token
+        if not token:
+            return None
+
+
+def test_a_point_that_could_not_be_stored_is_replayed_once(lab, run_program, sender):
+    device, name = sender
+    lab.sql("ALTER TABLE storage.sample ADD CONSTRAINT no_666 CHECK (value <> 666) NOT VALID")
+    try:
+        source = device.send({"ts": TIME, "good": 1, "bad": 666})
+        eventually(lambda: lab.query("GetReceipt", receipt=source).state == PARTLY, 60, "one point to be dead")
+        letter = eventually(lambda: _letter_of(lab, source), 60, "the dead letter")
+    finally:
+        lab.sql("ALTER TABLE storage.sample DROP CONSTRAINT no_666")
+    again = json.loads(run_program("millrace", "dead", "replay", letter.receipt, "--json").stdout)["receipt"]
+    eventually(lambda: lab.query("GetReceipt", receipt=again).state == STORED, 60, "the replay to be stored")
+    assert lab.query("GetReceipt", receipt=source).state == STORED
+    bad = lab.range_samples(name, "bad", TIME * 1_000_000, TIME * 1_000_000 + 1)
+    assert [sample.value.int_value or sample.value.double_value for sample in bad] == [666]
+    failed = run_program("millrace", "dead", "replay", letter.receipt, check=False)
+    assert failed.returncode == 1 and f"replayed by {again}" in failed.stderr
+    assert len(lab.range_samples(name, "bad", 0, 2**52)) == 1
+
+
+def test_a_refused_payload_and_what_is_not_there_are_not_replayed(lab, sender):
+    device, _ = sender
+    status, _ = device.post(b"{", {"Content-Type": "application/json"})[:2]
+    assert status == 400
+    refused = eventually(lambda: [letter for letter in lab.query("ListDeadLetters", page_size=1000).dead_letters
+                                  if not letter.source and letter.payload == b"{"], 60, "the refused payload")[-1]
+    with pytest.raises(grpc.RpcError) as failed:
+        lab.registry("ReplayDeadLetter", receipt=refused.receipt)
+    assert failed.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    for receipt, code in (("dead:0:1000000", grpc.StatusCode.NOT_FOUND), ("dead:99:0", grpc.StatusCode.NOT_FOUND),
+                          ("3:4", grpc.StatusCode.INVALID_ARGUMENT)):
+        with pytest.raises(grpc.RpcError) as failed:
+            lab.registry("ReplayDeadLetter", receipt=receipt)
+        assert failed.value.code() == code, receipt
+
+
+def test_another_tenant_and_a_viewer_may_not_replay(lab, run_program, sender):
+    made = json.loads(run_program("millrace", "key", "create", "--role", "viewer", "--json").stdout)
+    viewer = next(value for value in made.values() if isinstance(value, str) and value.startswith("mk_"))
+    with pytest.raises(grpc.RpcError) as failed:
+        lab.registry("ReplayDeadLetter", key=viewer, receipt="dead:0:0")
+    assert failed.value.code() == grpc.StatusCode.PERMISSION_DENIED
