@@ -139,9 +139,8 @@ TEST_F(BlocksTest, MemoryIsBoundedPerDeviceAndInAll) {
 }
 
 TEST(CoapQueries, KnowTheirParameters) {
-  const std::array<std::string_view, 4> items{
-      "device=m-1@acme", "token=a=b", "mid=x",
-      "traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"};
+  const std::array<std::string_view, 4> items{"device=m-1@acme", "token=a=b", "mid=x",
+                                              "traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"};
   const auto query = parse_coap_query(items);
   ASSERT_TRUE(query.ok());
   EXPECT_EQ(query->device, "m-1@acme");
@@ -152,9 +151,9 @@ TEST(CoapQueries, KnowTheirParameters) {
 
 TEST(CoapQueries, RefuseWhatMeansNothing) {
   const std::string long_id = "mid=" + std::string(129, 'x');
-  for (const std::string_view item : {std::string_view("mdi=x"), std::string_view("mid"), std::string_view("mid="),
-                                      std::string_view("mid=a b"), std::string_view("traceparent=00"),
-                                      std::string_view(""), std::string_view(long_id)}) {
+  for (const std::string_view item :
+       {std::string_view("mdi=x"), std::string_view("mid"), std::string_view("mid="), std::string_view("mid=a b"),
+        std::string_view("traceparent=00"), std::string_view(""), std::string_view(long_id)}) {
     const std::array items{item};
     const auto query = parse_coap_query(items);
     ASSERT_FALSE(query.ok()) << item;

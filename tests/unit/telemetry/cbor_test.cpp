@@ -21,10 +21,10 @@ class CborTest : public ::testing::Test {
 TEST_F(CborTest, EveryKindOfValueIsKept) {
   // {"i": 7, "n": -10, "h": 1.5 (half), "f": 21.5 (single), "d": 0.1 (double), "whole": 2.0, "b": true, "s": "ü",
   //  "null": null, "u": undefined, "a": [1, "x"], "o": {"p": -1}}
-  ASSERT_FALSE(
-      decode("ac616907616e296168f93e006166fa41ac00006164fb3fb999999999999a6577686f6c65f940006162f5617362c3bc646e756c6cf6"
-             "6175f761618201617861"
-             "6fa1617020"));
+  ASSERT_FALSE(decode(
+      "ac616907616e296168f93e006166fa41ac00006164fb3fb999999999999a6577686f6c65f940006162f5617362c3bc646e756c6cf6"
+      "6175f761618201617861"
+      "6fa1617020"));
   const std::vector<Point> expected{{"i", std::int64_t{7}, {}},
                                     {"n", std::int64_t{-10}, {}},
                                     {"h", 1.5, {}},
@@ -46,8 +46,8 @@ TEST_F(CborTest, TheWholeRangeOfIntegersIsExact) {
 
 TEST_F(CborTest, TimesMayBeTaggedAndShapesAreThoseOfJson) {
   // [{"ts": 1(1700000000), "values": {"p": 1}}, {"ts": 0("2026-01-02T03:04:05Z"), "p": 2}], self-described
-  ASSERT_FALSE(
-      decode("d9d9f782a2627473c11a6553f1006676616c756573a1617001a2627473c074323032362d30312d30325430333a30343a30355a617002"));
+  ASSERT_FALSE(decode(
+      "d9d9f782a2627473c11a6553f1006676616c756573a1617001a2627473c074323032362d30312d30325430333a30343a30355a617002"));
   ASSERT_EQ(batch_.points.size(), 2U);
   EXPECT_EQ(batch_.points[0].time, TimeUs{1'700'000'000} * kUsPerSecond);
   EXPECT_EQ(batch_.points[1].time, TimeUs{1'767'323'045} * kUsPerSecond);
@@ -88,11 +88,12 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"a161", PayloadFault::kSyntax, "a key is cut"}, Refused{"a1616101ff", PayloadFault::kSyntax, "goes on"},
         Refused{"bb800000000000000161610161620261630361640461", PayloadFault::kSyntax, "2^63+1 pairs"},
         Refused{"a16161ff", PayloadFault::kSyntax, "a break in a map of fixed length"},
-        Refused{"bf6161ff", PayloadFault::kSyntax, "a break after a key"}, Refused{"ff", PayloadFault::kSyntax, "a break"},
-        Refused{"a161611c", PayloadFault::kSyntax, "a reserved head"},
+        Refused{"bf6161ff", PayloadFault::kSyntax, "a break after a key"},
+        Refused{"ff", PayloadFault::kSyntax, "a break"}, Refused{"a161611c", PayloadFault::kSyntax, "a reserved head"},
         Refused{"a1616161ff", PayloadFault::kSyntax, "a text that is not UTF-8"},
         Refused{"a161617f01ff", PayloadFault::kSyntax, "a number among the parts of a text"},
-        Refused{"a10102", PayloadFault::kShape, "a number as key"}, Refused{"07", PayloadFault::kShape, "a bare number"},
+        Refused{"a10102", PayloadFault::kShape, "a number as key"},
+        Refused{"07", PayloadFault::kShape, "a bare number"},
         Refused{"a161614101", PayloadFault::kShape, "a byte string"},
         Refused{"a16161c48221196ab3", PayloadFault::kShape, "a decimal fraction"},
         Refused{"a16161f97e00", PayloadFault::kNotFinite, "NaN"},
