@@ -86,7 +86,7 @@ def test_coap_client_over_a_lossy_network(lab, device, scheme, pad):
 @pytest.mark.parametrize("pad", [0, 1500], ids=["small", "blocks"])
 @pytest.mark.parametrize("scheme", ["coap", "coaps"])
 def test_aiocoap_over_a_lossy_network(lab, device, aiocoap, scheme, pad):
-    count = 12
+    count = 6  # one after the other
     script = Path(__file__).parents[1] / "support" / "aiocoap_device.py"
     with _proxy(lab, scheme, SEED + pad + 1) as proxy:
         done = subprocess.run(
@@ -118,6 +118,21 @@ def test_a_disabled_device_gets_no_session_any_more(lab):
     assert '"receipt"' in _coap_client(uri, device, 1, 0)
     lab.registry("SetDeviceEnabled", device=device[0], enabled=False)
     eventually(lambda: '"receipt"' not in _coap_client(uri, device, 2, 0, patience=3), 60, "the refusal")
+
+
+def test_a_dtls_session_is_never_resumed(lab, tmp_path):
+    """It would prove no key and so outlive its token."""
+    token = lab.create_device("coap-resumed")
+    ticket = tmp_path / "session"
+
+    def shake_hands(*options):
+        call = ["openssl", "s_client", "-dtls1_2", "-connect", lab.stack.settings.address("coaps"), "-psk",
+                psk(token).encode().hex(), "-psk_identity", f"coap-resumed@{TENANT}", "-cipher", "PSK", *options]
+        # It ends when its input does, which is after the handshake.
+        return subprocess.run(call, input="Q\n", capture_output=True, text=True, timeout=60, check=False).stdout
+    assert "New, TLSv1.2" in shake_hands("-sess_out", ticket)
+    again = shake_hands("-sess_in", ticket)
+    assert "New, TLSv1.2" in again and "Reused" not in again, again
 
 
 def test_a_fleet_over_a_restart_of_the_gateway_loses_and_doubles_nothing(lab):

@@ -50,6 +50,10 @@ void start_libcoap();
 /// kInvalid if it is no IP address.
 [[nodiscard]] Result<coap_address_t> to_libcoap(const Address& address);
 
+/// A DTLS session that is resumed proves no key: it would outlive the token that it began with. Of a new session,
+/// before its handshake; nothing for one without DTLS.
+void forbid_resumption(coap_session_t* session);
+
 /// The parts of a request; views point into `pdu`. `security` is null without DTLS.
 [[nodiscard]] CoapRequest read_request(const coap_session_t* session, const coap_pdu_t* pdu,
                                        const CoapSecurity* security);
