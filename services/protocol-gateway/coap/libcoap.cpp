@@ -121,12 +121,13 @@ Result<coap_address_t> to_libcoap(const Address& address) {
   return out;
 }
 
-void forbid_resumption(coap_session_t* session) {
+void forbid_resumption(const coap_session_t* session) {
   coap_tls_library_t library = COAP_TLS_LIBRARY_NOTLS;
   auto* ssl = static_cast<SSL*>(coap_session_get_tls(session, &library));
   if (ssl == nullptr || library != COAP_TLS_LIBRARY_OPENSSL) return;
-  SSL_set_options(ssl, SSL_OP_NO_TICKET);
-  SSL_CTX_set_session_cache_mode(SSL_get_SSL_CTX(ssl), SSL_SESS_CACHE_OFF);
+  SSL_CTX* context = SSL_get_SSL_CTX(ssl);
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 }
 
 CoapRequest read_request(const coap_session_t* session, const coap_pdu_t* pdu, const CoapSecurity* security) {
