@@ -1,16 +1,20 @@
-"""A recorded data set goes in over three protocols and comes out exactly."""
+"""A recorded data set goes in over four protocols and comes out exactly."""
 import csv
 import datetime
 import json
+import subprocess
 import threading
+from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
 
 from http_device import HttpDevice
-from millrace_lab import TENANT, eventually
+from millrace_dev import toolchain
+from millrace_dev.environment import psk
+from millrace_lab import TENANT, Layout, eventually
 
-DEVICES = ("etth1-mqtt311", "etth1-mqtt5", "etth1-http")
+DEVICES = ("etth1-mqtt311", "etth1-mqtt5", "etth1-http", "etth1-coaps")
 
 
 def _read(file):
@@ -68,15 +72,31 @@ def _send_http(lab, device, token, rows):
     sender.close()
 
 
+def _send_coaps(lab, device, token, rows):
+    """The first rows one by one, the others in messages of 20 rows, which take several blocks each."""
+    payloads = [_payload(row) for row in rows[:200]]
+    for begin in range(200, len(rows), 20):
+        payloads.append(b"[" + b",".join(map(_payload, rows[begin:begin + 20])) + b"]")
+    done = subprocess.run(
+        [toolchain.install_coap_client(Layout()), Path(__file__).parents[1] / "support" / "aiocoap_device.py",
+         f"coaps://127.0.0.1:{lab.stack.settings.ports['coaps']}/v1/telemetry", f"{device}@{TENANT}", psk(token)],
+        input=json.dumps([payload.decode() for payload in payloads]), capture_output=True, text=True, timeout=300,
+        check=False)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["code"] for answer in answers] == ["2.04"] * len(payloads), done.stderr[-2000:]
+
+
 def test_every_row_of_a_recorded_data_set_comes_back_exactly(lab, data_folder, run_program):
     names, rows = _read(data_folder / "ett" / "ETTh1.csv")
     assert len(rows) == 17_420 and len(names) == 7
-    shares = {device: rows[index::3] for index, device in enumerate(DEVICES)}
+    shares = {device: rows[index::len(DEVICES)] for index, device in enumerate(DEVICES)}
     tokens = lab.create_devices(list(DEVICES))
 
     _send_mqtt(lab, mqtt.MQTTv311, DEVICES[0], tokens[DEVICES[0]], shares[DEVICES[0]])
     _send_mqtt(lab, mqtt.MQTTv5, DEVICES[1], tokens[DEVICES[1]], shares[DEVICES[1]])
     _send_http(lab, DEVICES[2], tokens[DEVICES[2]], shares[DEVICES[2]])
+
+    _send_coaps(lab, DEVICES[3], tokens[DEVICES[3]], shares[DEVICES[3]])
 
     begin, end = rows[0][0], rows[-1][0] + 1
     for device, sent in shares.items():

@@ -211,6 +211,7 @@ int CoapServer::Impl::on_event(coap_session_t* session, coap_event_t event) {
       break;
     case COAP_EVENT_DTLS_CONNECTED:
       impl.metrics_.coap_handshakes_accepted.add();
+      forbid_resumption(session);
       break;
     case COAP_EVENT_DTLS_ERROR:
       impl.metrics_.coap_handshakes_failed.add();

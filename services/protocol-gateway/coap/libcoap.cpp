@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include <netdb.h>
+#include <openssl/ssl.h>
 
 #include <millrace/observability/log.hpp>
 
@@ -17,13 +18,13 @@ using observability::Level;
 constexpr unsigned kJson = 50;
 constexpr std::uint16_t kRequestTag = 292;  // RFC 9175 section 3.2
 
-void on_log(coap_log_t level, const char* message) {
+void on_log(coap_log_t /*level*/, const char* message) {
   static const observability::Logger log("libcoap");
   static observability::LogLimiter limiter;
   std::string_view text(message);
   while (text.ends_with('\n')) text.remove_suffix(1);
-  // A peer that misbehaves is no error of ours; only what stops the library is.
-  log.limited(limiter, level <= LOG_CRIT ? Level::kError : Level::kWarn, "message of the library", {{"text", text}});
+  // Even "alert" is only that a peer has reset an exchange.
+  log.limited(limiter, Level::kWarn, "message of the library", {{"text", text}});
 }
 
 std::string_view view(const std::uint8_t* bytes, std::size_t size) {
@@ -118,6 +119,15 @@ Result<coap_address_t> to_libcoap(const Address& address) {
   out.size = found->ai_addrlen;
   ::freeaddrinfo(found);
   return out;
+}
+
+void forbid_resumption(const coap_session_t* session) {
+  coap_tls_library_t library = COAP_TLS_LIBRARY_NOTLS;
+  auto* ssl = static_cast<SSL*>(coap_session_get_tls(session, &library));
+  if (ssl == nullptr || library != COAP_TLS_LIBRARY_OPENSSL) return;
+  SSL_CTX* context = SSL_get_SSL_CTX(ssl);
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 }
 
 CoapRequest read_request(const coap_session_t* session, const coap_pdu_t* pdu, const CoapSecurity* security) {

@@ -50,6 +50,11 @@ void start_libcoap();
 /// kInvalid if it is no IP address.
 [[nodiscard]] Result<coap_address_t> to_libcoap(const Address& address);
 
+/// A DTLS session that is resumed proves no key: it would outlive the token that it began with. libcoap shows its
+/// SSL_CTX through a session only, so this is for each one that has shaken hands and holds for all whose SSL is made
+/// later; the one that libcoap has made in advance may still be resumed and is then nobody's (4.01).
+void forbid_resumption(const coap_session_t* session);
+
 /// The parts of a request; views point into `pdu`. `security` is null without DTLS.
 [[nodiscard]] CoapRequest read_request(const coap_session_t* session, const coap_pdu_t* pdu,
                                        const CoapSecurity* security);

@@ -57,6 +57,7 @@ void PartitionTask::process(std::int64_t offset, TimeUs append_time, const telem
     ++counts_.copies;
     return;
   }
+  if (batch.replay) return;  // points of a dead letter: stored, but their windows went by when they first came
   place(batch);
   if (placed_.empty()) return;
   Device& device = devices_.of(batch, log_time_);

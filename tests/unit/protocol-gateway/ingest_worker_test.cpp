@@ -4,33 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include "fakes.hpp"
+
 namespace millrace::gateway {
 namespace {
-
-class FakePublisher final : public RecordPublisher {
- public:
-  [[nodiscard]] const telemetry::StartId& start_id() const override { return start_; }
-  [[nodiscard]] bool accepting() const override { return true; }
-  [[nodiscard]] Status submit(std::unique_ptr<InFlight> record) override {
-    if (fails) return Error{ErrorKind::kUnavailable, "away"};
-    records.push_back(std::move(record));
-    return {};
-  }
-  std::vector<std::unique_ptr<InFlight>> records;
-  bool fails = false;
-
- private:
-  telemetry::StartId start_{1, 2, 3};
-};
-
-class FakeRefused final : public RefusedPayloads {
- public:
-  [[nodiscard]] Status keep(Refused refused) override {
-    kept.push_back(std::move(refused));
-    return {};
-  }
-  std::vector<Refused> kept;
-};
 
 class IngestWorkerTest : public ::testing::Test {
  protected:

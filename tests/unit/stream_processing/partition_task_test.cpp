@@ -115,6 +115,17 @@ TEST_F(PartitionTaskTest, CopiesDoNotCount) {
   EXPECT_EQ(task_.counts().copies, 2U);
 }
 
+TEST_F(PartitionTaskTest, PointsOfADeadLetterDoNotCount) {
+  telemetry::Batch replayed = test::message(1, {point("v", 1.0, kNoon)});
+  replayed.replay = telemetry::Replay{"dead:0:1", "3:1"};
+  replayed.ingest_time = kNoon;
+  send(replayed, kNoon);
+  send(1, {point("v", 2.0, kNoon)}, kNoon);
+  send(1, {point("v", 3.0, kNoon + 2 * kMinute)}, kNoon);
+  ASSERT_EQ(out_.windows.size(), 1U);
+  EXPECT_EQ(out_.windows[0].figures.max, 2.0);
+}
+
 TEST_F(PartitionTaskTest, OnlyNumbersHaveWindows) {
   send(1, {point("s", std::string("on"), kNoon), point("b", true, kNoon), point("i", std::int64_t{4}, kNoon)}, kNoon);
   send(1, {point("i", std::int64_t{5}, kNoon + 2 * kMinute)}, kNoon);

@@ -18,6 +18,7 @@ RUN = """
     postgresql postgresql-client openjdk-17-jre-headless maven mosquitto-clients libcoap3-bin curl python3-venv
 """.split()
 TEST = """
+    autoconf automake python3-dev
     python3-pytest python3-grpcio python3-protobuf python3-paho-mqtt python3-psycopg2
     clang-format-19 clang-tidy-19
 """.split()

@@ -77,6 +77,7 @@ def prepare(layout):
     packages.install(packages.BUILD + packages.RUN + packages.TEST, layout.install_logs)
     kafka.install(layout)
     toolchain.install(layout)
+    toolchain.install_coap_client(layout)
 
 
 def fresh_folder(layout):

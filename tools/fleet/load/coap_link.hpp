@@ -21,7 +21,7 @@ class CoapLink : public Link, private CoapListener {
   void on_ready(std::uint32_t /*events*/) override {}  // the client's descriptor is watched, for all links
   void flush() override;
   void on_tick() override;
-  void close_politely() override { lose(); }
+  void close_politely() override { session_.reset(); }
   [[nodiscard]] std::size_t in_flight() const override { return busy_ ? 1 : 0; }
   [[nodiscard]] bool up() const override { return up_; }
 
