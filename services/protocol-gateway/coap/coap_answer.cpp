@@ -67,6 +67,7 @@ CoapAnswer coap_refusal(const Error& error) {
     case ErrorKind::kForbidden:
     case ErrorKind::kNotFound:
     case ErrorKind::kAlreadyExists:
+    case ErrorKind::kPrecondition:
     case ErrorKind::kUnknownOutcome:
     case ErrorKind::kConflict:
     case ErrorKind::kCorrupt:
