@@ -26,28 +26,14 @@ Error not_found(const telemetry::Receipt& dead_letter) {
 }
 
 // Every key is `tenant/device`; that of a record that nobody could read may be none.
-bool is_of(const kafka::Record& letter, const std::string& tenant) {
-  const auto key = parse_record_key(letter.key());
+bool is_of(std::string_view record_key, const std::string& tenant) {
+  const auto key = parse_record_key(record_key);
   return key.ok() && key->first == tenant;
 }
 
-Status check_kind(const kafka::Record& letter) {
-  if (letter.header(names::kRefused) == "true") {
-    return Error{ErrorKind::kPrecondition,
-                 "the payload was refused and the device was told so; it was never acknowledged, and is not replayed"};
-  }
-  if (const auto log = letter.header(names::kLog)) {
-    return Error{ErrorKind::kPrecondition, "it is a record of " + std::string(*log) + ", not one of telemetry"};
-  }
-  if (!letter.header(names::kSource)) {
-    return Error{ErrorKind::kPrecondition, "it does not say which record it comes from"};
-  }
-  return {};
-}
-
-Result<telemetry::Batch> readable(const kafka::Record& letter) {
+Result<telemetry::Batch> readable(std::string_view value) {
   telemetry::Batch batch;
-  const Status decoded = telemetry::BatchCodec().decode(letter.value(), batch);
+  const Status decoded = telemetry::BatchCodec().decode(value, batch);
   if (!decoded.ok()) {
     return Error{ErrorKind::kPrecondition, "its points cannot be read: " + decoded.error().message};
   }
@@ -69,9 +55,9 @@ Result<telemetry::Receipt> DeadLetterReplay::replay(const std::string& tenant, c
   if (!lock.owns_lock()) return Error{ErrorKind::kThrottled, "another dead letter is being replayed; try again"};
   const auto letter = fetch(dead_letter, deadline);
   if (!letter.ok()) return letter.error();
-  if (!is_of(*letter, tenant)) return not_found(dead_letter);
+  if (!is_of(letter->key, tenant)) return not_found(dead_letter);
   if (auto valid = check_kind(*letter); !valid.ok()) return valid.error();
-  auto record = readable(*letter);
+  auto record = readable(letter->value);
   if (!record.ok()) return record.error();
   const auto source = source_of(*letter, deadline);
   if (!source.ok()) return source.error();
@@ -82,7 +68,7 @@ Result<telemetry::Receipt> DeadLetterReplay::replay(const std::string& tenant, c
   out.topic = topics_.telemetry();
   // Beside the record it comes from: the writer marks that one as replayed.
   out.partition = source->receipt.partition;
-  out.key = std::string(letter->key());
+  out.key = letter->key;
   std::string bytes;
   telemetry::BatchCodec().encode(message->batch, bytes);
   out.value = std::move(bytes);
@@ -94,7 +80,29 @@ Result<telemetry::Receipt> DeadLetterReplay::replay(const std::string& tenant, c
   return telemetry::Receipt{sent->partition, sent->offset, source->generation, false};
 }
 
-Result<kafka::Record> DeadLetterReplay::fetch(const telemetry::Receipt& dead_letter, SteadyTime deadline) const {
+std::optional<std::string> DeadLetterReplay::Letter::header(std::string_view name) const {
+  for (const kafka::Header& one : headers) {
+    if (one.name == name) return one.value;
+  }
+  return std::nullopt;
+}
+
+Status DeadLetterReplay::check_kind(const Letter& letter) {
+  if (letter.header(names::kRefused) == "true") {
+    return Error{ErrorKind::kPrecondition,
+                 "the payload was refused and the device was told so; it was never acknowledged, and is not replayed"};
+  }
+  if (const auto log = letter.header(names::kLog)) {
+    return Error{ErrorKind::kPrecondition, "it is a record of " + *log + ", not one of telemetry"};
+  }
+  if (!letter.header(names::kSource)) {
+    return Error{ErrorKind::kPrecondition, "it does not say which record it comes from"};
+  }
+  return {};
+}
+
+Result<DeadLetterReplay::Letter> DeadLetterReplay::fetch(const telemetry::Receipt& dead_letter,
+                                                         SteadyTime deadline) const {
   kafka::ConsumerOptions options;
   options.prefetch_bytes = 4 << 20;
   options.expected_partitions = 1;
@@ -110,7 +118,8 @@ Result<kafka::Record> DeadLetterReplay::fetch(const telemetry::Receipt& dead_let
     kafka::Polled polled = consumer.poll(time_left(deadline, milliseconds{200}));
     if (polled.kind == kafka::Polled::Kind::kRecord) {
       if (polled.record.offset() != dead_letter.offset) return not_found(dead_letter);
-      return std::move(polled.record);
+      const kafka::Record& record = polled.record;
+      return Letter{std::string(record.key()), std::string(record.value()), record.headers()};
     }
     if (polled.kind == kafka::Polled::Kind::kEndOfPartition) return not_found(dead_letter);
     if (polled.kind == kafka::Polled::Kind::kFault && polled.fault != kafka::Fault::kTransient) {
@@ -121,7 +130,7 @@ Result<kafka::Record> DeadLetterReplay::fetch(const telemetry::Receipt& dead_let
 }
 
 // The row decides which points are dead; the record in telemetry.dead only has the bytes.
-Result<DeadLetterReplay::Source> DeadLetterReplay::source_of(const kafka::Record& letter, SteadyTime deadline) {
+Result<DeadLetterReplay::Source> DeadLetterReplay::source_of(const Letter& letter, SteadyTime deadline) {
   const auto receipt = telemetry::parse_receipt(letter.header(names::kSource).value_or(""));
   if (!receipt.ok() || receipt->dead) {
     return Error{ErrorKind::kPrecondition, "it does not say which record it comes from"};

@@ -3,7 +3,9 @@
 #include <chrono>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <millrace/base/result.hpp>
@@ -33,14 +35,24 @@ class DeadLetterReplay {
 
  private:
   using SteadyTime = std::chrono::steady_clock::time_point;
+  /// A record's copy: the client that read it cannot end while the record itself is held.
+  struct Letter {
+    std::string key;
+    std::string value;
+    std::vector<kafka::Header> headers;
+
+    [[nodiscard]] std::optional<std::string> header(std::string_view name) const;
+  };
   struct Source {
     telemetry::Receipt receipt;
     std::vector<std::int32_t> points;  ///< dead ones; empty: all
     std::int32_t generation = 0;       ///< of the partition's log now
   };
 
-  [[nodiscard]] Result<kafka::Record> fetch(const telemetry::Receipt& dead_letter, SteadyTime deadline) const;
-  [[nodiscard]] Result<Source> source_of(const kafka::Record& letter, SteadyTime deadline);
+  [[nodiscard]] Result<Letter> fetch(const telemetry::Receipt& dead_letter, SteadyTime deadline) const;
+  [[nodiscard]] Result<Source> source_of(const Letter& letter, SteadyTime deadline);
+
+  [[nodiscard]] static Status check_kind(const Letter& letter);
 
   kafka::Settings kafka_;
   kafka::TopicNames topics_;

@@ -133,7 +133,10 @@ class WriterTest : public ::testing::Test {
     return rows->integer(0, 0);
   }
   std::int64_t rows() { return ask("SELECT count(*) FROM storage.sample"); }
-  std::int64_t accounted() { return ask("SELECT coalesce(sum(next_offset), 0)::int8 FROM storage.ingest_offset"); }
+  [[nodiscard]] std::string of_telemetry() const { return " AND topic = '" + config_.topics.telemetry() + "'"; }
+  std::int64_t accounted() {
+    return ask("SELECT coalesce(sum(next_offset), 0)::int8 FROM storage.ingest_offset WHERE true" + of_telemetry());
+  }
   [[nodiscard]] bool all_accounted() {
     return testing::eventually([this] { return accounted() == sent_; });
   }

@@ -201,13 +201,14 @@ TEST_F(WriterTest, AReplacedLogStopsItsPartitionOnly) {
   ASSERT_TRUE(all_accounted());
   app_.reset();
   // As if the last records of partition 0 had been cut off and others written in their place.
-  ASSERT_TRUE(session_->script("UPDATE storage.ingest_offset SET last_crc = last_crc # 1 WHERE part = 0"));
+  ASSERT_TRUE(
+      session_->script("UPDATE storage.ingest_offset SET last_crc = last_crc # 1 WHERE part = 0" + of_telemetry()));
   run_writer();
   const TimeUs time = now_us();
   send(message(1, time, 77));
   send(message(2, time, 78));
   ASSERT_TRUE(testing::eventually([&] { return ask("SELECT count(*) FROM storage.sample WHERE value = 77") == 1; }));
-  EXPECT_EQ(ask("SELECT next_offset FROM storage.ingest_offset WHERE part = 0"), 10)
+  EXPECT_EQ(ask("SELECT next_offset FROM storage.ingest_offset WHERE part = 0" + of_telemetry()), 10)
       << "nothing of the replaced log was taken";
   EXPECT_EQ(ask("SELECT count(*) FROM storage.sample WHERE value = 78"), 0);
 }
@@ -219,11 +220,12 @@ TEST_F(WriterTest, ACutLogStopsItsPartitionOnly) {
   app_.reset();
   ASSERT_TRUE(
       session_->script("UPDATE storage.ingest_offset SET next_offset = next_offset + 1000, latest_offset = "
-                       "latest_offset + 1000 WHERE part = 0"));
+                       "latest_offset + 1000 WHERE part = 0" +
+                       of_telemetry()));
   run_writer();
   send(message(1, now_us(), 77));
   ASSERT_TRUE(testing::eventually([&] { return ask("SELECT count(*) FROM storage.sample WHERE value = 77") == 1; }));
-  EXPECT_EQ(ask("SELECT next_offset FROM storage.ingest_offset WHERE part = 0"), 1010);
+  EXPECT_EQ(ask("SELECT next_offset FROM storage.ingest_offset WHERE part = 0" + of_telemetry()), 1010);
 }
 
 }  // namespace
