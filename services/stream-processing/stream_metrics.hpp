@@ -30,6 +30,7 @@ struct StreamMetrics {
   observability::Gauge devices;
   observability::Gauge rules;
   observability::Gauge lag_records;
+  observability::Gauge uncommitted_results;
 };
 
 }  // namespace millrace::stream

@@ -35,6 +35,7 @@ void StreamProcessingApp::collect() {
     sum.open_alerts += figures.open_alerts;
     sum.devices += figures.devices;
     sum.lag_records += figures.lag_records;
+    sum.uncommitted += figures.uncommitted;
   }
   stream_metrics_.partitions.set(static_cast<double>(sum.partitions));
   stream_metrics_.stopped_partitions.set(static_cast<double>(sum.stopped));
@@ -42,6 +43,7 @@ void StreamProcessingApp::collect() {
   stream_metrics_.open_alerts.set(static_cast<double>(sum.open_alerts));
   stream_metrics_.devices.set(static_cast<double>(sum.devices));
   stream_metrics_.lag_records.set(static_cast<double>(sum.lag_records));
+  stream_metrics_.uncommitted_results.set(static_cast<double>(sum.uncommitted));
   stream_metrics_.rules.set(static_cast<double>(rules_.book()->size()));
 }
 

@@ -1,4 +1,5 @@
-"""The load under which faults are tried, and the two verdicts on it: the fleet's and the database's.
+"""The load under which faults are tried, and the verdicts on it: the fleet's, the database's, and whether windows and alerts
+are those of the undisturbed run.
 
 MILLRACE_CHAOS_RATE, _DEVICES, _ROUNDS, _SEED, _LENGTH (short, full) and _FIGURES (a file for one JSON line a run) set
 what `./dev soak chaos` and `./dev test` differ in.
@@ -7,13 +8,16 @@ import json
 import os
 import random
 import resource
+import subprocess
 import time
 
 import grpc
 import pytest
 
+import stream_verdict
 from fleet_run import FleetRun, database_count
 from millrace_lab import eventually
+from webhook_receiver import WebhookReceiver
 
 RATE = int(os.environ.get("MILLRACE_CHAOS_RATE", "3000"))
 DEVICES = int(os.environ.get("MILLRACE_CHAOS_DEVICES", "200"))
@@ -35,13 +39,31 @@ def _answer(call):
         return None
 
 
+# Raised and cleared many times in a run; critical, so that each raise is a transaction of its own.
+RULE = {"rule": "chaos-voltage", "metric": "voltage", "raise": "value > 231.5", "clear": "value < 230", "severity": 3,
+        "description": "voltage of the chaos tests", "enabled": True}
+
+
+def rule_is_met(value):
+    return value > 231.5
+
+
+def rule_is_over(value):
+    return value < 230
+
+
 class Load:
+    """Devices over all protocols, half of their messages untimed; beside them some whose messages all have a time and
+    come over one connection each: what the rules must say of those is known."""
+
     def __init__(self, lab, case, seed):
         self.lab = lab
         self.case = case
         self.seed = seed
         self.full = FULL
         self.run = None
+        self.timed = None
+        self.environment_of_timed = None  # None: the lab's own addresses
         self._figures = {}
 
     def start(self, seconds):
@@ -50,8 +72,23 @@ class Load:
         # A service that the last case cut off from its database says "try again" for a moment.
         self.wait_for_registry()
         seconds += 20 if FULL else 0
+        self.make_rule()
         self.run = FleetRun(self.lab, f"c{self.seed:x}", self.seed, RATE, DEVICES, seconds)
+        self.timed = FleetRun(self.lab, f"t{self.seed:x}", self.seed + 1, 200, 20, seconds, "mqtt", 0,
+                              environment=self.environment_of_timed)
+        if not hasattr(self.lab, "chaos_runs"):
+            self.lab.chaos_runs = {"all": [], "timed": []}
+        self.lab.chaos_runs["all"] += [self.run.prefix, self.timed.prefix]
+        self.lab.chaos_runs["timed"].append(self.timed.prefix)
         self.run.wait_for_load()
+
+    def make_rule(self):
+        """The rule that all tests of a lab share."""
+        if self.lab.stack.settings.kept("chaos_rule"):
+            return
+        self.lab.registry("CreateRule", rule=RULE)
+        eventually(lambda: self.lab.metrics("stream-processing", "millrace_stream_rules") >= 1, 60, "the rule to arrive")
+        self.lab.stack.settings.keep("chaos_rule", "made")
 
     def wait_for_registry(self):
         """The first call over a connection that a fault cut may fail; the next one gets a new connection."""
@@ -66,6 +103,8 @@ class Load:
     def finish(self):
         """The two verdicts: the fleet's own, and an independent count in the database."""
         report = self.run.finish()
+        timed = self.timed.finish()
+        assert timed["acknowledged"] == timed["sent"], f"not everything was acknowledged in the end: {timed}"
         assert report["acknowledged"] == report["sent"], f"not everything was acknowledged in the end: {report}"
         rows, different = eventually(lambda: self._counted(report), 60, "the database to hold every message")
         assert rows == different == report["acknowledged"], (rows, different, report)
@@ -77,13 +116,54 @@ class Load:
         return (rows, different) if different >= report["acknowledged"] else None
 
     def _publish(self, report):
-        line = {"case": self.case, "rate": RATE, "devices": DEVICES, "seed": self.seed,
-                **{key: report.get(key) for key in ("sent", "acknowledged", "stored", "lost", "doubled", "wrong_value",
-                                                    "resent", "ack_ms", "readable_ms")}, **self._figures}
-        print(json.dumps(line))
+        self.publish_figures(self.case, {
+            "rate": RATE, "devices": DEVICES, "seed": self.seed,
+            **{key: report.get(key) for key in ("sent", "acknowledged", "stored", "lost", "doubled", "wrong_value", "resent",
+                                                "ack_ms", "readable_ms")}, **self._figures})
+
+    def publish_figures(self, case, figures):
+        line = json.dumps({"case": case, **figures})
+        print(line)
         if os.environ.get("MILLRACE_CHAOS_FIGURES"):
             with open(os.environ["MILLRACE_CHAOS_FIGURES"], "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(line + "\n")
+
+
+@pytest.fixture
+def poison():
+    """Puts records that are no batch into the log, by Kafka's own console producer."""
+    def put(lab, count):
+        kafka = lab.stack.kafka
+        done = subprocess.run([*kafka.java(), "org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", kafka.bootstrap,
+                               "--topic", "millrace.telemetry"],
+                              input="".join(f"poison {number}\n" for number in range(count)), text=True, capture_output=True,
+                              timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+    return put
+
+
+class Webhook:
+    """The demo tenant's webhook, received here."""
+
+    def __init__(self, receiver):
+        self._receiver = receiver
+
+    def event_of(self, device):
+        """The body of the delivered event of a device, if there is one; its signature was right."""
+        for one in self._receiver.delivered():
+            if one.alert.get("device") == device:
+                assert one.signed, one.headers
+                return one.alert
+        return None
+
+
+@pytest.fixture
+def webhook(lab):
+    with WebhookReceiver() as receiver:
+        secret = lab.registry("SetWebhook", url=receiver.url()).secret
+        receiver.secret(secret)
+        yield Webhook(receiver)
+        lab.registry("DeleteWebhook")
 
 
 @pytest.fixture
@@ -93,8 +173,25 @@ def load(lab, request, round_number):
     print(f"{request.node.name}: seed {seed}")
     one = Load(lab, request.node.name.removeprefix("test_") or case, seed)
     yield one
-    if one.run is not None:
-        one.run.stop()
+    for run in (one.run, one.timed):
+        if run is not None:
+            run.stop()
+
+
+def stream_verdict_of(lab):
+    """The third verdict, on all runs of the lab so far: windows and alerts are those of the undisturbed run."""
+    everyone, timed = lab.chaos_runs["all"], lab.chaos_runs["timed"]
+    stream_verdict.wait_until_closed(lab)
+    stream_verdict.wait_until_stored(lab)
+    faults = stream_verdict.window_faults(lab, everyone)
+    assert not faults, f"windows that are not those of the rows (device, metric, start, n, n found, mean, found): {faults}"
+    expected = stream_verdict.expected_alerts(lab, timed, "voltage", rule_is_met, rule_is_over)
+    found = stream_verdict.found_alerts(lab, timed, RULE["rule"])
+    missing, extra = sorted(set(expected) - set(found), key=str), sorted(set(found) - set(expected), key=str)
+    assert not missing and not extra, f"alerts missing: {missing[:10]}, too many: {extra[:10]}"
+    assert len(found) == len(set(found)), "an alert was raised twice"
+    assert not (broken := stream_verdict.alert_event_faults(lab, RULE["rule"])), broken
+    return {"runs": len(everyone), "windows": stream_verdict.window_count(lab, everyone), "alerts": len(found)}
 
 
 class Since:

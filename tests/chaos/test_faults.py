@@ -1,4 +1,4 @@
-"""Each part in turn is killed or hung while 200 devices send over both protocols, half of the messages untimed.
+"""Each part in turn is killed or hung while 200 devices send over three protocols, half of the messages untimed.
 
 A run counts only if messages were in flight at the fault (load.start waits for that) and the victim worked again after
 it, while the fleet was still sending.
@@ -34,12 +34,18 @@ def _works_again(load, victim):
         eventually(lambda: HttpDevice(lab, name, token).post({"a": 1})[0] == 202, 60, "a device made after the fault to send")
     elif victim == "query-api":
         assert load.wait_for_query().state != 0
+    elif victim == "stream-processing":
+        _processed_more(lab)
     else:  # storage-writer, kafka, postgres: the writer gets on
         before = written(lab)
         eventually(lambda: written(lab) > before, 120, "the writer to get on")
 
 
-@pytest.mark.parametrize("victim", ["protocol-gateway", "storage-writer", "device-registry", "query-api"])
+def _processed_more(lab, name="stream-processing"):
+    eventually(lambda: lab.metrics(name, "millrace_stream_records_total") > 0, 120, "stream-processing to get on")
+
+
+@pytest.mark.parametrize("victim", ["protocol-gateway", "storage-writer", "device-registry", "query-api", "stream-processing"])
 def test_service_killed(load, victim):
     load.start(18)
     load.lab.kill(victim)

@@ -11,7 +11,8 @@ from millrace_lab import eventually
 class FleetRun:
     """Begins to send at once. `acknowledged()` is the fleet's own count so far."""
 
-    def __init__(self, lab, prefix, seed, rate=3000, devices=200, seconds=25, protocol="mqtt,http", untimed=0.5):
+    def __init__(self, lab, prefix, seed, rate=3000, devices=200, seconds=25, protocol="mqtt,http,coap", untimed=0.5,
+                 environment=None):
         self.prefix = prefix
         self.rate = rate
         self._acknowledged = 0
@@ -20,7 +21,7 @@ class FleetRun:
             [str(lab.binaries / "millrace-fleet"), "--devices", str(devices), "--rate", str(rate), "--duration",
              str(seconds), "--protocol", protocol, "--untimed", str(untimed), "--seed", str(seed), "--prefix", prefix,
              "--verify", "--json", "--progress"],
-            env=lab.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            env=environment or lab.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

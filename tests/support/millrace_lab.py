@@ -85,6 +85,10 @@ class Lab:
         service.start()
         return service
 
+    def drop_service(self, name):
+        """Ends a further instance; the lab forgets it."""
+        self._extra_services.pop(name).stop()
+
     def wait_all_ready(self, timeout=120):
         for service in self.stack.services.values():
             service.wait_ready(timeout)
@@ -192,14 +196,14 @@ class Lab:
 
     def mark_logs(self):
         """Error lines before now belong to an earlier test."""
-        for service in self._services():
+        for service in self.services():
             log = service.process.log
             self._log_marks[service.name] = log.stat().st_size if log.exists() else 0
 
     def error_lines(self):
         """Error lines of the services since mark_logs() that the test did not allow, and lines that are no JSON."""
         found = []
-        for service in self._services():
+        for service in self.services():
             if not service.process.log.exists():
                 continue
             with open(service.process.log, "rb") as log:
@@ -222,7 +226,8 @@ class Lab:
 
     # --- inside ---
 
-    def _services(self):
+    def services(self):
+        """All instances of all services, further ones included."""
         return list(self.stack.services.values()) + list(self._extra_services.values())
 
     def _channel(self, port):

@@ -25,10 +25,15 @@ def wait_until_stored(lab, timeout=120):
                "windows and alerts to be stored", interval=0.2)
 
 
-def window_faults(lab, prefix):
-    """Windows of the devices with this prefix that are missing, too many, or have other figures than the rows say."""
+def _of(prefixes):
+    """A condition on registry.device: the devices of these runs."""
+    return "device LIKE ANY (ARRAY[" + ", ".join(f"'{prefix}-%'" for prefix in prefixes) + "])"
+
+
+def window_faults(lab, prefixes):
+    """Windows of the devices of these runs that are missing, too many, or have other figures than the rows say."""
     return lab.sql(f"""
-        WITH device AS (SELECT device_key FROM registry.device WHERE device LIKE '{prefix}%'),
+        WITH device AS (SELECT device_key FROM registry.device WHERE {_of(prefixes)}),
         expected AS (
           SELECT s.device_id, s.metric, date_bin('{WINDOW_S} s', s.time, 'epoch') AS start, count(*) AS n, min(s.value) AS low,
                  max(s.value) AS high, avg(s.value) AS mean, (array_agg(s.value ORDER BY s.time DESC))[1] AS last
@@ -45,18 +50,18 @@ def window_faults(lab, prefix):
         LIMIT 20""")
 
 
-def window_count(lab, prefix):
+def window_count(lab, prefixes):
     return int(lab.sql(f"""
         SELECT count(*) FROM storage.window_result w JOIN registry.device d ON d.device_key = w.device_id
-        WHERE d.device LIKE '{prefix}%'""")[0][0])
+        WHERE d.{_of(prefixes)}""")[0][0])
 
 
-def expected_alerts(lab, prefix, metric, raises, clears):
+def expected_alerts(lab, prefixes, metric, raises, clears):
     """[(device, raised at us, cleared at us or None)] by the rule's two conditions, from the rows in time order."""
     rows = lab.sql(f"""
         SELECT d.device, (extract(epoch FROM s.time) * 1000000)::int8, s.value
         FROM storage.sample s JOIN registry.device d ON d.device_key = s.device_id JOIN storage.metric m ON m.id = s.metric
-        WHERE d.device LIKE '{prefix}%' AND m.name = '{metric}' ORDER BY d.device, s.time""")
+        WHERE d.{_of(prefixes)} AND m.name = '{metric}' ORDER BY d.device, s.time""")
     alerts, open_at, device = [], None, None
     for name, time, value in [*rows, (None, None, None)]:
         if name != device:
@@ -73,11 +78,11 @@ def expected_alerts(lab, prefix, metric, raises, clears):
     return sorted(alerts, key=str)
 
 
-def found_alerts(lab, prefix, rule):
+def found_alerts(lab, prefixes, rule):
     """The same from the alerts that were stored: the latest event of each episode. Every raise must be there once."""
     rows = lab.sql(f"""
         SELECT device, (extract(epoch FROM raised_at) * 1000000)::int8, (extract(epoch FROM cleared_at) * 1000000)::int8
-        FROM (SELECT DISTINCT ON (alert_id) * FROM storage.alert WHERE rule = '{rule}' AND device LIKE '{prefix}%'
+        FROM (SELECT DISTINCT ON (alert_id) * FROM storage.alert WHERE rule = '{rule}' AND {_of(prefixes)}
               ORDER BY alert_id, event_number DESC) AS latest""")
     return sorted([(device, int(raised), int(cleared) if cleared else None) for device, raised, cleared in rows], key=str)
 

@@ -314,6 +314,8 @@ void Session::count_commit(Clock::time_point begun) {
 void Session::show() {
   WorkerState::Figures figures;
   figures.partitions = runs_.size();
+  const TransactionOutputs::Content& content = outputs_.content();
+  figures.uncommitted = content.windows + content.raised + content.cleared;
   for (const auto& [partition, run] : runs_) {
     figures.stopped += run->stopped() ? 1 : 0;
     figures.open_windows += run->task().open_windows();

@@ -27,6 +27,7 @@ class WorkerState {
     std::size_t open_alerts = 0;
     std::size_t devices = 0;
     std::int64_t lag_records = 0;
+    std::uint64_t uncommitted = 0;  ///< results
   };
   struct Report {
     bool ok = false;

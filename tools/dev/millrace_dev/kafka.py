@@ -90,7 +90,7 @@ class Kafka:
         self._log_mark = self.process.log.stat().st_size if self.process.log.exists() else 0
         archive = self._layout.kafka_archive
         options = self._extra or ([f"-XX:SharedArchiveFile={archive}", "-Xshare:auto"] if archive.exists() else [])
-        self.process.start(self._java(options) + ["kafka.Kafka", self._config])
+        self.process.start(self.java(options) + ["kafka.Kafka", self._config])
 
     def wait_ready(self, timeout=120):
         def started():
@@ -115,7 +115,8 @@ class Kafka:
     def _config(self):
         return self._folder / "server.properties"
 
-    def _java(self, options=()):
+    def java(self, options=()):
+        """The command line of a Java program of Kafka's, without its class."""
         settings = self._layout.deploy / "kafka" / "log4j2.properties"
         return ["/usr/bin/java", *self._jvm, *options, "-cp", f"{self._layout.kafka_jars}/*",
                 f"-Dlog4j2.configurationFile={settings}"]
@@ -131,7 +132,7 @@ class Kafka:
     def _format(self):
         shutil.rmtree(self._folder / "data", ignore_errors=True)  # of a format that was interrupted
         cluster = _cluster_id()
-        done = subprocess.run([str(part) for part in self._java()] +
+        done = subprocess.run([str(part) for part in self.java()] +
                               ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._config)],
                               capture_output=True, text=True, check=False)
         if done.returncode != 0:
