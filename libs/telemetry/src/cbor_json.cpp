@@ -80,7 +80,8 @@ class Transcoder {
       out_ += '"';
       return end_item();
     }
-    const bool whole = !levels_.empty() && levels_.back().open_end && !(levels_.back().map && levels_.back().taken % 2);
+    const bool whole =
+        !levels_.empty() && levels_.back().open_end && !(levels_.back().map && levels_.back().taken % 2 != 0);
     if (!whole) return fail(PayloadFault::kSyntax, "nothing can end here");
     close();
   }
@@ -187,13 +188,13 @@ cbor_callbacks make_callbacks() {
 }  // namespace
 
 std::optional<PayloadError> cbor_to_json(std::string_view cbor, std::size_t max_depth, std::string& out) {
-  static const cbor_callbacks callbacks = make_callbacks();
+  static const cbor_callbacks kCallbacks = make_callbacks();
   out.clear();
   Transcoder transcoder(max_depth, out);
   const auto* bytes = reinterpret_cast<cbor_data>(cbor.data());
   for (std::size_t at = 0; !transcoder.done();) {
     transcoder.at(at);
-    const cbor_decoder_result step = cbor_stream_decode(bytes + at, cbor.size() - at, &callbacks, &transcoder);
+    const cbor_decoder_result step = cbor_stream_decode(bytes + at, cbor.size() - at, &kCallbacks, &transcoder);
     if (step.status == CBOR_DECODER_NEDATA) transcoder.fail(PayloadFault::kSyntax, "not CBOR: it ends too early");
     if (step.status == CBOR_DECODER_ERROR) transcoder.fail(PayloadFault::kSyntax, "not CBOR");
     if (transcoder.fault()) return transcoder.fault();

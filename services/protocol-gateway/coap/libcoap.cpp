@@ -19,12 +19,12 @@ constexpr unsigned kJson = 50;
 constexpr std::uint16_t kRequestTag = 292;  // RFC 9175 section 3.2
 
 void on_log(coap_log_t /*level*/, const char* message) {
-  static const observability::Logger log("libcoap");
+  static const observability::Logger kLog("libcoap");
   static observability::LogLimiter limiter;
   std::string_view text(message);
   while (text.ends_with('\n')) text.remove_suffix(1);
   // Even "alert" is only that a peer has reset an exchange.
-  log.limited(limiter, Level::kWarn, "message of the library", {{"text", text}});
+  kLog.limited(limiter, Level::kWarn, "message of the library", {{"text", text}});
 }
 
 std::string_view view(const std::uint8_t* bytes, std::size_t size) {
