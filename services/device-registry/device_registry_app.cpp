@@ -17,7 +17,7 @@ DeviceRegistryApp::DeviceRegistryApp(Config config)
       topics_{config_.topic_prefix},
       database_({.connect = connect_options(config_), .size = config_.database_connections, .on_open = {}}),
       view_({config_.kafka, topics_.registry()}, metrics_),
-      relay_({config_.kafka, topics_.registry(), connect_options(config_)}, view_, metrics_),
+      relay_({config_.kafka, topics_.registry(), topics_.rules(), connect_options(config_)}, view_, metrics_),
       replay_(config_.kafka, topics_, database_),
       verifier_(database_),
       workers_({.threads = config_.database_connections, .queue = config_.calls_waiting}),

@@ -1,5 +1,7 @@
 #include "relay/outbox_relay.hpp"
 
+#include "store/outbox.hpp"
+
 #include <vector>
 
 #include <millrace/base/backoff.hpp>
@@ -74,7 +76,7 @@ Result<bool> OutboxRelay::lead() {
 }
 
 Result<std::size_t> OutboxRelay::relay_some(kafka::SyncProducer& producer) {
-  auto rows = connection_->exec("SELECT id, key, value FROM registry.outbox ORDER BY id LIMIT $1::int8",
+  auto rows = connection_->exec("SELECT id, topic, key, value FROM registry.outbox ORDER BY id LIMIT $1::int8",
                                 Params{}.integer(kMost));
   if (!rows.ok()) return rows.error();
   waiting_.set(rows->size());
@@ -83,9 +85,12 @@ Result<std::size_t> OutboxRelay::relay_some(kafka::SyncProducer& producer) {
   std::vector<std::int64_t> ids;
   for (int i = 0; i < rows->size(); ++i) {
     ids.push_back(rows->integer(i, 0));
-    kafka::OutgoingRecord record{
-        .topic = options_.topic, .partition = 0, .key = std::string(rows->text(i, 1)), .value = std::nullopt};
-    if (!rows->is_null(i, 2)) record.value = std::string(rows->text(i, 2));
+    const bool is_rule = rows->integer(i, 1) == static_cast<std::int64_t>(OutboxTopic::kRules);
+    kafka::OutgoingRecord record{.topic = is_rule ? options_.rules_topic : options_.registry_topic,
+                                 .partition = 0,
+                                 .key = std::string(rows->text(i, 2)),
+                                 .value = std::nullopt};
+    if (!rows->is_null(i, 3)) record.value = std::string(rows->text(i, 3));
     records.push_back(std::move(record));
   }
   const auto sent = producer.send(records);

@@ -18,11 +18,12 @@ namespace millrace::registry {
 
 struct RelayOptions {
   kafka::Settings kafka;
-  std::string topic;
+  std::string registry_topic;
+  std::string rules_topic;
   postgres::ConnectOptions database;
 };
 
-/// Brings the outbox to the topic, in commit order, and deletes what Kafka has. Of several instances one does it: the
+/// Brings the outbox to its topics, in commit order, and deletes what Kafka has. Of several instances one does it: the
 /// one that holds the advisory lock. Before the first device is made it moves the key sequence beyond every key that
 /// the topic has named.
 class OutboxRelay {

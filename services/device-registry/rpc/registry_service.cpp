@@ -62,7 +62,15 @@ RegistryService::RegistryService(const RegistryParts& parts)
       create_key_(parts.dispatcher.method({.name = "CreateApiKey", .least = Role::kAdmin})),
       list_keys_(parts.dispatcher.method({.name = "ListApiKeys", .least = Role::kAdmin})),
       delete_key_(parts.dispatcher.method({.name = "DeleteApiKey", .least = Role::kAdmin})),
-      replay_dead_letter_(parts.dispatcher.method({.name = "ReplayDeadLetter", .least = Role::kOperator})) {}
+      replay_dead_letter_(parts.dispatcher.method({.name = "ReplayDeadLetter", .least = Role::kOperator})),
+      create_rule_(parts.dispatcher.method({.name = "CreateRule", .least = Role::kOperator})),
+      update_rule_(parts.dispatcher.method({.name = "UpdateRule", .least = Role::kOperator})),
+      get_rule_(parts.dispatcher.method({.name = "GetRule"})),
+      list_rules_(parts.dispatcher.method({.name = "ListRules"})),
+      delete_rule_(parts.dispatcher.method({.name = "DeleteRule", .least = Role::kOperator})),
+      set_webhook_(parts.dispatcher.method({.name = "SetWebhook", .least = Role::kAdmin})),
+      get_webhook_(parts.dispatcher.method({.name = "GetWebhook", .least = Role::kOperator})),
+      delete_webhook_(parts.dispatcher.method({.name = "DeleteWebhook", .least = Role::kAdmin})) {}
 
 Status RegistryService::read(const Call& call, const std::function<Status(Connection&)>& work) {
   auto lease = parts_.database.acquire(call.deadline);

@@ -56,6 +56,18 @@ class RegistryService final : public v1::RegistryService::CallbackService {
   Reactor* ReplayDeadLetter(Context* context, const v1::ReplayDeadLetterRequest* request,
                             v1::ReplayDeadLetterResponse* response) override;
 
+  Reactor* CreateRule(Context* context, const v1::CreateRuleRequest* request, rules::v1::Rule* response) override;
+  Reactor* UpdateRule(Context* context, const v1::UpdateRuleRequest* request, rules::v1::Rule* response) override;
+  Reactor* GetRule(Context* context, const v1::GetRuleRequest* request, rules::v1::Rule* response) override;
+  Reactor* ListRules(Context* context, const v1::ListRulesRequest* request, v1::ListRulesResponse* response) override;
+  Reactor* DeleteRule(Context* context, const v1::DeleteRuleRequest* request,
+                      v1::DeleteRuleResponse* response) override;
+  Reactor* SetWebhook(Context* context, const v1::SetWebhookRequest* request,
+                      v1::SetWebhookResponse* response) override;
+  Reactor* GetWebhook(Context* context, const v1::GetWebhookRequest* request, v1::Webhook* response) override;
+  Reactor* DeleteWebhook(Context* context, const v1::DeleteWebhookRequest* request,
+                         v1::DeleteWebhookResponse* response) override;
+
   /// Runs `work` in one transaction and tells the relay. For ImportDevices too; blocks.
   [[nodiscard]] Status change(const rpc::Call& call, std::string_view what, std::string_view entity,
                               const std::function<Status(postgres::Connection&)>& work);
@@ -71,6 +83,8 @@ class RegistryService final : public v1::RegistryService::CallbackService {
   rpc::Method create_device_, import_devices_, get_device_, list_devices_, enable_device_, add_token_, delete_device_;
   rpc::Method create_key_, list_keys_, delete_key_;
   rpc::Method replay_dead_letter_;
+  rpc::Method create_rule_, update_rule_, get_rule_, list_rules_, delete_rule_;
+  rpc::Method set_webhook_, get_webhook_, delete_webhook_;
 };
 
 }  // namespace millrace::registry

@@ -52,7 +52,33 @@ CREATE TABLE registry.outbox (
 );
 )sql";
 
-constexpr std::array kMigrations{postgres::Migration{1, "tenants, devices, tokens, API keys, outbox", kFirst}};
+constexpr std::string_view kRules = R"sql(
+-- Versions are never given twice, also after a rule was deleted and made again.
+CREATE SEQUENCE registry.rule_version_seq;
+CREATE TABLE registry.rule (
+  tenant        text    NOT NULL REFERENCES registry.tenant,
+  rule          text    NOT NULL,
+  version       int8    NOT NULL,
+  metric        text    NOT NULL,
+  device_prefix text    NOT NULL,
+  raise         text    NOT NULL,
+  clear         text    NOT NULL,
+  severity      int2    NOT NULL,  -- as rules.v1.Severity
+  description   text    NOT NULL,
+  enabled       boolean NOT NULL,
+  PRIMARY KEY (tenant, rule)
+);
+CREATE TABLE registry.webhook (
+  tenant     text PRIMARY KEY REFERENCES registry.tenant,
+  url        text NOT NULL,
+  secret     text NOT NULL,  -- it signs, so it cannot be kept as a hash
+  created_at timestamptz NOT NULL DEFAULT now()
+);
+ALTER TABLE registry.outbox ADD COLUMN topic int2 NOT NULL DEFAULT 0;  -- 0 registry, 1 rules
+)sql";
+
+constexpr std::array kMigrations{postgres::Migration{1, "tenants, devices, tokens, API keys, outbox", kFirst},
+                                 postgres::Migration{2, "rules, webhooks", kRules}};
 
 }  // namespace
 

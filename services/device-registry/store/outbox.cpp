@@ -13,6 +13,7 @@ std::string device_entry_key(const std::string& tenant, const std::string& devic
   return "device/" + tenant + "/" + device;
 }
 std::string api_key_entry_key(const std::string& key_id) { return "key/" + key_id; }
+std::string webhook_entry_key(const std::string& tenant) { return "webhook/" + tenant; }
 
 Result<std::int64_t> Outbox::next_id() {
   if (!locked_) {
@@ -24,21 +25,42 @@ Result<std::int64_t> Outbox::next_id() {
   return id->integer(0, 0);
 }
 
+Status Outbox::insert(std::int64_t id, OutboxTopic topic, const std::string& key,
+                      const std::optional<std::string>& value) {
+  postgres::Params params;
+  params.integer(id).integer(static_cast<std::int16_t>(topic)).text(key);
+  if (value)
+    params.bytea(*value);
+  else
+    params.null();
+  auto done = connection_.exec(
+      "INSERT INTO registry.outbox (id, topic, key, value) VALUES ($1::int8, $2::int2, $3, $4::bytea)", params);
+  return done.ok() ? Status{} : Status(done.error());
+}
+
 Status Outbox::put(const std::string& key, v1::Entry entry) {
   const auto id = next_id();
   if (!id.ok()) return id.error();
   entry.set_revision(*id);
-  auto done = connection_.exec("INSERT INTO registry.outbox (id, key, value) VALUES ($1::int8, $2, $3::bytea)",
-                               postgres::Params{}.integer(*id).text(key).bytea(entry.SerializeAsString()));
-  return done.ok() ? Status{} : Status(done.error());
+  return insert(*id, OutboxTopic::kRegistry, key, entry.SerializeAsString());
 }
 
 Status Outbox::remove(const std::string& key) {
   const auto id = next_id();
   if (!id.ok()) return id.error();
-  auto done = connection_.exec("INSERT INTO registry.outbox (id, key) VALUES ($1::int8, $2)",
-                               postgres::Params{}.integer(*id).text(key));
-  return done.ok() ? Status{} : Status(done.error());
+  return insert(*id, OutboxTopic::kRegistry, key, std::nullopt);
+}
+
+Status Outbox::put_rule(const rules::v1::Rule& rule) {
+  const auto id = next_id();
+  if (!id.ok()) return id.error();
+  return insert(*id, OutboxTopic::kRules, rule.tenant() + "/" + rule.rule(), rule.SerializeAsString());
+}
+
+Status Outbox::remove_rule(const std::string& tenant, const std::string& rule) {
+  const auto id = next_id();
+  if (!id.ok()) return id.error();
+  return insert(*id, OutboxTopic::kRules, tenant + "/" + rule, std::nullopt);
 }
 
 }  // namespace millrace::registry

@@ -1,12 +1,18 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include <millrace/base/result.hpp>
 #include <millrace/postgres/connection.hpp>
 #include <millrace/registry/v1/entry.pb.h>
+#include <millrace/rules/v1/rule.pb.h>
 
 namespace millrace::registry {
+
+/// Where a change goes; numbers as in registry.outbox.topic.
+enum class OutboxTopic : std::int16_t { kRegistry = 0, kRules = 1 };
 
 /// Writes the entities that a transaction changed into the outbox, inside that transaction. Call as late as possible:
 /// the first call takes the lock that puts the outbox into commit order, and every other change waits for it until this
@@ -20,8 +26,14 @@ class Outbox {
   /// The entity is gone.
   [[nodiscard]] Status remove(const std::string& key);
 
+  /// The same for the topic `rules`.
+  [[nodiscard]] Status put_rule(const rules::v1::Rule& rule);
+  [[nodiscard]] Status remove_rule(const std::string& tenant, const std::string& rule);
+
  private:
   [[nodiscard]] Result<std::int64_t> next_id();
+  [[nodiscard]] Status insert(std::int64_t id, OutboxTopic topic, const std::string& key,
+                              const std::optional<std::string>& value);
 
   postgres::Connection& connection_;
   bool locked_ = false;
@@ -30,5 +42,6 @@ class Outbox {
 [[nodiscard]] std::string tenant_entry_key(const std::string& tenant);
 [[nodiscard]] std::string device_entry_key(const std::string& tenant, const std::string& device);
 [[nodiscard]] std::string api_key_entry_key(const std::string& key_id);
+[[nodiscard]] std::string webhook_entry_key(const std::string& tenant);
 
 }  // namespace millrace::registry

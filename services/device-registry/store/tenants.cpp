@@ -2,6 +2,8 @@
 
 #include "store/outbox.hpp"
 #include "store/page_token.hpp"
+#include "store/rules.hpp"
+#include "store/webhooks.hpp"
 
 namespace millrace::registry {
 namespace {
@@ -63,6 +65,9 @@ Status delete_tenant(postgres::Connection& connection, const std::string& tenant
     return Error{ErrorKind::kConflict, "tenant '" + tenant + "' still has devices; delete them first"};
   auto keys = connection.exec("SELECT key_id FROM registry.api_key WHERE tenant = $1", postgres::Params{}.text(tenant));
   if (!keys.ok()) return keys.error();
+  if (auto status = delete_rules_of(connection, tenant); !status.ok()) return status;
+  if (auto status = delete_webhook(connection, tenant); !status.ok() && status.error().kind != ErrorKind::kNotFound)
+    return status;
   auto gone = connection.exec("DELETE FROM registry.tenant WHERE tenant = $1", postgres::Params{}.text(tenant));
   if (!gone.ok()) return gone.error();
   if (gone->affected() == 0) return no_tenant(tenant);
