@@ -15,6 +15,7 @@
 #include "format_option.hpp"
 #include "millrace/query/v1/query.grpc.pb.h"
 #include "stop_signals.hpp"
+#include "severity.hpp"
 #include "text.hpp"
 
 namespace millrace::cli {
@@ -38,21 +39,6 @@ struct AlertsArguments {
 };
 
 std::string state_text(alerts::v1::State state) { return state == alerts::v1::STATE_CLEARED ? "cleared" : "raised"; }
-
-/// As --severity takes them.
-const std::map<std::string, rules::v1::Severity>& severities() {
-  static const std::map<std::string, rules::v1::Severity> names{{"info", rules::v1::SEVERITY_INFO},
-                                                                {"warning", rules::v1::SEVERITY_WARNING},
-                                                                {"critical", rules::v1::SEVERITY_CRITICAL}};
-  return names;
-}
-
-std::string severity_text(rules::v1::Severity severity) {
-  for (const auto& [name, known] : severities()) {
-    if (known == severity) return name;
-  }
-  return "-";
-}
 
 bool is_cleared(const Alert& alert) { return alert.state() == alerts::v1::STATE_CLEARED; }
 

@@ -51,6 +51,8 @@ CLI::App* add_group(CLI::App& parent, const std::string& name, const std::string
 void add_tenant_commands(CLI::App& app, Session& session);
 void add_device_commands(CLI::App& app, Session& session);
 void add_key_commands(CLI::App& app, Session& session);
+void add_rule_commands(CLI::App& app, Session& session);
+void add_webhook_commands(CLI::App& app, Session& session);
 void add_latest_command(CLI::App& app, Session& session);
 void add_range_command(CLI::App& app, Session& session);
 void add_windows_command(CLI::App& app, Session& session);
