@@ -182,11 +182,11 @@ def stream_verdict_of(lab):
     """The third verdict, on all runs of the lab so far: windows and alerts are those of the undisturbed run."""
     everyone, timed = lab.chaos_runs["all"], lab.chaos_runs["timed"]
     stream_verdict.wait_until_closed(lab)
-    stream_verdict.wait_until_stored(lab)
-    faults = stream_verdict.window_faults(lab, everyone)
+    faults = stream_verdict.settled(lambda: stream_verdict.window_faults(lab, everyone), lambda found: not found)
     assert not faults, f"windows that are not those of the rows (device, metric, start, n, n found, mean, found): {faults}"
     expected = stream_verdict.expected_alerts(lab, timed, "voltage", rule_is_met, rule_is_over)
-    found = stream_verdict.found_alerts(lab, timed, RULE["rule"])
+    found = stream_verdict.settled(lambda: stream_verdict.found_alerts(lab, timed, RULE["rule"]),
+                                   lambda answer: answer == expected)
     missing, extra = sorted(set(expected) - set(found), key=str), sorted(set(found) - set(expected), key=str)
     assert not missing and not extra, f"alerts missing: {missing[:10]}, too many: {extra[:10]}"
     assert len(found) == len(set(found)), "an alert was raised twice"
