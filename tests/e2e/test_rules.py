@@ -54,10 +54,11 @@ def test_enable_disable_list_and_delete(rule, run_program):
     assert shown["enabled"] is False
     assert shown in json.loads(run_program("millrace", "rule", "list", "--json").stdout)
     table = run_program("millrace", "rule", "list").stdout.splitlines()
-    assert table[0].split() == ["RULE", "ENABLED", "SEVERITY", "METRIC", "RAISE", "CLEAR", "DEVICES", "DESCRIPTION"]
+    assert table[0].split() == ["RULE", "VERSION", "ENABLED", "SEVERITY", "METRIC", "DEVICES", "RAISE", "CLEAR",
+                                "DESCRIPTION"]
     row = next(line for line in table if line.startswith(shown["rule"]))
-    assert "value > 80" in row and "(all)" in row
-    assert rule("delete").stdout == f"deleted rule {shown['rule']}\n"
+    assert "value > 80" in row and str(shown["version"]) in row
+    assert rule("delete").stdout.startswith(f"deleted rule {shown['rule']}")
     gone = rule("show", check=False)
     assert gone.returncode == 1 and "there is no rule" in gone.stderr and "next: `millrace rule list`" in gone.stderr
 
@@ -66,7 +67,6 @@ def test_a_fault_in_a_condition_is_shown_with_its_column(rule):
     wrong = rule("create", "--metric", "m", "--raise", "value >> 80", check=False)
     assert wrong.returncode == 1 and not wrong.stdout
     assert wrong.stderr.startswith("millrace: raise, column 8: "), wrong.stderr
-    assert "next: docs/rules.md" in wrong.stderr
     rule("create", "--metric", "m", "--raise", "value > 80")
     again = rule("create", "--metric", "m", "--raise", "value > 80", check=False)
     assert again.returncode == 1 and "exists already" in again.stderr
@@ -141,7 +141,7 @@ def test_a_webhook_gets_signed_alerts_and_its_secret_is_in_no_log(lab, rule, run
     gone = run_program("millrace", "webhook", "show", check=False)
     assert gone.returncode == 1 and "has no webhook" in gone.stderr and "next: `millrace webhook set URL`" in gone.stderr
     wrong = run_program("millrace", "webhook", "set", "ftp://example.com", check=False)
-    assert wrong.returncode == 1 and wrong.stderr.startswith("millrace: url: no http://")
+    assert wrong.returncode == 1 and wrong.stderr.startswith("millrace: url must begin with")
     for member in lab.stack.members().values():
         log = member.process.log
         if log.exists():
