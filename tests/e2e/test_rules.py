@@ -141,7 +141,7 @@ def test_a_webhook_gets_signed_alerts_and_its_secret_is_in_no_log(lab, rule, run
     gone = run_program("millrace", "webhook", "show", check=False)
     assert gone.returncode == 1 and "has no webhook" in gone.stderr and "next: `millrace webhook set URL`" in gone.stderr
     wrong = run_program("millrace", "webhook", "set", "ftp://example.com", check=False)
-    assert wrong.returncode == 1 and wrong.stderr.startswith("millrace: url must begin with")
+    assert wrong.returncode == 1 and wrong.stderr.startswith("millrace: url: no http://")
     for member in lab.stack.members().values():
         log = member.process.log
         if log.exists():
