@@ -29,6 +29,7 @@ struct RuleArguments {
   std::optional<std::string> severity;
   std::optional<std::string> description;
   bool disabled = false;
+  bool enabled = false;
   Format format = Format::kTable;
 };
 
@@ -39,6 +40,7 @@ void apply(const RuleArguments& arguments, Rule& rule) {
   if (arguments.prefix) rule.set_device_prefix(*arguments.prefix);
   if (arguments.severity) rule.set_severity(severities().at(*arguments.severity));
   if (arguments.description) rule.set_description(*arguments.description);
+  if (arguments.enabled || arguments.disabled) rule.set_enabled(arguments.enabled);
 }
 
 std::string json(const Rule& rule) {
@@ -86,7 +88,8 @@ void create_rule(Session& session, const RuleArguments& arguments) {
   rule.set_enabled(!arguments.disabled);
   apply(arguments, rule);
   show(session, arguments,
-       Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::CreateRule, request, "`millrace rule create --help` shows the conditions"));
+       Registry(session.settings, Target::kRegistry)
+           .call(&Service::StubInterface::CreateRule, request, "`millrace rule create --help` shows the conditions"));
 }
 
 // Reads the rule, changes it and sends it back under the version it had: a change in between is not overwritten.
@@ -99,6 +102,9 @@ void change_rule(Session& session, const RuleArguments& arguments, const std::fu
 }
 
 void update_rule(Session& session, const RuleArguments& arguments) {
+  const bool changes = arguments.metric || arguments.raise || arguments.clear || arguments.prefix ||
+                       arguments.severity || arguments.description || arguments.enabled || arguments.disabled;
+  if (!changes) throw usage_error("nothing to change is given", "`millrace rule update --help` shows what it takes");
   change_rule(session, arguments, [&](Rule& rule) { apply(arguments, rule); });
 }
 
@@ -155,7 +161,8 @@ void add_conditions(CLI::App& command, RuleArguments& arguments, bool is_new) {
 }  // namespace
 
 void add_rule_commands(CLI::App& app, Session& session) {
-  CLI::App* group = add_group(app, "rule", "create, update, list, show, delete, enable, disable rules that raise alerts");
+  CLI::App* group =
+      add_group(app, "rule", "create, update, list, show, delete, enable, disable rules that raise alerts");
   auto arguments = std::make_shared<RuleArguments>();
   const auto with = [&session, arguments](auto function) {
     return [&session, arguments, function] { function(session, *arguments); };
@@ -166,15 +173,19 @@ void add_rule_commands(CLI::App& app, Session& session) {
     add_format_option(*command, arguments->format, {"table", "json"});
     return command;
   };
-  CLI::App* create = add("create", "create a rule; its conditions are checked before it is accepted",
-                         "  millrace rule create too-hot --metric temperature --raise 'value > 30' --clear 'value < 28'\n"
-                         "  millrace rule create fault --metric status.state --raise \"value == 'fault'\" --severity critical",
-                         create_rule);
+  CLI::App* create =
+      add("create", "create a rule; its conditions are checked before it is accepted",
+          "  millrace rule create too-hot --metric temperature --raise 'value > 30' --clear 'value < 28'\n"
+          "  millrace rule create fault --metric status.state --raise \"value == 'fault'\" --severity critical",
+          create_rule);
   add_conditions(*create, *arguments, true);
   create->add_flag("--disabled", arguments->disabled, "it raises nothing until it is enabled");
   CLI::App* update = add("update", "change what is given of a rule; open alerts stay open",
                          "  millrace rule update too-hot --raise 'value > 35' --severity critical", update_rule);
   add_conditions(*update, *arguments, false);
+  CLI::Option* off =
+      update->add_flag("--disabled", arguments->disabled, "it raises nothing; its open alerts are cleared");
+  update->add_flag("--enabled", arguments->enabled, "it raises alerts again")->excludes(off);
   CLI::App* list =
       add_command(*group, session, "list", "list the tenant's rules", "  millrace rule list", with(list_rules));
   add_format_option(*list, arguments->format, {"table", "json"});

@@ -36,6 +36,17 @@ Params values_of(const rules::v1::Rule& rule) {
 
 Error no_rule(const std::string& rule) { return {ErrorKind::kNotFound, "there is no rule '" + rule + "'"}; }
 
+// Until the transaction ends no other change of the tenant's rules: a version is drawn before an INSERT waits for
+// another transaction on the same id, so without this it could come into the topic behind a greater one; and the limit
+// is counted.
+Status lock_rules(Connection& connection, const std::string& tenant) {
+  auto rows =
+      connection.exec("SELECT 1 FROM registry.tenant WHERE tenant = $1 FOR NO KEY UPDATE", Params{}.text(tenant));
+  if (!rows.ok()) return rows.error();
+  if (rows->empty()) return Error{ErrorKind::kNotFound, "there is no tenant '" + tenant + "'"};
+  return {};
+}
+
 Result<rules::v1::Rule> announce(Connection& connection, rules::v1::Rule rule) {
   if (auto status = Outbox(connection).put_rule(rule); !status.ok()) return status.error();
   return rule;
@@ -44,6 +55,7 @@ Result<rules::v1::Rule> announce(Connection& connection, rules::v1::Rule rule) {
 }  // namespace
 
 Result<rules::v1::Rule> create_rule(Connection& connection, rules::v1::Rule rule) {
+  if (auto locked = lock_rules(connection, rule.tenant()); !locked.ok()) return locked.error();
   auto count = connection.exec("SELECT count(*) FROM registry.rule WHERE tenant = $1", Params{}.text(rule.tenant()));
   if (!count.ok()) return count.error();
   if (count->integer(0, 0) >= kMostRules)
@@ -54,17 +66,14 @@ Result<rules::v1::Rule> create_rule(Connection& connection, rules::v1::Rule rule
                   " nextval('registry.rule_version_seq')) ON CONFLICT DO NOTHING RETURNING ") +
           kColumns,
       values_of(rule));
-  if (!rows.ok()) {
-    if (connection.last_error().sqlstate == "23503")
-      return Error{ErrorKind::kNotFound, "there is no tenant '" + rule.tenant() + "'"};
-    return rows.error();
-  }
+  if (!rows.ok()) return rows.error();
   if (rows->empty()) return Error{ErrorKind::kAlreadyExists, "rule '" + rule.rule() + "' exists already"};
   return announce(connection, rule_at(*rows, 0));
 }
 
 Result<rules::v1::Rule> update_rule(Connection& connection, rules::v1::Rule rule) {
-  auto present = connection.exec("SELECT version FROM registry.rule WHERE tenant = $1 AND rule = $2 FOR UPDATE",
+  if (auto locked = lock_rules(connection, rule.tenant()); !locked.ok()) return locked.error();
+  auto present = connection.exec("SELECT version FROM registry.rule WHERE tenant = $1 AND rule = $2",
                                  Params{}.text(rule.tenant()).text(rule.rule()));
   if (!present.ok()) return present.error();
   if (present->empty()) return no_rule(rule.rule());
@@ -74,9 +83,10 @@ Result<rules::v1::Rule> update_rule(Connection& connection, rules::v1::Rule rule
                                            std::to_string(rule.version()) + "; look at it again"};
   }
   auto rows = connection.exec(
-      std::string("UPDATE registry.rule SET metric = $3, device_prefix = $4, raise = $5, clear = $6, severity = $7::int2,"
-                  " description = $8, enabled = $9::boolean, version = nextval('registry.rule_version_seq')"
-                  " WHERE tenant = $1 AND rule = $2 RETURNING ") +
+      std::string(
+          "UPDATE registry.rule SET metric = $3, device_prefix = $4, raise = $5, clear = $6, severity = $7::int2,"
+          " description = $8, enabled = $9::boolean, version = nextval('registry.rule_version_seq')"
+          " WHERE tenant = $1 AND rule = $2 RETURNING ") +
           kColumns,
       values_of(rule));
   if (!rows.ok()) return rows.error();
@@ -84,8 +94,9 @@ Result<rules::v1::Rule> update_rule(Connection& connection, rules::v1::Rule rule
 }
 
 Status delete_rule(Connection& connection, const std::string& tenant, const std::string& rule) {
-  auto gone = connection.exec("DELETE FROM registry.rule WHERE tenant = $1 AND rule = $2",
-                              Params{}.text(tenant).text(rule));
+  if (auto locked = lock_rules(connection, tenant); !locked.ok()) return locked;
+  auto gone =
+      connection.exec("DELETE FROM registry.rule WHERE tenant = $1 AND rule = $2", Params{}.text(tenant).text(rule));
   if (!gone.ok()) return gone.error();
   if (gone->affected() == 0) return no_rule(rule);
   return Outbox(connection).remove_rule(tenant, rule);

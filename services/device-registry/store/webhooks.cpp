@@ -1,7 +1,5 @@
 #include "store/webhooks.hpp"
 
-#include <algorithm>
-
 #include <millrace/base/digest.hpp>
 
 #include "store/outbox.hpp"
@@ -12,7 +10,6 @@ namespace {
 using postgres::Connection;
 using postgres::Params;
 
-constexpr std::size_t kMostUrl = 2'048;
 constexpr std::size_t kSecretBytes = 32;
 
 v1::Webhook webhook_at(const postgres::Rows& rows) {
@@ -23,23 +20,7 @@ v1::Webhook webhook_at(const postgres::Rows& rows) {
   return webhook;
 }
 
-Error bad_url(std::string_view what) { return {ErrorKind::kInvalid, "url " + std::string(what)}; }
-
 }  // namespace
-
-Status check_webhook_url(const std::string& url) {
-  if (url.size() > kMostUrl) return bad_url("has at most 2048 bytes");
-  const std::size_t scheme = url.starts_with("https://") ? 8 : url.starts_with("http://") ? 7 : 0;
-  if (scheme == 0) return bad_url("must begin with https:// or http://");
-  const bool printable = std::all_of(url.begin(), url.end(), [](char c) { return c > ' ' && c < '\x7f'; });
-  if (!printable) return bad_url("has blanks or characters that must be percent-encoded");
-  const std::string authority = url.substr(scheme, url.find_first_of("/?#", scheme) - scheme);
-  if (authority.empty() || authority.front() == ':') return bad_url("names no host");
-  if (authority.find('@') != std::string::npos)
-    return bad_url("must not carry a user name; check the signature instead");
-  if (url.find('#') != std::string::npos) return bad_url("must not have a fragment");
-  return {};
-}
 
 Result<v1::SetWebhookResponse> set_webhook(Connection& connection, const std::string& tenant, const std::string& url) {
   const std::string secret = "whs_" + to_hex(random_bytes(kSecretBytes));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include <millrace/base/result.hpp>
 #include <millrace/postgres/connection.hpp>
@@ -8,8 +9,11 @@
 
 namespace millrace::registry {
 
-/// kInvalid unless it is http:// or https:// with a host, no user name, no fragment and no blanks; 2,048 bytes at most.
-[[nodiscard]] Status check_webhook_url(const std::string& url);
+inline constexpr std::size_t kMaxUrlBytes = 2'048;
+
+/// kInvalid unless it is `http://` or `https://`, a host, and optionally a port, path and query (RFC 3986): what the
+/// notifier can send to. User names, fragments, blanks, control characters and anything beyond ASCII are refused.
+[[nodiscard]] Status check_webhook_url(std::string_view url);
 
 /// Inside the caller's transaction. Draws a new secret each time.
 [[nodiscard]] Result<v1::SetWebhookResponse> set_webhook(postgres::Connection& connection, const std::string& tenant,
