@@ -41,7 +41,7 @@ StreamMetrics::StreamMetrics(observability::Metrics& metrics)
       rules(metrics.gauge("millrace_stream_rules", "Enabled rules.")),
       lag_records(metrics.gauge("millrace_stream_lag_records",
                                 "Records in the log that are not processed yet, over the owned partitions.")),
-      uncommitted_results(metrics.gauge("millrace_stream_uncommitted_results",
-                                        "Windows and alert events in open transactions.")) {}
+      uncommitted_results(
+          metrics.gauge("millrace_stream_uncommitted_results", "Windows and alert events in open transactions.")) {}
 
 }  // namespace millrace::stream

@@ -14,8 +14,8 @@
 #include "command_line.hpp"
 #include "format_option.hpp"
 #include "millrace/query/v1/query.grpc.pb.h"
-#include "stop_signals.hpp"
 #include "severity.hpp"
+#include "stop_signals.hpp"
 #include "text.hpp"
 
 namespace millrace::cli {

@@ -32,8 +32,7 @@ void set_webhook(Session& session, const WebhookArguments& arguments) {
   api::SetWebhookRequest request;
   request.set_tenant(session.settings.tenant);
   request.set_url(arguments.url);
-  const auto answer =
-      Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::SetWebhook, request);
+  const auto answer = Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::SetWebhook, request);
   if (arguments.format == Format::kJson) {
     session.out() << '{' << members(answer.webhook()) << ",\"secret\":" << json_string(answer.secret()) << "}\n";
     return;
@@ -68,7 +67,8 @@ void delete_webhook(Session& session, const WebhookArguments& /*arguments*/) {
 }  // namespace
 
 void add_webhook_commands(CLI::App& app, Session& session) {
-  CLI::App* group = add_group(app, "webhook", "set, show, delete the webhook that gets the tenant's alerts (needs an admin key)");
+  CLI::App* group =
+      add_group(app, "webhook", "set, show, delete the webhook that gets the tenant's alerts (needs an admin key)");
   auto arguments = std::make_shared<WebhookArguments>();
   const auto with = [&session, arguments](auto function) {
     return [&session, arguments, function] { function(session, *arguments); };
@@ -77,7 +77,8 @@ void add_webhook_commands(CLI::App& app, Session& session) {
                               "  millrace webhook set https://example.com/alerts", with(set_webhook));
   set->add_option("URL", arguments->url, "https:// or http://")->required();
   add_format_option(*set, arguments->format, {"table", "json"});
-  CLI::App* show = add_command(*group, session, "show", "show where it points", "  millrace webhook show", with(show_webhook));
+  CLI::App* show =
+      add_command(*group, session, "show", "show where it points", "  millrace webhook show", with(show_webhook));
   add_format_option(*show, arguments->format, {"table", "json"});
   add_command(*group, session, "delete", "delete it: alerts are sent nowhere", "  millrace webhook delete",
               with(delete_webhook));

@@ -1,10 +1,10 @@
 #include "relay/outbox_relay.hpp"
 
-#include "store/outbox.hpp"
-
 #include <vector>
 
 #include <millrace/base/backoff.hpp>
+
+#include "store/outbox.hpp"
 
 namespace millrace::registry {
 namespace {

@@ -63,8 +63,8 @@ RegistryService::Reactor* RegistryService::GetRule(Context* context, const v1::G
   return parts_.dispatcher.unary(context, get_rule_, [=, this](const Call& call) -> Status {
     const auto tenant = rpc::tenant_of(call.caller, request->tenant());
     if (!tenant.ok()) return tenant.error();
-    return read(call,
-                [&](Connection& connection) { return give(get_rule(connection, *tenant, request->rule()), *response); });
+    return read(
+        call, [&](Connection& connection) { return give(get_rule(connection, *tenant, request->rule()), *response); });
   });
 }
 
@@ -77,8 +77,8 @@ RegistryService::Reactor* RegistryService::ListRules(Context* context, const v1:
     if (!limit.ok()) return limit.error();
     const auto after = parse_page_token(request->page_token());
     if (!after.ok()) return after.error();
-    return read(call,
-                [&](Connection& connection) { return give(list_rules(connection, *tenant, *after, *limit), *response); });
+    return read(
+        call, [&](Connection& connection) { return give(list_rules(connection, *tenant, *after, *limit), *response); });
   });
 }
 
@@ -98,8 +98,9 @@ RegistryService::Reactor* RegistryService::SetWebhook(Context* context, const v1
     const auto tenant = rpc::tenant_of(call.caller, request->tenant());
     if (!tenant.ok()) return tenant.error();
     if (auto valid = check_webhook_url(request->url()); !valid.ok()) return valid;
-    return change(call, "set webhook", *tenant,
-                  [&](Connection& connection) { return give(set_webhook(connection, *tenant, request->url()), *response); });
+    return change(call, "set webhook", *tenant, [&](Connection& connection) {
+      return give(set_webhook(connection, *tenant, request->url()), *response);
+    });
   });
 }
 

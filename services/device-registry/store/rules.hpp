@@ -11,8 +11,8 @@ namespace millrace::registry {
 
 inline constexpr std::int64_t kMostRules = 1'000;  // of one tenant
 
-/// Each call runs inside the caller's transaction and writes the outbox with it. `rule` was checked by rules::validate();
-/// its tenant is set. The answer has the rule's new version.
+/// Each call runs inside the caller's transaction and writes the outbox with it. `rule` was checked by
+/// rules::validate(); its tenant is set. The answer has the rule's new version.
 [[nodiscard]] Result<rules::v1::Rule> create_rule(postgres::Connection& connection, rules::v1::Rule rule);
 /// kConflict where the present version is another than `rule.version` (0: any).
 [[nodiscard]] Result<rules::v1::Rule> update_rule(postgres::Connection& connection, rules::v1::Rule rule);
