@@ -61,7 +61,7 @@ std::partial_ordering compare(const Cell& a, const Cell& b) {
   if (at != nullptr && bt != nullptr) return *at <=> *bt;
   const auto* ab = std::get_if<bool>(&a);
   const auto* bb = std::get_if<bool>(&b);
-  if (ab != nullptr && bb != nullptr) return *ab <=> *bb;
+  if (ab != nullptr && bb != nullptr) return (*ab ? 1 : 0) <=> (*bb ? 1 : 0);
   return std::partial_ordering::unordered;
 }
 
