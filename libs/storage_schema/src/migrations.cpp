@@ -200,11 +200,60 @@ ALTER TABLE storage.dead_letter
   ADD COLUMN replayed_at         timestamptz;
 )sql";
 
+constexpr std::string_view kStrays = R"sql(
+-- A day that has rows in the default partition stays there: a partition for it could not be attached, and the writer would
+-- wait for ever.
+CREATE OR REPLACE FUNCTION storage.ensure_days(days date[]) RETURNS int4 LANGUAGE plpgsql AS $$
+DECLARE
+  day  date;
+  part text;
+  made int4 := 0;
+BEGIN
+  PERFORM pg_advisory_xact_lock(7813571436801);
+  FOREACH day IN ARRAY days LOOP
+    part := 'sample_' || to_char(day, 'YYYYMMDD');
+    CONTINUE WHEN to_regclass('storage.' || part) IS NOT NULL;
+    CONTINUE WHEN EXISTS (SELECT 1 FROM storage.sample_default
+                          WHERE time >= day::timestamp AT TIME ZONE 'UTC'
+                            AND time < (day + 1)::timestamp AT TIME ZONE 'UTC');
+    EXECUTE format('CREATE TABLE storage.%I (LIKE storage.sample INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part);
+    EXECUTE format('CREATE INDEX %I ON storage.%I (device_id, metric, time)', part || '_series', part);
+    EXECUTE format('ALTER TABLE storage.sample ATTACH PARTITION storage.%I FOR VALUES FROM (%L) TO (%L)', part,
+                   day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
+    made := made + 1;
+  END LOOP;
+  RETURN made;
+END $$;
+
+CREATE OR REPLACE FUNCTION storage.ensure_window_days(days date[]) RETURNS int4 LANGUAGE plpgsql AS $$
+DECLARE
+  day  date;
+  part text;
+  made int4 := 0;
+BEGIN
+  PERFORM pg_advisory_xact_lock(7813571436802);
+  FOREACH day IN ARRAY days LOOP
+    part := 'window_result_' || to_char(day, 'YYYYMMDD');
+    CONTINUE WHEN to_regclass('storage.' || part) IS NOT NULL;
+    CONTINUE WHEN EXISTS (SELECT 1 FROM storage.window_result_default
+                          WHERE start >= day::timestamp AT TIME ZONE 'UTC'
+                            AND start < (day + 1)::timestamp AT TIME ZONE 'UTC');
+    EXECUTE format('CREATE TABLE storage.%I (LIKE storage.window_result INCLUDING DEFAULTS INCLUDING CONSTRAINTS,'
+                   ' PRIMARY KEY (device_id, metric, start, size_us, revision))', part);
+    EXECUTE format('ALTER TABLE storage.window_result ATTACH PARTITION storage.%I FOR VALUES FROM (%L) TO (%L)', part,
+                   day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
+    made := made + 1;
+  END LOOP;
+  RETURN made;
+END $$;
+)sql";
+
 constexpr std::array kMigrations{
     postgres::Migration{1, "samples, metrics, offsets, latest, dead letters", kFirst},
     postgres::Migration{2, "where a generation of the log begins", kBreaks},
     postgres::Migration{3, "windows and alerts", kDerived},
     postgres::Migration{4, "which dead letters were replayed", kReplays},
+    postgres::Migration{5, "days that stay in the default partition", kStrays},
 };
 
 }  // namespace

@@ -128,6 +128,18 @@ TEST_F(DerivedTest, CommittedRecordsBecomeRowsAndAbortedOnesDoNot) {
   EXPECT_EQ(event->text(0, 0), alert(1, 2, 1, alerts::v1::STATE_CLEARED).SerializeAsString());
 }
 
+TEST_F(DerivedTest, ADayWithRowsInTheDefaultPartitionStaysThere) {
+  // As after a day was beyond PARTITIONS_LIMIT when its first rows came.
+  ask("INSERT INTO storage.window_result SELECT 7, 7, '2026-01-01T05:00:00Z', 60000000, 1, 1, 1, 1, 1,"
+      " '2026-01-01T05:00:01Z', 1, true, false RETURNING 1");
+  run_writer();
+  commit(window(1, 0, 1, 5), alert(1, 1, 1, alerts::v1::STATE_RAISED));
+  ASSERT_TRUE(all_read());
+  EXPECT_EQ(windows(), 2);
+  EXPECT_EQ(alerts(), 1);
+  EXPECT_EQ(ask("SELECT count(*) FROM storage.window_result_default"), 2);
+}
+
 TEST_F(DerivedTest, OfEqualRecordsTheFirstStaysAlsoAfterARestart) {
   run_writer();
   commit(window(1, 0, 1, 5), window(1, 0, 1, 50), alert(1, 1, 1, alerts::v1::STATE_RAISED));
