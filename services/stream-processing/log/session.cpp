@@ -71,10 +71,13 @@ Status Session::run() {
   while (!parts_.stopping) {
     if (auto done = step(); !done) return done;
   }
-  Status done = commit();
-  runs_.clear();  // on_revoked has nothing to commit any more
+  return commit();
+}
+
+// Closing calls on_revoked, which needs all members: it must not be left to the consumer's own destructor.
+Session::~Session() {
+  leaving_ = true;
   consumer_.close();
-  return done;
 }
 
 Result<std::vector<kafka::Position>> Session::assigned(std::span<const kafka::TopicPartition> partitions) {
@@ -111,6 +114,7 @@ Result<std::vector<kafka::Position>> Session::assigned(std::span<const kafka::To
 }
 
 void Session::revoked(kafka::Revocation how) {
+  if (leaving_) return;
   if (how == kafka::Revocation::kOrderly) {
     if (auto done = commit(); !done) failed_ = done;
   } else if (outputs_.is_open()) {

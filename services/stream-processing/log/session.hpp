@@ -57,6 +57,10 @@ class Session {
     const std::atomic<bool>& stopping;
   };
   explicit Session(const Parts& parts);
+  /// Leaves the group; what is not committed is given up.
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
 
   /// Works until `stopping`, then commits and leaves the group: ok. Or until something fails.
   [[nodiscard]] Status run();
@@ -98,7 +102,8 @@ class Session {
   Clock::time_point committed_at_{};
   Clock::time_point begun_at_{};  // of the open transaction
   Clock::time_point housekeeping_{};
-  Status failed_;  // in a callback
+  Status failed_;         // in a callback
+  bool leaving_ = false;  // the callbacks have nothing to do any more
 };
 
 }  // namespace millrace::stream
