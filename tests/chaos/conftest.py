@@ -8,7 +8,6 @@ import json
 import os
 import random
 import resource
-import subprocess
 import time
 
 import grpc
@@ -39,17 +38,19 @@ def _answer(call):
         return None
 
 
-# Raised and cleared many times in a run; critical, so that each raise is a transaction of its own.
-RULE = {"rule": "chaos-voltage", "metric": "voltage", "raise": "value > 231.5", "clear": "value < 230", "severity": 3,
-        "description": "voltage of the chaos tests", "enabled": True}
+# Raised and cleared every seven messages of a device.
+RULE = {"rule": "chaos-sequence", "metric": "sequence", "raise": "value % 7 == 3", "clear": "value % 7 == 5", "severity": 2,
+        "device_prefix": "t", "description": "every seventh message", "enabled": True}
+# Each alert is a transaction of its own.
+CRITICAL = {"rule": "chaos-critical", "metric": "pressure", "raise": "value > 900", "severity": 3, "enabled": True}
 
 
 def rule_is_met(value):
-    return value > 231.5
+    return value % 7 == 3
 
 
 def rule_is_over(value):
-    return value < 230
+    return value % 7 == 5
 
 
 class Load:
@@ -72,7 +73,7 @@ class Load:
         # A service that the last case cut off from its database says "try again" for a moment.
         self.wait_for_registry()
         seconds += 20 if FULL else 0
-        self.make_rule()
+        self.make_rules()
         self.run = FleetRun(self.lab, f"c{self.seed:x}", self.seed, RATE, DEVICES, seconds)
         self.timed = FleetRun(self.lab, f"t{self.seed:x}", self.seed + 1, 200, 20, seconds, "mqtt", 0,
                               environment=self.environment_of_timed)
@@ -82,12 +83,13 @@ class Load:
         self.lab.chaos_runs["timed"].append(self.timed.prefix)
         self.run.wait_for_load()
 
-    def make_rule(self):
-        """The rule that all tests of a lab share."""
+    def make_rules(self):
+        """The rules that all tests of a lab share."""
         if self.lab.stack.settings.kept("chaos_rule"):
             return
-        self.lab.registry("CreateRule", rule=RULE)
-        eventually(lambda: self.lab.metrics("stream-processing", "millrace_stream_rules") >= 1, 60, "the rule to arrive")
+        for rule in (RULE, CRITICAL):
+            self.lab.registry("CreateRule", rule=rule)
+        eventually(lambda: self.lab.metrics("stream-processing", "millrace_stream_rules") >= 2, 60, "the rules to arrive")
         self.lab.stack.settings.keep("chaos_rule", "made")
 
     def wait_for_registry(self):
@@ -127,19 +129,6 @@ class Load:
         if os.environ.get("MILLRACE_CHAOS_FIGURES"):
             with open(os.environ["MILLRACE_CHAOS_FIGURES"], "a", encoding="utf-8") as file:
                 file.write(line + "\n")
-
-
-@pytest.fixture
-def poison():
-    """Puts records that are no batch into the log, by Kafka's own console producer."""
-    def put(lab, count):
-        kafka = lab.stack.kafka
-        done = subprocess.run([*kafka.java(), "org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", kafka.bootstrap,
-                               "--topic", "millrace.telemetry"],
-                              input="".join(f"poison {number}\n" for number in range(count)), text=True, capture_output=True,
-                              timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
-    return put
 
 
 class Webhook:
@@ -184,7 +173,7 @@ def stream_verdict_of(lab):
     stream_verdict.wait_until_closed(lab)
     faults = stream_verdict.settled(lambda: stream_verdict.window_faults(lab, everyone), lambda found: not found)
     assert not faults, f"windows that are not those of the rows (device, metric, start, n, n found, mean, found): {faults}"
-    expected = stream_verdict.expected_alerts(lab, timed, "voltage", rule_is_met, rule_is_over)
+    expected = stream_verdict.expected_alerts(lab, timed, RULE["metric"], rule_is_met, rule_is_over)
     found = stream_verdict.settled(lambda: stream_verdict.found_alerts(lab, timed, RULE["rule"]),
                                    lambda answer: answer == expected)
     missing, extra = sorted(set(expected) - set(found), key=str), sorted(set(found) - set(expected), key=str)

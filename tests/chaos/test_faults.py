@@ -159,8 +159,8 @@ def test_database_sessions_killed_between_copy_and_commit(load):
     lab = load.lab
     lab.allowed_errors |= set(DATABASE_AWAY)
     wanted = 100 if load.full else 30
-    load.start(45)
-    killed, deadline = 0, time.monotonic() + 60
+    load.start(70)
+    killed, deadline = 0, time.monotonic() + 40
     while killed < wanted and time.monotonic() < deadline:
         killed += int(lab.sql("""
             SELECT count(pg_terminate_backend(pid)) FROM (

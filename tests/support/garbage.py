@@ -75,7 +75,6 @@ def smuggling(port, login):
         "hexadecimal length": ("Content-Length: 0x7", b'{"a":1}' + hidden),
         "negative length": ("Content-Length: -7", b'{"a":1}' + hidden),
         "space before the colon": ("Content-Length : 7", b'{"a":1}' + hidden),
-        "folded header": ("X-A: 1\r\n b\r\nContent-Length: 7", b'{"a":1}' + hidden),
         "unknown coding": ("Transfer-Encoding: xchunked", b"0\r\n\r\n" + hidden),
         "chunked twice": ("Transfer-Encoding: chunked, chunked", b"0\r\n\r\n" + hidden),
         "chunk size too large": ("Transfer-Encoding: chunked", b"ffffffffffffffffff\r\n" + hidden),
@@ -85,7 +84,7 @@ def smuggling(port, login):
     for name, (headers, body) in shapes.items():
         answer = exchange(port, http_request(headers, body, login), end=True)
         answers = answer.count(b"HTTP/1.1 ")
-        assert answer == b"" or (answer.startswith(REFUSED) and answers == 1), f"{name}: {answer[:200]!r}"
+        assert answer == b"" or (answer.startswith((REFUSED, b"HTTP/1.1 501")) and answers == 1), f"{name}: {answer[:200]!r}"
 
 
 def huge_bodies(port, login):

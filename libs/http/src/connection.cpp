@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t kReadBytes = 16 * 1024;
 /// How long the rest of what a refused client sends is read and thrown away, so that our answer is not lost to a reset.
 constexpr std::chrono::seconds kLinger{2};
+constexpr std::size_t kMostLingeringBytes = 16 * 1024 * 1024;
 
 using Message = bhttp::request<bhttp::string_body>;
 
@@ -132,8 +133,9 @@ void Connection::read() {
 
 void Connection::on_read(const boost::system::error_code& error, std::size_t count) {
   if (ended_) return;
-  if (lingering_) {  // thrown away until the client closes
-    if (error) return end();
+  if (lingering_) {  // thrown away until the client closes, but not for ever
+    lingering_bytes_ += count;
+    if (error || lingering_bytes_ > kMostLingeringBytes) return end();
     read_running_ = true;
     socket_.async_read_some(input_.prepare(kReadBytes),
                             [self = shared_from_this()](const boost::system::error_code& e, std::size_t n) {

@@ -117,6 +117,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   bool processing_ = false;
   bool close_after_write_ = false;
   bool lingering_ = false;
+  std::size_t lingering_bytes_ = 0;
   bool ended_ = false;
   std::optional<Clock::time_point> armed_for_;
 };
