@@ -3,6 +3,7 @@
 #include <ctime>
 #include <map>
 #include <memory>
+#include <tuple>
 
 #include <CLI/CLI.hpp>
 
@@ -192,8 +193,9 @@ class Follower {
     const auto time_of = [](const Alert& event) {
       return is_cleared(event) ? event.cleared_at_us() : event.raised_at_us();
     };
-    std::stable_sort(events.begin(), events.end(),
-                     [&](const Alert& a, const Alert& b) { return time_of(a) < time_of(b); });
+    std::sort(events.begin(), events.end(), [&](const Alert& a, const Alert& b) {
+      return std::tuple(time_of(a), a.event_number()) < std::tuple(time_of(b), b.event_number());
+    });
     for (const Alert& event : events) {
       if (arguments_.state != alerts::v1::STATE_UNSPECIFIED && arguments_.state != event.state()) continue;
       ++count_;

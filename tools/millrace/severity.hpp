@@ -9,10 +9,10 @@ namespace millrace::cli {
 
 /// As --severity takes them.
 [[nodiscard]] inline const std::map<std::string, rules::v1::Severity>& severities() {
-  static const std::map<std::string, rules::v1::Severity> names{{"info", rules::v1::SEVERITY_INFO},
-                                                                {"warning", rules::v1::SEVERITY_WARNING},
-                                                                {"critical", rules::v1::SEVERITY_CRITICAL}};
-  return names;
+  static const std::map<std::string, rules::v1::Severity> kNames{{"info", rules::v1::SEVERITY_INFO},
+                                                                 {"warning", rules::v1::SEVERITY_WARNING},
+                                                                 {"critical", rules::v1::SEVERITY_CRITICAL}};
+  return kNames;
 }
 
 [[nodiscard]] inline std::string severity_text(rules::v1::Severity severity) {

@@ -54,7 +54,7 @@ Result<rules::v1::Rule> announce(Connection& connection, rules::v1::Rule rule) {
 
 }  // namespace
 
-Result<rules::v1::Rule> create_rule(Connection& connection, rules::v1::Rule rule) {
+Result<rules::v1::Rule> create_rule(Connection& connection, const rules::v1::Rule& rule) {
   if (auto locked = lock_rules(connection, rule.tenant()); !locked.ok()) return locked.error();
   auto count = connection.exec("SELECT count(*) FROM registry.rule WHERE tenant = $1", Params{}.text(rule.tenant()));
   if (!count.ok()) return count.error();
@@ -71,7 +71,7 @@ Result<rules::v1::Rule> create_rule(Connection& connection, rules::v1::Rule rule
   return announce(connection, rule_at(*rows, 0));
 }
 
-Result<rules::v1::Rule> update_rule(Connection& connection, rules::v1::Rule rule) {
+Result<rules::v1::Rule> update_rule(Connection& connection, const rules::v1::Rule& rule) {
   if (auto locked = lock_rules(connection, rule.tenant()); !locked.ok()) return locked.error();
   auto present = connection.exec("SELECT version FROM registry.rule WHERE tenant = $1 AND rule = $2",
                                  Params{}.text(rule.tenant()).text(rule.rule()));

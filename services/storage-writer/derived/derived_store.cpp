@@ -141,19 +141,21 @@ Result<std::int64_t> DerivedStore::put_windows(const std::vector<const WindowRow
   struct Keyed {
     std::int32_t metric;
     const WindowRow* row;
+    std::size_t place;
   };
   std::vector<Keyed> order;
-  for (const WindowRow* row : rows) order.push_back({metric_id(*row), row});
-  // As the index is sorted; stable, so that the first of equal keys stays the first.
-  std::stable_sort(order.begin(), order.end(), [](const Keyed& a, const Keyed& b) {
-    return std::tuple(a.row->device, a.metric, a.row->start) < std::tuple(b.row->device, b.metric, b.row->start);
+  for (const WindowRow* row : rows) order.push_back({metric_id(*row), row, order.size()});
+  // As the index is sorted; the first of equal keys stays the first.
+  std::sort(order.begin(), order.end(), [](const Keyed& a, const Keyed& b) {
+    return std::tuple(a.row->device, a.metric, a.row->start, a.place) <
+           std::tuple(b.row->device, b.metric, b.row->start, b.place);
   });
   std::vector<std::int32_t> devices, metrics, revisions;
   std::vector<TimeUs> starts, last_times;
   std::vector<std::int64_t> sizes, counts;
   std::vector<double> mins, maxs, means, lasts;
   std::vector<std::int16_t> finals, approximates;
-  for (const auto& [metric, row] : order) {
+  for (const auto& [metric, row, place] : order) {
     devices.push_back(row->device);
     metrics.push_back(metric);
     starts.push_back(row->start);

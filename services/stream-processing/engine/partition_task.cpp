@@ -44,7 +44,8 @@ void PartitionTask::place(const telemetry::Batch& batch) {
     placed_.push_back({static_cast<std::int32_t>(i), time, believed});
   }
   if (!sorted) {
-    std::stable_sort(placed_.begin(), placed_.end(), [](const Placed& a, const Placed& b) { return a.time < b.time; });
+    std::sort(placed_.begin(), placed_.end(),
+              [](const Placed& a, const Placed& b) { return a.time != b.time ? a.time < b.time : a.index < b.index; });
   }
 }
 

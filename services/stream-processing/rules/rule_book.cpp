@@ -31,8 +31,9 @@ bool CompiledRule::applies_to(std::string_view tenant, std::string_view device, 
   return rule.tenant == tenant && rule.metric == metric && device.starts_with(rule.device_prefix);
 }
 
-RuleBook::RuleBook(std::uint64_t version, std::vector<std::shared_ptr<const CompiledRule>> rules) : version_(version) {
-  for (auto& one : rules) {
+RuleBook::RuleBook(std::uint64_t version, const std::vector<std::shared_ptr<const CompiledRule>>& rules)
+    : version_(version) {
+  for (const auto& one : rules) {
     if (!one->rule.enabled) continue;
     by_id_[key_of(one->rule.tenant, one->rule.rule)] = one;
   }

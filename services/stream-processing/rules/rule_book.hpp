@@ -30,7 +30,7 @@ struct CompiledRule {
 class RuleBook {
  public:
   RuleBook() = default;
-  RuleBook(std::uint64_t version, std::vector<std::shared_ptr<const CompiledRule>> rules);
+  RuleBook(std::uint64_t version, const std::vector<std::shared_ptr<const CompiledRule>>& rules);
 
   /// Differs between any two books of a process.
   [[nodiscard]] std::uint64_t version() const { return version_; }

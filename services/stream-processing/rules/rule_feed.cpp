@@ -50,7 +50,7 @@ std::shared_ptr<const RuleBook> RuleFeed::book() {
   if (book_->version() != version) {
     std::vector<std::shared_ptr<const CompiledRule>> rules;
     for (const auto& [key, rule] : rules_) rules.push_back(rule);
-    book_ = std::make_shared<const RuleBook>(version, std::move(rules));
+    book_ = std::make_shared<const RuleBook>(version, rules);
   }
   return book_;
 }

@@ -48,7 +48,7 @@ inline std::shared_ptr<const RuleBook> book_of(std::vector<rules::Rule> rules, s
     if (!made) std::abort();
     compiled.push_back(std::make_shared<const CompiledRule>(std::move(*made)));
   }
-  return std::make_shared<const RuleBook>(version, std::move(compiled));
+  return std::make_shared<const RuleBook>(version, compiled);
 }
 
 inline rules::Rule rule(std::string id, std::string metric, std::string raise, std::string clear = {}) {
