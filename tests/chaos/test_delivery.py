@@ -95,6 +95,8 @@ def test_a_log_that_was_cut_stops_its_partition_until_an_operator_decides(lab, d
     assert decided.returncode == 0, decided
     eventually(lambda: _counted(lab, name) == (5000, 5000), 120, "the records of the new generation")
     assert _millrace(lab, "admin", "log").returncode == 0
+    eventually(lambda: lab.member("stream-processing").ready(), 60, "stream-processing to take the new generation")
+    assert lab.metrics("stream-processing", "millrace_stream_stopped_partitions") == 0
 
     assert _state(lab, receipts[0]) == STORED and end > first
     cut_off = lab.query("GetReceipt", receipt=receipts[-1])

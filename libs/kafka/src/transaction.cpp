@@ -141,9 +141,4 @@ Status TransactionalProducer::commit(milliseconds timeout) {
   return done;
 }
 
-Status TransactionalProducer::abort(milliseconds timeout) {
-  return impl_->until(timeout, "abort of a transaction",
-                      [this](int ms) { return rd_kafka_abort_transaction(impl_->client.get(), ms); });
-}
-
 }  // namespace millrace::kafka

@@ -9,10 +9,8 @@ namespace millrace::writer {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::steady_clock;
 
-constexpr milliseconds kAnswer{10'000};    // one question to the broker
-constexpr milliseconds kProgress{15'000};  // without a record, the broker counts as away
+constexpr milliseconds kAnswer{10'000};  // one question to the broker
 
 // Keeps one entry for each series.
 void remove_repeated(std::vector<NamedSeries>& series) {
@@ -20,6 +18,11 @@ void remove_repeated(std::vector<NamedSeries>& series) {
   std::erase_if(series, [&](const NamedSeries& one) {
     return !seen.insert((static_cast<std::uint64_t>(static_cast<std::uint32_t>(one.device)) << 32) | one.metric).second;
   });
+}
+
+std::string missing(std::int32_t partition, std::int64_t first, std::int64_t last) {
+  return "partition " + std::to_string(partition) + ": the records " + std::to_string(first) + " to " +
+         std::to_string(last) + " are missing in the log";
 }
 
 }  // namespace
@@ -74,7 +77,7 @@ Result<LogOpener::Opened> LogOpener::open(std::span<const std::int32_t> partitio
     if (row.last && row.next_offset > logs[partition].low) part.expected = row.last;
     if (part.next < part.end) todo[partition] = part;
   }
-  if (auto done = replay(consumer, std::move(todo), opened, is_void); !done) return done.error();
+  if (auto done = replay(std::move(todo), opened, is_void); !done) return done.error();
   remove_repeated(opened.opening.touched);
   std::erase_if(opened.opening.partitions,
                 [&](const auto& one) { return opened.partitions.at(one.first).stopped.has_value(); });
@@ -101,63 +104,45 @@ Result<std::map<std::int32_t, OffsetRow>> LogOpener::offset_rows(
   return rows;
 }
 
-Status LogOpener::replay(kafka::Consumer& consumer, std::map<std::int32_t, Replay> todo, Opened& opened,
-                         const std::function<bool()>& is_void) {
-  const std::string topic = config_.topics.telemetry();
-  std::vector<kafka::Position> from;
-  for (const auto& [partition, part] : todo) from.push_back({{topic, partition}, part.next});
-  if (from.empty()) return {};
-  if (auto assigned = consumer.assign(from); !assigned) return assigned;
-  auto progress = steady_clock::now();
-  while (!todo.empty()) {
-    if (is_void()) return Error{ErrorKind::kUnavailable, "given up: the service stops"};
-    const kafka::Polled polled = consumer.poll(milliseconds{100});
-    if (polled.kind == kafka::Polled::Kind::kFault && polled.fault == kafka::Fault::kOffsetOutOfRange) {
-      return Error{ErrorKind::kUnavailable, "the log moved while it was read: " + polled.message};
-    }
-    if (polled.kind != kafka::Polled::Kind::kRecord) {
-      if (steady_clock::now() - progress > kProgress)
-        return Error{ErrorKind::kUnavailable, "Kafka gives no records: " + polled.message};
-      continue;
-    }
-    progress = steady_clock::now();
-    const auto part = todo.find(polled.record.partition());
-    if (part == todo.end()) continue;
-    if (auto done = replay_record(polled.record, part->second, opened); !done) return done;
-    const bool stopped = opened.partitions[part->first].stopped.has_value();
-    if (!stopped && part->second.next < part->second.end) continue;
-    const kafka::TopicPartition where{topic, part->first};
-    if (auto paused = consumer.pause(std::span(&where, 1)); !paused) return paused;
-    todo.erase(part);
+Status LogOpener::replay(std::map<std::int32_t, Replay> todo, Opened& opened, const std::function<bool()>& is_void) {
+  std::vector<telemetry_log::Stretch> stretches;
+  for (const auto& [partition, part] : todo)
+    stretches.push_back({{config_.topics.telemetry(), partition}, part.next, part.end});
+  const auto take = [&](const kafka::Record& record) { replay_record(record, todo.at(record.partition()), opened); };
+  auto read =
+      telemetry_log::read_stretches(config_.kafka, kafka::Isolation::kReadUncommitted, stretches, take, is_void);
+  if (!read) return read;
+  for (const auto& [partition, part] : todo) {
+    PartitionState& state = opened.partitions[partition];
+    if (!state.stopped && part.next < part.end)
+      state.stopped = missing(partition, part.next, part.end - 1) + how_to_go_on(partition);
   }
   return {};
 }
 
-Status LogOpener::replay_record(const kafka::Record& record, Replay& part, Opened& opened) {
+void LogOpener::replay_record(const kafka::Record& record, Replay& part, Opened& opened) {
   PartitionState& state = opened.partitions[record.partition()];
-  if (record.offset() < part.next) return {};
-  const std::string where = "partition " + std::to_string(record.partition()) + ": ";
+  if (state.stopped || record.offset() < part.next) return;
   if (record.offset() > part.next) {
-    state.stopped = where + "the records " + std::to_string(part.next) + " to " + std::to_string(record.offset() - 1) +
-                    " are missing in the log" + how_to_go_on(record.partition());
-    return {};
+    state.stopped = missing(record.partition(), part.next, record.offset() - 1) + how_to_go_on(record.partition());
+    return;
   }
   part.next = record.offset() + 1;
   telemetry::Batch facts;
   const Status decoded = telemetry::decode_facts(record.value(), facts);
   if (!decoded) facts = {};
   if (part.next == part.end && part.expected && mark_of(record.value(), facts) != *part.expected) {
-    state.stopped = where + "the record " + std::to_string(record.offset()) +
-                    " is not the one that was stored: the log was cut or replaced" + how_to_go_on(record.partition());
-    return {};
+    state.stopped = "partition " + std::to_string(record.partition()) + ": the record " +
+                    std::to_string(record.offset()) + " is not the one that was stored: the log was cut or replaced" +
+                    how_to_go_on(record.partition());
+    return;
   }
-  if (!decoded || facts.device_key <= 0) return {};
+  if (!decoded || facts.device_key <= 0) return;
   const auto verdict = state.rules.judge(record.offset(), record.timestamp_us(), facts);
-  if (record.offset() < part.series_from || verdict.is_copy()) return {};
+  if (record.offset() < part.series_from || verdict.is_copy()) return;
   // A record that cannot be decoded was a dead letter the first time, too.
   static_cast<void>(taker_.series_of(record, opened.opening.touched));
   if (opened.opening.touched.size() > 1'000'000) remove_repeated(opened.opening.touched);
-  return {};
 }
 
 Status LogOpener::verify(std::map<std::int32_t, PartitionState>& partitions) {

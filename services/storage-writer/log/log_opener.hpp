@@ -44,9 +44,9 @@ class LogOpener {
   [[nodiscard]] Result<std::map<std::int32_t, OffsetRow>> offset_rows(
       std::span<const std::int32_t> partitions, std::string_view cluster_id,
       const std::map<std::int32_t, kafka::Watermarks>& logs);
-  [[nodiscard]] Status replay(kafka::Consumer& consumer, std::map<std::int32_t, Replay> todo, Opened& opened,
+  [[nodiscard]] Status replay(std::map<std::int32_t, Replay> todo, Opened& opened,
                               const std::function<bool()>& is_void);
-  [[nodiscard]] Status replay_record(const kafka::Record& record, Replay& part, Opened& opened);
+  void replay_record(const kafka::Record& record, Replay& part, Opened& opened);
   [[nodiscard]] kafka::ConsumerOptions consumer_options() const;
 
   const Config& config_;

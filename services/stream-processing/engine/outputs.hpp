@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include <millrace/base/time.hpp>
+#include <millrace/telemetry/receipt.hpp>
 
 #include "engine/alert.hpp"
 #include "engine/window.hpp"
@@ -26,7 +27,7 @@ struct ClosedWindow {
 struct LateReadings {
   std::string_view tenant;
   std::string_view device;
-  std::int64_t offset = 0;               ///< of the record
+  telemetry::Receipt source;             ///< of the record
   std::span<const std::int32_t> points;  ///< indexes within the record
   std::span<const TimeUs> windows;       ///< start of the window that each of them missed
 };

@@ -67,7 +67,8 @@ void PartitionTask::process(std::int64_t offset, TimeUs append_time, const telem
   for (const Placed& placed : placed_) take(device, batch, placed, offset, outputs);
   if (!late_points_.empty()) {
     counts_.late += late_points_.size();
-    if (outputs != nullptr) outputs->late({batch.tenant, batch.device, offset, late_points_, late_windows_});
+    if (outputs != nullptr)
+      outputs->late({batch.tenant, batch.device, {partition_, offset, generation_}, late_points_, late_windows_});
   }
   // After the record as a whole: its readings may come in any order.
   devices_.advance(batch.device_key, device, placed_.back().time, outputs);

@@ -30,9 +30,11 @@ Result<PartitionRuns> Opener::open(kafka::Consumer& group, std::span<const kafka
   // Not read_committed: its "end" would be the last stable offset, which may still be before a predecessor's alerts.
   options.isolation = kafka::Isolation::kReadUncommitted;
   kafka::Consumer reader(config_.kafka, options);
+  const auto cluster = reader.cluster_id(kAnswer);
+  if (!cluster) return cluster.error();
   PartitionRuns runs;
   for (const kafka::CommittedPosition& one : *committed) {
-    auto opening = begin_of(reader, one, partitions.size());
+    auto opening = begin_of(reader, *cluster, one, partitions.size());
     if (!opening) return opening.error();
     const std::int32_t partition = one.where.partition;
     auto task =
@@ -45,11 +47,9 @@ Result<PartitionRuns> Opener::open(kafka::Consumer& group, std::span<const kafka
   return runs;
 }
 
-Result<Opener::Opening> Opener::begin_of(kafka::Consumer& reader, const kafka::CommittedPosition& committed,
-                                         std::size_t partitions) {
+Result<Opener::Opening> Opener::begin_of(kafka::Consumer& reader, const std::string& cluster,
+                                         const kafka::CommittedPosition& committed, std::size_t partitions) {
   const std::int32_t partition = committed.where.partition;
-  auto cluster = reader.cluster_id(kAnswer);
-  if (!cluster) return cluster.error();
   auto log = reader.watermarks(committed.where, kAnswer);
   if (!log) return log.error();
   const auto generation = generations_.generation(partition);
@@ -65,14 +65,14 @@ Result<Opener::Opening> Opener::begin_of(kafka::Consumer& reader, const kafka::C
     opening.start = {first, first, {}};
     opening.start.point.replay_from = first;
     opening.start.point.generation = generation.number;
-    opening.start.point.cluster_id = *cluster;
+    opening.start.point.cluster_id = cluster;
     return opening;
   }
   opening.start.committed = committed.offset;
   opening.start.read_from = committed.offset;
-  if (opening.start.point.cluster_id != *cluster) {
+  if (opening.start.point.cluster_id != cluster) {
     opening.contradiction = "partition " + std::to_string(partition) + ": its position belongs to Kafka cluster " +
-                            opening.start.point.cluster_id + ", this is " + *cluster;
+                            opening.start.point.cluster_id + ", this is " + cluster;
     return opening;
   }
   opening.contradiction = telemetry_log::contradiction({partition, committed.offset, std::nullopt}, *log);

@@ -35,8 +35,8 @@ class Opener {
     kafka::Watermarks log;
     std::optional<std::string> contradiction;
   };
-  [[nodiscard]] Result<Opening> begin_of(kafka::Consumer& reader, const kafka::CommittedPosition& committed,
-                                         std::size_t partitions);
+  [[nodiscard]] Result<Opening> begin_of(kafka::Consumer& reader, const std::string& cluster,
+                                         const kafka::CommittedPosition& committed, std::size_t partitions);
   [[nodiscard]] Status read_from(kafka::Consumer& reader, const kafka::TopicPartition& where, std::size_t partitions,
                                  Opening& opening);
   [[nodiscard]] Status restore_alerts(kafka::Consumer& reader, PartitionRuns& runs,

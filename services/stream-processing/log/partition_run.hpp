@@ -64,6 +64,8 @@ class PartitionRun {
   [[nodiscard]] PartitionTask& task() { return *task_; }
   [[nodiscard]] const PartitionTask& task() const { return *task_; }
   [[nodiscard]] std::int32_t partition() const { return partition_; }
+  /// Of the log that it works on.
+  [[nodiscard]] std::int32_t generation() const { return start_.point.generation; }
 
  private:
   void replay_ticks(std::int64_t offset);

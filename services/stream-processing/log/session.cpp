@@ -150,6 +150,7 @@ Status Session::step() {
     housekeeping_ = Clock::now();
     tick_idle();
     show();
+    if (auto same = check_generations(); !same) return same;
   }
   if (!outputs_.status()) return outputs_.status();
   return is_commit_due() ? commit() : Status{};
@@ -223,6 +224,15 @@ Status Session::check_log() {
   const auto found = telemetry_log::contradictions(parts_.config.kafka, parts_.config.topics.telemetry(), positions);
   if (!found) return found.error();
   for (const auto& [partition, why] : *found) stop_partition(*runs_.at(partition), why);
+  return {};
+}
+
+// An operator has begun another generation of a partition (millrace admin log): the next session opens it.
+Status Session::check_generations() const {
+  for (const auto& [partition, run] : runs_) {
+    if (parts_.generations.of(partition) > run->generation())
+      return Error{ErrorKind::kConflict, "partition " + std::to_string(partition) + " has a new generation"};
+  }
   return {};
 }
 

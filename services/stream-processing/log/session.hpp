@@ -76,6 +76,7 @@ class Session {
   [[nodiscard]] Status take(const kafka::Record& record);
   [[nodiscard]] Status check_log();
   void stop_partition(PartitionRun& run, const std::string& why);
+  [[nodiscard]] Status check_generations() const;
   void apply_rules();
   void tick_idle();
   [[nodiscard]] bool is_commit_due() const;

@@ -64,12 +64,8 @@ void TransactionOutputs::alert(const Alert& event) {
 // The whole source record goes there, with what of it was late.
 void TransactionOutputs::late(const LateReadings& late) {
   const std::vector<kafka::Header> headers{
-      {"tenant", std::string(late.tenant)},
-      {"device", std::string(late.device)},
-      {"reason", "late"},
-      {"source", std::to_string(partition_) + ':' + std::to_string(late.offset)},
-      {"points", list_of(late.points)},
-      {"windows", list_of(late.windows)},
+      {"tenant", std::string(late.tenant)}, {"device", std::string(late.device)}, {"reason", "late"},
+      {"source", late.source.to_string()},  {"points", list_of(late.points)},     {"windows", list_of(late.windows)},
   };
   put(topics_.telemetry_late(), record_key(late.tenant, late.device), source_, headers);
 }

@@ -12,28 +12,13 @@
 #include "eventually.hpp"
 #include "schema/migrations.hpp"
 #include "store/tenants.hpp"
+#include "test_database.hpp"
 
 namespace millrace::registry {
 namespace {
 
 using std::chrono::milliseconds;
 constexpr milliseconds kTimeout{60'000};
-
-std::unique_ptr<postgres::Connection> open(const std::string& url) {
-  postgres::ConnectOptions options;
-  options.url = url;
-  options.connect_timeout = options.call_timeout = kTimeout;
-  auto connection = postgres::Connection::open(options);
-  EXPECT_TRUE(connection.ok()) << connection.error().message;
-  return connection.ok() ? std::move(*connection) : nullptr;
-}
-
-/// postgresql://user@host:port/DATABASE with another database.
-std::string with_database(const std::string& url, const std::string& name) {
-  const std::size_t path = url.find('/', url.find("://") + 3);
-  const std::size_t options = std::min(url.find('?'), url.size());
-  return url.substr(0, path) + "/" + name + url.substr(options);
-}
 
 }  // namespace
 
@@ -61,11 +46,11 @@ void Registry::SetUp() {
 }
 
 void Registry::make_database(const std::string& url) {
-  servers_ = open(url);
+  servers_ = testing::open_database(url);
   ASSERT_TRUE(servers_);
   ASSERT_TRUE(servers_->script("CREATE DATABASE " + database_name_));
-  database_url_ = with_database(url, database_name_);
-  database_ = open(database_url_);
+  database_url_ = testing::with_database(url, database_name_);
+  database_ = testing::open_database(database_url_);
   ASSERT_TRUE(database_);
   ASSERT_TRUE(postgres::migrate(*database_, kSchema, migrations()));
 }

@@ -12,6 +12,7 @@
 #include <millrace/storage_schema/value.hpp>
 
 #include "readings/meter_readings.hpp"
+#include "test_database.hpp"
 
 namespace millrace::fleet {
 namespace {
@@ -28,12 +29,12 @@ class StoreReaderTest : public ::testing::Test {
       if (std::getenv("MILLRACE_TEST_REQUIRE") != nullptr) FAIL() << "MILLRACE_TEST_DATABASE_URL is not set";
       GTEST_SKIP() << "MILLRACE_TEST_DATABASE_URL is not set";
     }
-    admin_ = open(url);
+    admin_ = testing::open_database(url);
     ASSERT_TRUE(admin_);
     database_ = "fleet_test_" + std::to_string(::getpid());
     ASSERT_TRUE(admin_->script("CREATE DATABASE " + database_));
-    url_ = with_database(url);
-    connection_ = open(url_);
+    url_ = testing::with_database(url, database_);
+    connection_ = testing::open_database(url_);
     ASSERT_TRUE(connection_);
     ASSERT_TRUE(postgres::migrate(*connection_, storage_schema::kSchema, storage_schema::migrations()));
     for (const char* metric : {"sequence", "voltage", "power", "foreign"}) {
@@ -52,24 +53,6 @@ class StoreReaderTest : public ::testing::Test {
     if (admin_ && !database_.empty()) {
       EXPECT_TRUE(admin_->script("DROP DATABASE IF EXISTS " + database_ + " WITH (FORCE)"));
     }
-  }
-
-  static std::unique_ptr<postgres::Connection> open(const std::string& url) {
-    postgres::ConnectOptions options;
-    options.url = url;
-    options.connect_timeout = options.call_timeout = std::chrono::minutes(1);
-    auto connection = postgres::Connection::open(options);
-    EXPECT_TRUE(connection.ok()) << connection.error().message;
-    return connection.ok() ? std::move(*connection) : nullptr;
-  }
-
-  /// The URL with another database: postgresql://user@host:port/DATABASE?options.
-  std::string with_database(const std::string& url) const {
-    const std::size_t scheme = url.find("://");
-    if (scheme == std::string::npos) return url + " dbname=" + database_;
-    const std::size_t options = std::min(url.find('?'), url.size());
-    const std::size_t slash = std::min(url.find('/', scheme + 3), options);
-    return url.substr(0, slash) + "/" + database_ + url.substr(options);
   }
 
   void add(postgres::CopyEncoder& rows, std::size_t metric, TimeUs time, const telemetry::Value& value,

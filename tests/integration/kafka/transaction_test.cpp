@@ -106,22 +106,6 @@ TEST_F(TransactionTest, RecordsAndPositionsAreSeenTogether) {
   EXPECT_EQ(read_log(settings_, names_.windows(), 2).size(), 1U);
 }
 
-TEST_F(TransactionTest, WhatIsAbortedIsNeverSeen) {
-  auto consumer = join("a");
-  auto one = producer("a");
-  ASSERT_TRUE(one->begin().ok());
-  ASSERT_TRUE(one->produce(names_.alerts(), 0, "key", "dropped").ok());
-  ASSERT_TRUE(one->send_positions(positions(4, "m"), consumer->group_metadata(), seconds(60)).ok());
-  ASSERT_TRUE(one->abort(seconds(60)).ok());
-  ASSERT_TRUE(one->begin().ok());
-  ASSERT_TRUE(one->produce(names_.alerts(), 0, "key", "kept").ok());
-  ASSERT_TRUE(one->commit(seconds(60)).ok());
-  const auto alerts = read_log(settings_, names_.alerts(), 2);
-  ASSERT_EQ(alerts.size(), 1U);
-  EXPECT_EQ(alerts[0].value, "kept");
-  EXPECT_EQ(consumer->committed(both(), seconds(60))->at(0).offset, -1);
-}
-
 TEST_F(TransactionTest, ASuccessorEndsWhatItsPredecessorLeftOpen) {
   auto consumer = join("a");
   auto crashed = producer("a");

@@ -9,28 +9,13 @@
 
 #include "eventually.hpp"
 #include "millrace/registry/v1/entry.pb.h"
+#include "test_database.hpp"
 
 namespace millrace::query_api {
 namespace {
 
 using std::chrono::milliseconds;
 constexpr milliseconds kTimeout{60'000};
-
-std::unique_ptr<postgres::Connection> open(const std::string& url) {
-  postgres::ConnectOptions options;
-  options.url = url;
-  options.connect_timeout = options.call_timeout = kTimeout;
-  auto connection = postgres::Connection::open(options);
-  EXPECT_TRUE(connection.ok()) << connection.error().message;
-  return connection.ok() ? std::move(*connection) : nullptr;
-}
-
-/// postgresql://user@host:port/DATABASE with another database.
-std::string with_database(const std::string& url, const std::string& name) {
-  const std::size_t path = url.find('/', url.find("://") + 3);
-  const std::size_t options = std::min(url.find('?'), url.size());
-  return url.substr(0, path) + "/" + name + url.substr(options);
-}
 
 std::string key_entry(const std::string& id, const std::string& tenant, const std::string& text,
                       registry::v1::Role role) {
@@ -81,11 +66,11 @@ void QueryApi::SetUp() {
 }
 
 void QueryApi::make_database(const std::string& url) {
-  admin_ = open(url);
+  admin_ = testing::open_database(url);
   ASSERT_TRUE(admin_);
   ASSERT_TRUE(admin_->script("CREATE DATABASE " + database_name_));
-  database_url_ = with_database(url, database_name_);
-  database_ = open(database_url_);
+  database_url_ = testing::with_database(url, database_name_);
+  database_ = testing::open_database(database_url_);
   ASSERT_TRUE(database_);
   ASSERT_TRUE(postgres::migrate(*database_, storage_schema::kSchema, storage_schema::migrations()));
 }

@@ -201,7 +201,7 @@ TEST_F(DerivedTest, SessionsKilledInTransactionsLoseAndDoubleNothing) {
   std::atomic<bool> done{false};
   std::atomic<int> kills{0};
   std::thread killer([&] {
-    auto assassin = connect(config_.database.url);
+    auto assassin = testing::open_database(config_.database.url);
     while (!done) {
       auto killed = assassin->exec(
           "SELECT count(pg_terminate_backend(pid))::int8 FROM pg_stat_activity WHERE application_name = "
@@ -304,7 +304,7 @@ TEST_F(DerivedTest, AStopStoresWhatWasTaken) {
   run_writer();
   commit(window(1, 0, 1, 5));
   ASSERT_TRUE(all_read());
-  const auto blocker = connect(config_.database.url);
+  const auto blocker = testing::open_database(config_.database.url);
   ASSERT_TRUE(blocker->script("BEGIN; LOCK TABLE storage.window_result IN EXCLUSIVE MODE"));
   commit(window(1, 1, 1, 6));
   ASSERT_TRUE(testing::eventually([&] {

@@ -17,6 +17,7 @@
 
 #include "eventually.hpp"
 #include "storage_writer_app.hpp"
+#include "test_database.hpp"
 
 namespace millrace::writer {
 
@@ -37,17 +38,17 @@ class WriterTest : public ::testing::Test {
     }
     static int count = 0;
     const std::string name = "writer_" + std::to_string(::getpid()) + "_" + std::to_string(++count);
-    admin_ = connect(url);
+    admin_ = testing::open_database(url);
     ASSERT_TRUE(admin_->script("CREATE DATABASE " + name));
     database_ = name;
-    config_.database.url = with_database(url, name);
+    config_.database.url = testing::with_database(url, name);
     config_.kafka.bootstrap = kafka;
     config_.topics.prefix = name + ".";
     config_.group = name;
     config_.database.application_name = "storage-writer";
     config_.database.call_timeout = seconds{5};
     config_.ops = Address{"127.0.0.1", 0};
-    session_ = connect(config_.database.url);
+    session_ = testing::open_database(config_.database.url);
     ASSERT_TRUE(postgres::migrate(*session_, storage_schema::kSchema, storage_schema::migrations()));
     kafka::Admin topics(config_.kafka);
     const auto made = topics.create_missing(kafka::wanted_topics(config_.topics, {kPartitions, 1}), seconds{60});
@@ -62,28 +63,6 @@ class WriterTest : public ::testing::Test {
     if (admin_ && !database_.empty()) {
       EXPECT_TRUE(admin_->script("DROP DATABASE IF EXISTS " + database_ + " WITH (FORCE)"));
     }
-  }
-
-  static std::unique_ptr<postgres::Connection> connect(const std::string& url) {
-    postgres::ConnectOptions options;
-    options.url = url;
-    options.connect_timeout = options.call_timeout = std::chrono::minutes(1);
-    auto opened = postgres::Connection::open(options);
-    if (!opened) {
-      ADD_FAILURE() << opened.error().message;
-      std::abort();
-    }
-    return std::move(*opened);
-  }
-
-  // The same server, another database: the path of the URI.
-  static std::string with_database(std::string url, const std::string& name) {
-    const std::size_t query = url.find('?');
-    const std::string tail = query == std::string::npos ? "" : url.substr(query);
-    if (query != std::string::npos) url.resize(query);
-    const std::size_t slash = url.find('/', url.find("://") + 3);
-    if (slash != std::string::npos) url.resize(slash);
-    return url + "/" + name + tail;
   }
 
   void run_writer() {

@@ -110,7 +110,7 @@ TEST_F(WriterTest, SessionsKilledInTransactionsLoseAndDoubleNothing) {
   std::atomic<bool> done{false};
   std::atomic<int> kills{0};
   std::thread killer([&] {
-    auto assassin = connect(config_.database.url);
+    auto assassin = testing::open_database(config_.database.url);
     const auto stored = [&] {
       auto rows = assassin->exec("SELECT coalesce(sum(next_offset), 0)::int8 FROM storage.ingest_offset");
       return rows ? rows->integer(0, 0) : -1;
@@ -187,7 +187,7 @@ TEST_F(WriterTest, AWriterThatHangsInsideATransactionIsLeftBehind) {
   send(message(1, now_us(), 1));
   send(message(2, now_us(), 2));
   ASSERT_TRUE(all_accounted());
-  const auto hung = connect(config_.database.url);
+  const auto hung = testing::open_database(config_.database.url);
   ASSERT_TRUE(hung->begin());
   ASSERT_TRUE(hung->exec("UPDATE storage.ingest_offset SET updated_at = now()"));
   send(message(1, now_us(), 3));

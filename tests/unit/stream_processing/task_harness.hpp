@@ -37,7 +37,7 @@ struct Collected final : Outputs {
   void alert(const Alert& event) override { alerts.push_back(event); }
   void late(const LateReadings& late) override {
     lates.push_back(
-        {late.offset, {late.points.begin(), late.points.end()}, {late.windows.begin(), late.windows.end()}});
+        {late.source.offset, {late.points.begin(), late.points.end()}, {late.windows.begin(), late.windows.end()}});
   }
 };
 

@@ -57,9 +57,6 @@ class TransactionalProducer {
   /// Sends what is left, waits for it and commits. Any error: see above.
   [[nodiscard]] Status commit(std::chrono::milliseconds timeout);
 
-  /// Drops the open transaction (what was produced is never seen). An error: destroy the producer.
-  [[nodiscard]] Status abort(std::chrono::milliseconds timeout);
-
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
