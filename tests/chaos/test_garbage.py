@@ -3,6 +3,7 @@ import threading
 import time
 
 import garbage
+import garbage_coap
 from conftest import rss_bytes
 from garbage import credentials
 from millrace_lab import eventually
@@ -42,8 +43,9 @@ def test_garbage_on_every_port(load):
     lab.allowed_errors |= {"payload", "Kafka"}
     ports = lab.stack.settings.ports
     services = {name: lab.member(name).process.pid() for name in lab.stack.services}
-    token = lab.create_device(f"garbage-{load.seed:x}")
-    login = credentials(f"garbage-{load.seed:x}@demo", token)
+    device = f"garbage-{load.seed:x}"
+    token = lab.create_device(device)
+    login = credentials(f"{device}@demo", token)
     tcp = [port for name in lab.stack.services for port in lab.stack.ports_of(name)]
     numbers = [ports[name] for name in tcp if not name.startswith("coap")]
     before = {name: rss_bytes(pid) for name, pid in services.items()}
@@ -64,6 +66,8 @@ def test_garbage_on_every_port(load):
         attackers.add(garbage.smuggling, ports["http"], login)
         attackers.add(garbage.huge_bodies, ports["http"], login)
         attackers.add(garbage.deep_json, ports["http"], login)
+        attackers.add(garbage_coap.random_datagrams, [ports["coap"], ports["coaps"]], load.seed)
+        attackers.add(garbage_coap.block_abuse, ports["coap"], f"{device}@demo", token)
         for port in (ports["mqtt"], ports["http"]):
             for data in (b"\x10\xff\x7f" + b"\x00\x04MQTT\x05" * 40, b"POST /v1/telemetry HTTP/1.1\r\nX: " + b"a" * 60):
                 attackers.add(garbage.one_byte_a_second, port, data, 40)
