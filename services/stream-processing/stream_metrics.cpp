@@ -17,6 +17,8 @@ StreamMetrics::StreamMetrics(observability::Metrics& metrics)
                            "Readings for a closed window: not counted, sent to telemetry.late.")),
       future(metrics.counter("millrace_stream_future_readings_total",
                              "Readings with a time more than five minutes ahead: counted at their ingest time.")),
+      unruled(metrics.counter("millrace_stream_unruled_readings_total",
+                              "Readings that no rule looked at: their message had asked for too much.")),
       undecodable(metrics.counter("millrace_stream_undecodable_records_total",
                                   "Records that are no batch; storage-writer makes them dead letters.")),
       replayed(metrics.counter("millrace_stream_replayed_records_total",

@@ -13,6 +13,7 @@ struct StreamMetrics {
   observability::Counter copies;
   observability::Counter late;
   observability::Counter future;
+  observability::Counter unruled;
   observability::Counter undecodable;
   observability::Counter replayed;
   observability::Counter windows;

@@ -1,6 +1,6 @@
 // What the broker gives to a client that does nothing else: records of one size into and out of a topic through bare
-// librdkafka, and the time from produce to delivery report at a steady rate. The floor under every figure of the whole path;
-// same settings as the gateway's producer (acks=all, idempotent, linger 0.5 ms). Prints one JSON object.
+// librdkafka, and the time from produce to delivery report at a steady rate. The floor under every figure of the whole
+// path; same settings as the gateway's producer (acks=all, idempotent, linger 0.5 ms). Prints one JSON object.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -44,7 +44,8 @@ void on_report(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
   if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) ++reports.failed;
   Clock::rep sent = 0;
   std::memcpy(&sent, message->payload, sizeof sent);
-  reports.seconds.push_back(std::chrono::duration<double>(Clock::now().time_since_epoch() - Clock::duration(sent)).count());
+  reports.seconds.push_back(
+      std::chrono::duration<double>(Clock::now().time_since_epoch() - Clock::duration(sent)).count());
 }
 
 Client client(rd_kafka_type_t type, const Settings& settings, Reports* reports) {
@@ -77,8 +78,8 @@ class Producer {
     const Clock::rep now = Clock::now().time_since_epoch().count();
     std::memcpy(value_.data(), &now, sizeof now);
     const std::string key = "floor/device-" + std::to_string(number % 200);
-    while (rd_kafka_produce(topic_.get(), RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, value_.data(), value_.size(), key.data(),
-                            key.size(), nullptr) != 0) {
+    while (rd_kafka_produce(topic_.get(), RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, value_.data(), value_.size(),
+                            key.data(), key.size(), nullptr) != 0) {
       poll(10);  // the queue is full
     }
   }
@@ -134,7 +135,8 @@ std::vector<double> steady_produce(Producer& producer, double rate, double secon
 }
 
 Rate fastest_consume(Settings settings, const std::string& topic, std::uint64_t records) {
-  settings.insert(settings.end(), {{"group.id", "floor"}, {"auto.offset.reset", "earliest"}, {"enable.auto.commit", "false"}});
+  settings.insert(settings.end(),
+                  {{"group.id", "floor"}, {"auto.offset.reset", "earliest"}, {"enable.auto.commit", "false"}});
   const Client consumer = client(RD_KAFKA_CONSUMER, settings, nullptr);
   rd_kafka_poll_set_consumer(consumer.get());
   rd_kafka_topic_partition_list_t* topics = rd_kafka_topic_partition_list_new(1);
@@ -168,13 +170,15 @@ int main(int argc, char** argv) {
   const double steady = std::strtod(argv[5], nullptr);
   const Settings servers{{"bootstrap.servers", argv[1]}};
   Settings producing = servers;
-  producing.insert(producing.end(), {{"enable.idempotence", "true"}, {"linger.ms", "0.5"}, {"partitioner", "murmur2_random"}});
+  producing.insert(producing.end(),
+                   {{"enable.idempotence", "true"}, {"linger.ms", "0.5"}, {"partitioner", "murmur2_random"}});
   Producer producer(producing, topic, bytes);
   const Rate produced = fastest_produce(producer, records);
   const Rate consumed = fastest_consume(servers, topic, records);
   const std::vector<double> reports = steady_produce(producer, steady, 10);
   std::printf(R"({"produce_per_s": %.0f, "produce_cpu_us": %.2f, "consume_per_s": %.0f, "consume_cpu_us": %.2f, )"
-              R"("report_p50_ms": %.3f, "report_p99_ms": %.3f})" "\n",
-              produced.per_second, produced.cpu_us, consumed.per_second, consumed.cpu_us, percentile(reports, 0.5) * 1e3,
-              percentile(reports, 0.99) * 1e3);
+              R"("report_p50_ms": %.3f, "report_p99_ms": %.3f})"
+              "\n",
+              produced.per_second, produced.cpu_us, consumed.per_second, consumed.cpu_us,
+              percentile(reports, 0.5) * 1e3, percentile(reports, 0.99) * 1e3);
 }

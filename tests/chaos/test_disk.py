@@ -55,3 +55,4 @@ def test_full_disk_for_the_database(load):
         assert b"No space left on device" in log.read_bytes()[mark:], "the disk was not full"
         lab.wait_all_ready()
     lab.wait_all_ready()
+    load.wait_for_registry()

@@ -198,6 +198,7 @@ Consumer::Consumer(const Settings& settings, const ConsumerOptions& options) : i
   conf.set_default("fetch.wait.max.ms", std::to_string(options.fetch_wait.count()));
   const std::size_t per_partition =
       options.prefetch_bytes / 1024 / static_cast<std::size_t>(std::max(1, options.expected_partitions));
+  conf.set_default("max.partition.fetch.bytes", std::to_string(options.fetch_bytes));
   conf.set_default("queued.max.messages.kbytes", std::to_string(std::max<std::size_t>(per_partition, 1024)));
   // The fetch back-off of 2.0.2 is a fixed second once this many records wait: more than a second of peak input.
   conf.set_default("queued.min.messages", "100000");

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <variant>
 
 #include <millrace/rules/expression.hpp>
@@ -10,14 +11,16 @@ namespace millrace::rules {
 namespace {
 
 struct Missing {};
-// What a node gives for one reading. Arithmetic is done in doubles; integers are kept for comparisons, which are exact.
+// What a node gives for one reading. Sums and products are doubles; a whole number keeps its sign, its order and its
+// comparisons exactly.
 using Cell = std::variant<Missing, double, std::int64_t, std::string_view, bool>;
 
 Cell cell_of(const telemetry::Value& value) {
   if (const auto* number = std::get_if<double>(&value)) return *number;
   if (const auto* integer = std::get_if<std::int64_t>(&value)) return *integer;
   if (const auto* flag = std::get_if<bool>(&value)) return *flag;
-  if (const auto* text = std::get_if<std::string>(&value)) return std::string_view(*text);
+  const auto* text = std::get_if<std::string>(&value);
+  if (text != nullptr && text->size() <= kMaxAskedTextBytes) return std::string_view(*text);
   return Missing{};
 }
 
@@ -158,10 +161,17 @@ struct Evaluation {
   }
 
   [[nodiscard]] Cell arithmetic(const Node& node) const {
-    const auto a = number_of(at(node.a));
     const bool unary = node.op == Op::kNegate || node.op == Op::kAbs;
-    const auto b = unary ? a : number_of(at(node.b));
+    const Cell left = at(node.a);
+    const Cell right = unary ? left : at(node.b);
+    const auto a = number_of(left);
+    const auto b = number_of(right);
     if (!a || !b) return Missing{};
+    if (node.op == Op::kMin || node.op == Op::kMax)
+      return (compare(left, right) < 0) == (node.op == Op::kMin) ? left : right;
+    const auto* integer = std::get_if<std::int64_t>(&left);
+    if (unary && integer != nullptr && *integer != std::numeric_limits<std::int64_t>::min())
+      return node.op == Op::kNegate || *integer < 0 ? -*integer : *integer;
     const double result = calculate(node.op, *a, *b);
     return std::isfinite(result) ? Cell(result) : Cell(Missing{});
   }
@@ -172,9 +182,7 @@ struct Evaluation {
     if (op == Op::kMultiply) return a * b;
     if (op == Op::kDivide) return a / b;
     if (op == Op::kModulo) return std::fmod(a, b);
-    if (op == Op::kNegate) return -a;
-    if (op == Op::kAbs) return std::abs(a);
-    return op == Op::kMin ? std::min(a, b) : std::max(a, b);
+    return op == Op::kNegate ? -a : std::abs(a);
   }
 
   [[nodiscard]] Cell text(const Node& node) const {

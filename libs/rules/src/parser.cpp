@@ -199,11 +199,20 @@ class Parser {
               expect(*operand, type, negate ? "\"-\" needs a number; this is" : "\"!\" needs a truth value; this is");
           !fits)
         return fits.error();
+      if (negate && nodes_[operand->node].op == Op::kNumber) return negative(*operand, column);
       return make({.op = negate ? Op::kNegate : Op::kNot, .a = operand->node}, type, column);
     }
     auto operand = primary();
     while (operand && skip(".")) operand = method(*operand);
     return operand;
+  }
+
+  // A negative literal, which stays whole if it is.
+  Result<Operand> negative(const Operand& literal, std::size_t column) {
+    Node& node = nodes_[literal.node];
+    node.integer = -node.integer;
+    node.number = -node.number;
+    return Operand{literal.node, Type::kNumber, column};
   }
 
   Result<Operand> primary() {

@@ -47,7 +47,8 @@ Result<Rule> decode(std::string_view bytes) {
               .clear = in.clear(),
               .severity = static_cast<Severity>(in.severity()),
               .description = in.description(),
-              .enabled = in.enabled()};
+              .enabled = in.enabled(),
+              .created_version = in.created_version()};
 }
 
 std::string encode(const Rule& rule) {
@@ -62,6 +63,7 @@ std::string encode(const Rule& rule) {
   out.set_severity(static_cast<v1::Severity>(rule.severity));
   out.set_description(rule.description);
   out.set_enabled(rule.enabled);
+  out.set_created_version(rule.created_version);
   return out.SerializeAsString();
 }
 

@@ -75,7 +75,11 @@ Status read_stretches(const kafka::Settings& settings, kafka::Isolation isolatio
     from.push_back({one.where, one.from});
   }
   if (from.empty()) return {};
-  kafka::Consumer consumer(settings, options_for(isolation));
+  kafka::ConsumerOptions options = options_for(isolation);
+  // Alerts of one rule resemble each other and shrink to a fiftieth.
+  options.fetch_bytes = 128 * 1024;
+  options.prefetch_bytes = 128 * 1024 * 1024;
+  kafka::Consumer consumer(settings, options);
   if (auto assigned = consumer.assign(from); !assigned) return assigned;
   // A partition is done when its end is reached; it may hold no record just before it (compaction, transactions).
   const auto reached = [&](const kafka::TopicPartition& where, std::int64_t next) {

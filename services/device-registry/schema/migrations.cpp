@@ -77,8 +77,19 @@ CREATE TABLE registry.webhook (
 ALTER TABLE registry.outbox ADD COLUMN topic int2 NOT NULL DEFAULT 0;  -- 0 registry, 1 rules
 )sql";
 
+constexpr std::string_view kNeverTwice = R"sql(
+-- What is stored of a tenant names it: whoever got the id again would read it.
+CREATE TABLE registry.former_tenant (
+  tenant     text PRIMARY KEY,
+  deleted_at timestamptz NOT NULL DEFAULT now()
+);
+-- 0: of a rule that was made before this was kept.
+ALTER TABLE registry.rule ADD COLUMN created_version int8 NOT NULL DEFAULT 0;
+)sql";
+
 constexpr std::array kMigrations{postgres::Migration{1, "tenants, devices, tokens, API keys, outbox", kFirst},
-                                 postgres::Migration{2, "rules, webhooks", kRules}};
+                                 postgres::Migration{2, "rules, webhooks", kRules},
+                                 postgres::Migration{3, "ids that are never given twice", kNeverTwice}};
 
 }  // namespace
 

@@ -10,7 +10,7 @@ using postgres::Connection;
 using postgres::Params;
 
 constexpr const char* kColumns =
-    "tenant, rule, version, metric, device_prefix, raise, clear, severity, description, enabled";
+    "tenant, rule, version, metric, device_prefix, raise, clear, severity, description, enabled, created_version";
 
 rules::v1::Rule rule_at(const postgres::Rows& rows, int row) {
   rules::v1::Rule rule;
@@ -24,6 +24,7 @@ rules::v1::Rule rule_at(const postgres::Rows& rows, int row) {
   rule.set_severity(static_cast<rules::v1::Severity>(rows.integer(row, 7)));
   rule.set_description(std::string(rows.text(row, 8)));
   rule.set_enabled(rows.boolean(row, 9));
+  rule.set_created_version(rows.integer(row, 10));
   return rule;
 }
 
@@ -47,6 +48,21 @@ Status lock_rules(Connection& connection, const std::string& tenant) {
   return {};
 }
 
+// Of the tenant, and of the metric: each reading is shown to all rules of its metric, so their number bounds what one
+// message can cost stream-processing.
+Status check_room(Connection& connection, const rules::v1::Rule& rule) {
+  auto count = connection.exec(
+      "SELECT count(*), count(*) FILTER (WHERE metric = $2) FROM registry.rule WHERE tenant = $1 AND rule <> $3",
+      Params{}.text(rule.tenant()).text(rule.metric()).text(rule.rule()));
+  if (!count.ok()) return count.error();
+  if (count->integer(0, 0) >= kMostRules)
+    return Error{ErrorKind::kThrottled, "a tenant has at most " + std::to_string(kMostRules) + " rules"};
+  if (count->integer(0, 1) >= kMostRulesOfMetric)
+    return Error{ErrorKind::kThrottled, "a metric has at most " + std::to_string(kMostRulesOfMetric) +
+                                            " rules of a tenant; '" + rule.metric() + "' has as many"};
+  return {};
+}
+
 Result<rules::v1::Rule> announce(Connection& connection, rules::v1::Rule rule) {
   if (auto status = Outbox(connection).put_rule(rule); !status.ok()) return status.error();
   return rule;
@@ -56,14 +72,12 @@ Result<rules::v1::Rule> announce(Connection& connection, rules::v1::Rule rule) {
 
 Result<rules::v1::Rule> create_rule(Connection& connection, const rules::v1::Rule& rule) {
   if (auto locked = lock_rules(connection, rule.tenant()); !locked.ok()) return locked.error();
-  auto count = connection.exec("SELECT count(*) FROM registry.rule WHERE tenant = $1", Params{}.text(rule.tenant()));
-  if (!count.ok()) return count.error();
-  if (count->integer(0, 0) >= kMostRules)
-    return Error{ErrorKind::kThrottled, "a tenant has at most " + std::to_string(kMostRules) + " rules"};
+  if (auto room = check_room(connection, rule); !room.ok()) return room.error();
   auto rows = connection.exec(
-      std::string("INSERT INTO registry.rule (tenant, rule, metric, device_prefix, raise, clear, severity, description,"
-                  " enabled, version) VALUES ($1, $2, $3, $4, $5, $6, $7::int2, $8, $9::boolean,"
-                  " nextval('registry.rule_version_seq')) ON CONFLICT DO NOTHING RETURNING ") +
+      std::string(
+          "INSERT INTO registry.rule (tenant, rule, metric, device_prefix, raise, clear, severity, description,"
+          " enabled, version, created_version) SELECT $1, $2, $3, $4, $5, $6, $7::int2, $8, $9::boolean, next, next"
+          " FROM nextval('registry.rule_version_seq') AS next ON CONFLICT DO NOTHING RETURNING ") +
           kColumns,
       values_of(rule));
   if (!rows.ok()) return rows.error();
@@ -82,6 +96,7 @@ Result<rules::v1::Rule> update_rule(Connection& connection, const rules::v1::Rul
                                            std::to_string(present->integer(0, 0)) + " now, not at " +
                                            std::to_string(rule.version()) + "; look at it again"};
   }
+  if (auto room = check_room(connection, rule); !room.ok()) return room.error();
   auto rows = connection.exec(
       std::string(
           "UPDATE registry.rule SET metric = $3, device_prefix = $4, raise = $5, clear = $6, severity = $7::int2,"

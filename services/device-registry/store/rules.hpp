@@ -9,7 +9,8 @@
 
 namespace millrace::registry {
 
-inline constexpr std::int64_t kMostRules = 1'000;  // of one tenant
+inline constexpr std::int64_t kMostRules = 1'000;       // of one tenant
+inline constexpr std::int64_t kMostRulesOfMetric = 50;  // of one tenant and metric
 
 /// Each call runs inside the caller's transaction and writes the outbox with it. `rule` was checked by
 /// rules::validate(); its tenant is set. The answer has the rule's new version.

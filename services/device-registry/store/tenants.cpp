@@ -29,6 +29,13 @@ Result<v1::Tenant> create_tenant(postgres::Connection& connection, const std::st
       postgres::Params{}.text(tenant));
   if (!rows.ok()) return rows.error();
   if (rows->empty()) return Error{ErrorKind::kAlreadyExists, "tenant '" + tenant + "' exists already"};
+  auto former =
+      connection.exec("SELECT 1 FROM registry.former_tenant WHERE tenant = $1", postgres::Params{}.text(tenant));
+  if (!former.ok()) return former.error();
+  if (!former->empty())
+    return Error{ErrorKind::kPrecondition,
+                 "there was a tenant '" + tenant +
+                     "', whose readings and alerts may still be stored: its id is not given again"};
   v1::Tenant created = tenant_at(*rows, 0);
   v1::Entry entry;
   entry.mutable_tenant()->set_tenant(tenant);
@@ -71,6 +78,9 @@ Status delete_tenant(postgres::Connection& connection, const std::string& tenant
   auto gone = connection.exec("DELETE FROM registry.tenant WHERE tenant = $1", postgres::Params{}.text(tenant));
   if (!gone.ok()) return gone.error();
   if (gone->affected() == 0) return no_tenant(tenant);
+  auto kept =
+      connection.exec("INSERT INTO registry.former_tenant (tenant) VALUES ($1)", postgres::Params{}.text(tenant));
+  if (!kept.ok()) return kept.error();
   Outbox outbox(connection);
   for (int i = 0; i < keys->size(); ++i) {
     if (auto status = outbox.remove(api_key_entry_key(std::string(keys->text(i, 0)))); !status.ok()) return status;

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include <poll.h>
+#include <sys/epoll.h>
 
 #include <millrace/base/psk.hpp>
 #include <millrace/observability/log.hpp>
@@ -21,6 +22,7 @@ namespace {
 
 using Clock = CoapIngest::Clock;
 
+constexpr int kDatagramsAtOnce = 64;                     // before answers are looked for
 constexpr std::chrono::milliseconds kLongestWait{1000};  // idle sessions are swept by the library when it is called
 
 // libcoap queues every confirmable answer until the peer acknowledges it, up to MAX_TRANSMIT_WAIT (RFC 7252 section
@@ -69,10 +71,12 @@ class CoapServer::Impl {
     bool confirmable = true;
   };
 
-  Status set_up();
-  Status set_up_keys();
-  void add_resource();
-  Result<Address> listen(const Address& address, coap_proto_t protocol, std::string_view setting);
+  // One context for each endpoint: what libcoap bounds, it bounds by context.
+  Result<Address> open(ContextHandle& context, const Address& address, coap_proto_t protocol);
+  Status set_up_keys(coap_context_t* context);
+  static void add_resource(coap_context_t* context);
+  static Result<Address> listen(coap_context_t* context, const Address& address, coap_proto_t protocol,
+                                std::string_view setting);
 
   static const coap_bin_const_t* on_identity(coap_bin_const_t* identity, coap_session_t* session, void* self);
   static void on_post(coap_resource_t* resource, coap_session_t* session, const coap_pdu_t* request,
@@ -85,6 +89,7 @@ class CoapServer::Impl {
   void run(const std::stop_token& stop);
   void wait();
   void deliver();
+  static void process(coap_context_t* context);
   void send(std::uint64_t id, const CoapAnswer& answer);
   bool may_confirm(coap_session_t* session);
 
@@ -97,7 +102,8 @@ class CoapServer::Impl {
   std::optional<Address> plain_;
   std::optional<Address> secure_;
 
-  ContextHandle context_;
+  ContextHandle plain_context_;
+  ContextHandle secure_context_;
   std::unordered_map<const coap_session_t*, Peer> peers_;
   std::unordered_map<std::uint64_t, Waiting> waiting_;
   std::uint64_t sessions_ = 0;  // DTLS sessions seen
@@ -111,37 +117,41 @@ class CoapServer::Impl {
 
 Status CoapServer::Impl::start() {
   if (!options_.plain && !options_.secure) return {};
-  if (auto status = set_up(); !status.ok()) return status;
-  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
-  return {};
-}
-
-Status CoapServer::Impl::set_up() {
   start_libcoap();
-  context_.reset(coap_new_context(nullptr));
-  if (!context_) return Error{ErrorKind::kInternal, "libcoap gives no context"};
-  coap_set_app_data(context_.get(), this);
-  coap_context_set_max_idle_sessions(context_.get(), static_cast<unsigned>(options_.max_sessions));
-  coap_context_set_max_handshake_sessions(context_.get(), static_cast<unsigned>(options_.max_handshakes));
-  coap_context_set_session_timeout(context_.get(), static_cast<unsigned>(options_.session_idle.count()));
-  coap_register_event_handler(context_.get(), on_event);
-  coap_register_nack_handler(context_.get(), on_unanswered);
-  add_resource();
   if (options_.plain) {
-    auto bound = listen(*options_.plain, COAP_PROTO_UDP, "COAP_ADDR");
+    auto bound = open(plain_context_, *options_.plain, COAP_PROTO_UDP);
     if (!bound.ok()) return bound.error();
     plain_ = *bound;
   }
   if (options_.secure) {
-    if (auto status = set_up_keys(); !status.ok()) return status;
-    auto bound = listen(*options_.secure, COAP_PROTO_DTLS, "COAPS_ADDR");
+    auto bound = open(secure_context_, *options_.secure, COAP_PROTO_DTLS);
     if (!bound.ok()) return bound.error();
     secure_ = *bound;
   }
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
   return {};
 }
 
-Status CoapServer::Impl::set_up_keys() {
+Result<Address> CoapServer::Impl::open(ContextHandle& context, const Address& address, coap_proto_t protocol) {
+  context.reset(coap_new_context(nullptr));
+  if (!context) return Error{ErrorKind::kInternal, "libcoap gives no context"};
+  coap_context_t* const made = context.get();
+  const bool secure = protocol == COAP_PROTO_DTLS;
+  coap_set_app_data(made, this);
+  coap_context_set_max_idle_sessions(
+      made, static_cast<unsigned>(secure ? options_.max_sessions : options_.max_plain_sessions));
+  coap_context_set_max_handshake_sessions(made, static_cast<unsigned>(options_.max_handshakes));
+  coap_context_set_session_timeout(made, static_cast<unsigned>(options_.session_idle.count()));
+  coap_register_event_handler(made, on_event);
+  coap_register_nack_handler(made, on_unanswered);
+  add_resource(made);
+  if (secure) {
+    if (auto status = set_up_keys(made); !status.ok()) return status.error();
+  }
+  return listen(made, address, protocol, secure ? "COAPS_ADDR" : "COAP_ADDR");
+}
+
+Status CoapServer::Impl::set_up_keys(coap_context_t* context) {
   coap_dtls_spsk_t setup{};
   setup.version = COAP_DTLS_SPSK_SETUP_VERSION;
   setup.validate_id_call_back = on_identity;
@@ -150,30 +160,30 @@ Status CoapServer::Impl::set_up_keys() {
   key_ = random_bytes(kPskBytes);
   setup.psk_info.key = {key_.size(), reinterpret_cast<const std::uint8_t*>(key_.data())};
   setup.psk_info.hint = {0, reinterpret_cast<const std::uint8_t*>("")};
-  if (coap_context_set_psk2(context_.get(), &setup) == 0)
+  if (coap_context_set_psk2(context, &setup) == 0)
     return Error{ErrorKind::kInternal, "libcoap does not take pre-shared keys"};
   return {};
 }
 
-void CoapServer::Impl::add_resource() {
+void CoapServer::Impl::add_resource(coap_context_t* context) {
   coap_resource_t* resource = coap_resource_init(coap_make_str_const("v1/telemetry"), 0);
   coap_register_handler(resource, COAP_REQUEST_POST, on_post);
   coap_add_attr(resource, coap_make_str_const("ct"), coap_make_str_const("\"50 60\""), 0);
   coap_add_attr(resource, coap_make_str_const("rt"), coap_make_str_const("\"millrace.telemetry\""), 0);
-  coap_add_resource(context_.get(), resource);
+  coap_add_resource(context, resource);
 }
 
-Result<Address> CoapServer::Impl::listen(const Address& address, coap_proto_t protocol, std::string_view setting) {
+Result<Address> CoapServer::Impl::listen(coap_context_t* context, const Address& address, coap_proto_t protocol,
+                                         std::string_view setting) {
   auto reserved = reserve_udp_port(address, setting);
   if (!reserved.ok()) return reserved;
   auto local = to_libcoap(*reserved);
   if (!local.ok()) return local.error();
-  if (coap_new_endpoint(context_.get(), &*local, protocol) == nullptr) {
+  if (coap_new_endpoint(context, &*local, protocol) == nullptr) {
     return Error{ErrorKind::kUnavailable,
                  "cannot listen on " + reserved->to_string() + "/udp (" + std::string(setting) + ")"};
   }
-  if (auto held = hold_udp_port(coap_context_get_coap_fd(context_.get()), *reserved, setting); !held.ok())
-    return held.error();
+  if (auto held = hold_udp_port(coap_context_get_coap_fd(context), *reserved, setting); !held.ok()) return held.error();
   return reserved;
 }
 
@@ -303,10 +313,27 @@ void CoapServer::Impl::wait() {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - Clock::now());
     wait = std::clamp(left, std::chrono::milliseconds{0}, wait);
   }
-  std::array<pollfd, 2> ready{pollfd{coap_context_get_coap_fd(context_.get()), POLLIN, 0},
-                              pollfd{inbox_->descriptor(), POLLIN, 0}};
+  // poll() passes over a descriptor of -1.
+  const auto descriptor = [](const ContextHandle& context) {
+    return context ? coap_context_get_coap_fd(context.get()) : -1;
+  };
+  std::array<pollfd, 3> ready{pollfd{descriptor(plain_context_), POLLIN, 0},
+                              pollfd{descriptor(secure_context_), POLLIN, 0}, pollfd{inbox_->descriptor(), POLLIN, 0}};
   // An interrupted wait is as good as one that has ended.
   static_cast<void>(::poll(ready.data(), ready.size(), static_cast<int>(wait.count())));
+}
+
+// libcoap takes one datagram of each socket in a call, and walks all sessions in each coap_io_process(): it is asked
+// for what has come first, and for its timers once behind that.
+void CoapServer::Impl::process(coap_context_t* context) {
+  const int descriptor = coap_context_get_coap_fd(context);
+  std::array<epoll_event, 4> events{};
+  for (int i = 0; i < kDatagramsAtOnce; ++i) {
+    const int count = ::epoll_wait(descriptor, events.data(), static_cast<int>(events.size()), 0);
+    if (count <= 0) break;
+    coap_io_do_epoll(context, events.data(), static_cast<std::size_t>(count));
+  }
+  coap_io_process(context, COAP_IO_NO_WAIT);
 }
 
 // The library is called after the answers, so that it arms its timer for their retransmission.
@@ -314,7 +341,8 @@ void CoapServer::Impl::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     wait();
     deliver();
-    coap_io_process(context_.get(), COAP_IO_NO_WAIT);
+    if (plain_context_) process(plain_context_.get());
+    if (secure_context_) process(secure_context_.get());
   }
 }
 
@@ -333,7 +361,8 @@ void CoapServer::Impl::stop() {
     thread_.join();
   }
   waiting_.clear();
-  context_.reset();
+  plain_context_.reset();
+  secure_context_.reset();
 }
 
 CoapServer::CoapServer(CoapOptions options, const registry_view::RegistryView& registry, RecordPublisher& publisher,

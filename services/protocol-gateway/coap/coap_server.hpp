@@ -14,9 +14,12 @@ namespace millrace::gateway {
 struct CoapOptions {
   std::optional<Address> plain;       ///< UDP; none: off
   std::optional<Address> secure;      ///< DTLS; none: off
-  std::size_t max_sessions = 15'000;  ///< peers remembered without a message in flight, each endpoint
+  std::size_t max_sessions = 15'000;  ///< DTLS peers remembered without a message in flight
   std::size_t max_handshakes = 1'000;
   std::chrono::seconds session_idle{300};
+  /// UDP peers remembered the same way. Nobody misses them, repeats are recognised elsewhere, and anybody's datagram
+  /// makes one: libcoap walks all of them each time it is called.
+  std::size_t max_plain_sessions = 256;
   CoapIngestOptions ingest;
 };
 

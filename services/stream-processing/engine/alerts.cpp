@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <millrace/rules/expression.hpp>
 #include <millrace/telemetry/receipt.hpp>
 
 namespace millrace::stream {
@@ -18,12 +19,41 @@ std::optional<TimeUs> reading_time(const Alert& event) {
   return event.raised_at;
 }
 
+std::int64_t cost_of(const telemetry::Value& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  return 1 + static_cast<std::int64_t>(text == nullptr ? 0 : std::min(text->size(), rules::kMaxAskedTextBytes) / 64);
+}
+
+// The value as an event has it: of a text its beginning, in whole characters; no JSON that is not whole.
+std::optional<telemetry::Value> shown(const telemetry::Value& value) {
+  if (const auto* json = std::get_if<telemetry::Json>(&value); json != nullptr && json->text.size() > kMostValueBytes)
+    return std::nullopt;
+  const auto* text = std::get_if<std::string>(&value);
+  if (text == nullptr || text->size() <= kMostValueBytes) return value;
+  std::size_t end = kMostValueBytes;
+  while (end > 0 && (static_cast<unsigned char>((*text)[end]) & 0xc0U) == 0x80U) --end;
+  return text->substr(0, end);
+}
+
+// Of a cleared alert only the next one's number is asked, and how far event time had come.
+Alert without_texts(const Alert& event) {
+  Alert kept;
+  kept.event_number = event.event_number;
+  kept.state = event.state;
+  kept.clear_reason = event.clear_reason;
+  kept.raised_at = event.raised_at;
+  kept.cleared_at = event.cleared_at;
+  return kept;
+}
+
 }  // namespace
 
 void Alerts::restore(Alert event) {
-  if (event.is_open()) ++open_;
   std::string key = event.alert_key;
-  last_events_.insert_or_assign(std::move(key), std::move(event));
+  Alert& last = last_events_[std::move(key)];
+  open_ -= last.is_open() ? 1 : 0;
+  open_ += event.is_open() ? 1 : 0;
+  last = event.is_open() ? std::move(event) : without_texts(event);
 }
 
 void Alerts::set_book(std::shared_ptr<const RuleBook> book, TimeUs log_time, Outputs& outputs) {
@@ -31,13 +61,15 @@ void Alerts::set_book(std::shared_ptr<const RuleBook> book, TimeUs log_time, Out
   for (auto& [key, event] : last_events_) {
     if (!event.is_open()) continue;
     const CompiledRule* rule = book_->find(event.tenant, event.rule);
-    if (rule != nullptr && rule->applies_to(event.tenant, event.device, event.metric)) continue;
+    const bool same = rule != nullptr && event.rule_version >= rule->rule.created_version;
+    if (same && rule->applies_to(event.tenant, event.device, event.metric)) continue;
     event.state = Alert::State::kCleared;
     event.clear_reason = Alert::ClearReason::kRule;
     event.cleared_at = std::max(log_time, event.raised_at);
     ++event.event_number;
     --open_;
     outputs.alert(event);
+    event = without_texts(event);
   }
 }
 
@@ -56,13 +88,15 @@ void Alerts::look_up(RuledSeries& series, std::string_view device, std::string_v
   }
 }
 
-void Alerts::look_at(RuledSeries& series, std::string_view metric, const RuledReading& reading, Outputs* outputs) {
+bool Alerts::look_at(RuledSeries& series, std::string_view metric, const RuledReading& reading, Outputs* outputs) {
   if (series.book_version != book_->version()) look_up(series, reading.batch->device, reading.batch->tenant, metric);
   // A time that the device gave is looked at once; the platform's own stamps may be equal.
   if (series.last_time && (reading.time < *series.last_time || (reading.timed && reading.time == *series.last_time)))
-    return;
+    return true;
   series.last_time = reading.time;
-  if (outputs == nullptr) return;
+  if (outputs == nullptr || series.rules.empty()) return true;
+  budget_ -= static_cast<std::int64_t>(series.rules.size()) * cost_of(*reading.value);
+  if (budget_ < 0) return false;
   for (RuledSeries::Applied& applied : series.rules) {
     const bool open = applied.alert != nullptr && applied.alert->is_open();
     if (!open) {
@@ -74,6 +108,7 @@ void Alerts::look_at(RuledSeries& series, std::string_view metric, const RuledRe
                                            : applied.rule->raise.evaluate(*reading.value);
     if (ended && *ended == applied.rule->clear.has_value()) clear(*applied.alert, *applied.rule, reading, *outputs);
   }
+  return true;
 }
 
 void Alerts::raise(RuledSeries::Applied& applied, std::string_view metric, const RuledReading& reading,
@@ -94,7 +129,7 @@ void Alerts::raise(RuledSeries::Applied& applied, std::string_view metric, const
   event.severity = rule.severity;
   event.description = rule.description;
   event.raised_at = reading.time;
-  event.raise_value = *reading.value;
+  event.raise_value = shown(*reading.value);
   event.raise_expression = rule.raise;
   event.raise_receipt = receipt_of(reading);
   event.ingest_time = batch.ingest_time;
@@ -102,6 +137,7 @@ void Alerts::raise(RuledSeries::Applied& applied, std::string_view metric, const
   std::string key = event.alert_key;
   applied.alert = &last_events_.insert_or_assign(std::move(key), std::move(event)).first->second;
   ++open_;
+  budget_ -= kEventCost;
   outputs.alert(*applied.alert);
 }
 
@@ -109,7 +145,7 @@ void Alerts::clear(Alert& alert, const CompiledRule& rule, const RuledReading& r
   alert.state = Alert::State::kCleared;
   alert.clear_reason = Alert::ClearReason::kReading;
   alert.cleared_at = reading.time;
-  alert.clear_value = *reading.value;
+  alert.clear_value = shown(*reading.value);
   alert.clear_expression = rule.clear ? rule.rule.clear : "!(" + rule.rule.raise + ")";
   alert.clear_receipt = receipt_of(reading);
   alert.rule_version = rule.rule.version;
@@ -118,7 +154,9 @@ void Alerts::clear(Alert& alert, const CompiledRule& rule, const RuledReading& r
   alert.traceparent = reading.batch->traceparent;
   ++alert.event_number;
   --open_;
+  budget_ -= kEventCost;
   outputs.alert(alert);
+  alert = without_texts(alert);
 }
 
 }  // namespace millrace::stream

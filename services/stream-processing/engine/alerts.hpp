@@ -28,6 +28,14 @@ struct RuledReading {
   const telemetry::Batch* batch = nullptr;  ///< the record's
 };
 
+/// What the rules may do for one record. A tenant's rules and messages are its own business; the partition is
+/// everybody's. One reading asked of one condition costs 1, and 1 more for each 64 bytes of text; an event costs
+/// kEventCost.
+inline constexpr std::int64_t kRecordBudget = 50'000;
+inline constexpr std::int64_t kEventCost = 50;
+/// An event has so much of a text; its receipt leads to the whole.
+inline constexpr std::size_t kMostValueBytes = 256;
+
 /// What the rules know of one series; kept with the series.
 struct RuledSeries {
   struct Applied {
@@ -51,8 +59,12 @@ class Alerts {
   /// Other rules from now on. Open alerts whose rule is gone or does not apply any more are cleared at `log_time`.
   void set_book(std::shared_ptr<const RuleBook> book, TimeUs log_time, Outputs& outputs);
 
-  /// Looks at one reading. `outputs` null: only the time is noted (what follows from it is known from the topic).
-  void look_at(RuledSeries& series, std::string_view metric, const RuledReading& reading, Outputs* outputs);
+  /// Another record from now on: the budget is whole again.
+  void begin_record() { budget_ = kRecordBudget; }
+
+  /// Looks at one reading. `outputs` null: only the time is noted (what follows from it is known from the topic). False
+  /// where the record's budget did not suffice: then only the time is noted too.
+  bool look_at(RuledSeries& series, std::string_view metric, const RuledReading& reading, Outputs* outputs);
 
   [[nodiscard]] std::size_t open() const { return open_; }
 
@@ -64,6 +76,7 @@ class Alerts {
   std::shared_ptr<const RuleBook> book_;
   std::map<std::string, Alert, std::less<>> last_events_;  // by alert key; node addresses are kept in RuledSeries
   std::size_t open_ = 0;
+  std::int64_t budget_ = kRecordBudget;
 };
 
 }  // namespace millrace::stream

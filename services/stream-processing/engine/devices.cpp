@@ -15,13 +15,23 @@ Device& Devices::of(const telemetry::Batch& batch, TimeUs log_time) {
   return device;
 }
 
+// Most devices have a handful of series, which are found sooner by looking at each, and without an index to store.
 Series& Devices::series_of(Device& device, std::string_view metric) {
-  const auto found =
-      std::find_if(device.series.begin(), device.series.end(), [&](const Series& one) { return one.metric == metric; });
-  if (found != device.series.end()) return *found;
-  device.series.emplace_back();
-  device.series.back().metric = metric;
-  return device.series.back();
+  constexpr std::size_t kMany = 32;
+  std::vector<Series>& all = device.series;
+  if (all.size() < kMany) {
+    const auto found = std::find_if(all.begin(), all.end(), [&](const Series& one) { return one.metric == metric; });
+    if (found != all.end()) return *found;
+  } else {
+    for (std::size_t i = device.index.size(); i < all.size(); ++i) {
+      device.index.emplace(all[i].metric, static_cast<std::uint32_t>(i));
+    }
+    const auto found = device.index.find(std::string(metric));
+    if (found != device.index.end()) return all[found->second];
+  }
+  all.emplace_back();
+  all.back().metric = metric;
+  return all.back();
 }
 
 TimeUs Devices::window_of(TimeUs time) const {

@@ -36,6 +36,7 @@ struct Device {
   std::string tenant;
   std::string device;
   std::vector<Series> series;
+  std::unordered_map<std::string, std::uint32_t> index;  ///< of `series` by metric, once there are many
   /// Greatest event time seen. Windows that end `lateness` before it are closed.
   TimeUs progress = std::numeric_limits<TimeUs>::min();
   TimeUs next_close = kNever;  ///< progress at which its first open window closes

@@ -64,6 +64,7 @@ void PartitionTask::process(std::int64_t offset, TimeUs append_time, const telem
   Device& device = devices_.of(batch, log_time_);
   late_points_.clear();
   late_windows_.clear();
+  alerts_.begin_record();
   for (const Placed& placed : placed_) take(device, batch, placed, offset, outputs);
   if (!late_points_.empty()) {
     counts_.late += late_points_.size();
@@ -84,8 +85,8 @@ void PartitionTask::take(Device& device, const telemetry::Batch& batch, const Pl
     return;
   }
   Series& series = Devices::series_of(device, point.metric);
-  alerts_.look_at(series.ruled, point.metric,
-                  {&point.value, placed.time, placed.timed, partition_, offset, generation_, &batch}, outputs);
+  const RuledReading reading{&point.value, placed.time, placed.timed, partition_, offset, generation_, &batch};
+  if (!alerts_.look_at(series.ruled, point.metric, reading, outputs)) ++counts_.unruled;
   devices_.count(batch.device_key, device, series,
                  {placed.time, placed.timed, numeric(point.value), offset, log_time_});
 }

@@ -24,6 +24,7 @@ struct TaskCounts {
   std::uint64_t late = 0;
   std::uint64_t future = 0;  ///< from a clock more than five minutes ahead: counted at their ingest time
   std::uint64_t undecodable = 0;
+  std::uint64_t unruled = 0;  ///< not shown to the rules: the record had spent their budget
 };
 
 /// The stream engine for one partition of `telemetry`: a state machine, a pure function of an ordered log. What it

@@ -191,6 +191,7 @@ void Session::count(const PartitionRun& run, const TaskCounts& before) {
   add(parts_.metrics.copies, before.copies, now.copies);
   add(parts_.metrics.late, before.late, now.late);
   add(parts_.metrics.future, before.future, now.future);
+  add(parts_.metrics.unruled, before.unruled, now.unruled);
   add(parts_.metrics.undecodable, before.undecodable, now.undecodable);
 }
 

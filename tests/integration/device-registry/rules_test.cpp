@@ -214,7 +214,8 @@ TEST_F(Rules, ListGoesThroughPages) {
 }
 
 TEST_F(Rules, ATenantHasAtMostAThousand) {
-  sql("INSERT INTO registry.rule SELECT 'acme', 'r' || n, nextval('registry.rule_version_seq'), 'm', '', 'value > 1', "
+  sql("INSERT INTO registry.rule SELECT 'acme', 'r' || n, nextval('registry.rule_version_seq'), 'm' || n, '', 'value > "
+      "1', "
       "'',"
       " 1, '', true FROM generate_series(1, " +
       std::to_string(kMostRules - 1) + ") n");
@@ -223,6 +224,26 @@ TEST_F(Rules, ATenantHasAtMostAThousand) {
   EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_NE(refused.error_message().find("1000 rules"), std::string::npos) << refused.error_message();
   EXPECT_TRUE(create(hot(), other_).ok());
+}
+
+TEST_F(Rules, AMetricHasAtMostFifty) {
+  const std::string metric = hot().metric();
+  sql("INSERT INTO registry.rule SELECT 'acme', 'r' || n, nextval('registry.rule_version_seq'), '" + metric +
+      "', '', 'value > 1', '', 1, '', true FROM generate_series(1, " + std::to_string(kMostRulesOfMetric - 1) + ") n");
+  ASSERT_TRUE(create(hot(), operator_).ok());
+  const auto refused = create(hot("one-more"), operator_);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_NE(refused.error_message().find("50 rules"), std::string::npos) << refused.error_message();
+  EXPECT_TRUE(create(hot("one-more"), other_).ok());
+}
+
+TEST_F(Rules, ATenantsIdIsNotGivenAgain) {
+  v1::DeleteTenantRequest request;
+  request.set_tenant("acme");
+  ASSERT_EQ(code_of(&Stub::DeleteTenant, request, platform_), grpc::StatusCode::OK);
+  v1::CreateTenantRequest again;
+  again.set_tenant("acme");
+  EXPECT_EQ(code_of(&Stub::CreateTenant, again, platform_), grpc::StatusCode::FAILED_PRECONDITION);
 }
 
 TEST_F(Rules, DeletingATenantEndsItsRules) {

@@ -45,6 +45,27 @@ TEST(Expression, LargeIntegersAreComparedExactly) {
   EXPECT_EQ(ask("value < -2.5", std::int64_t{-2}), "false");
 }
 
+TEST(Expression, LargeNegativeIntegersAreComparedExactly) {
+  const std::int64_t large = -(1LL << 53) - 1;
+  EXPECT_EQ(ask("value == -9007199254740993", large), "true");
+  EXPECT_EQ(ask("value == -9007199254740993", large + 1), "false");
+  EXPECT_EQ(ask("value == - (9007199254740993)", large), "true");
+  EXPECT_EQ(ask("value == --9007199254740993", -large), "true");
+  EXPECT_EQ(ask("value == -9223372036854775808", std::numeric_limits<std::int64_t>::min()), "true");
+  EXPECT_EQ(ask("-value == 9007199254740993", large), "true");
+  EXPECT_EQ(ask("abs(value) == 9007199254740993", large), "true");
+  EXPECT_EQ(ask("abs(value) == 9223372036854775808", std::numeric_limits<std::int64_t>::min()), "true");
+  EXPECT_EQ(ask("min(value, 1) == -9007199254740993", large), "true");
+  EXPECT_EQ(ask("max(value, -9007199254740992.0) == value", large), "false");
+}
+
+TEST(Expression, ALongTextCannotBeAskedAbout) {
+  const std::string longest(kMaxAskedTextBytes, 'a');
+  EXPECT_EQ(ask("value.contains('aa')", longest), "true");
+  EXPECT_EQ(ask("value.contains('aa')", longest + "a"), "missing");
+  EXPECT_EQ(ask("value != 'x' || true", longest + "a"), "true");
+}
+
 TEST(Expression, PrecedenceIsCels) {
   EXPECT_EQ(ask("1 + 2 * 3 == 7 && value == 0", 0.0), "true");
   EXPECT_EQ(ask("10 - 4 - 3 == 3", 0.0), "true");

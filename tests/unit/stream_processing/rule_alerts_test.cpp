@@ -119,5 +119,84 @@ TEST_F(RuleAlertsTest, TextsAndBooleansAreLookedAtToo) {
   EXPECT_EQ(std::get<std::string>(*out_.alerts[0].raise_value), "fault");
 }
 
+TEST_F(RuleAlertsTest, OneMessageCanRaiseSoMuchAndNoMore) {
+  use({test::rule("flap", "v", "value > 0")});
+  std::vector<telemetry::Point> points;
+  for (int i = 0; i < 4000; ++i) points.push_back(point("v", i % 2 == 0 ? 1.0 : -1.0, kNoon + i));
+  telemetry::Batch batch = test::message(1, std::move(points));
+  task_.process(next_++, kNoon, batch, &out_);
+  EXPECT_LE(out_.alerts.size(), static_cast<std::size_t>(kRecordBudget / kEventCost));
+  EXPECT_GT(out_.alerts.size(), 900U);
+  EXPECT_GT(task_.counts().unruled, 2900U);
+  // The next message has a budget of its own, and goes on from the last time of this one.
+  const std::size_t before = out_.alerts.size();
+  const bool open = task_.open_alerts() == 1;
+  send(1, open ? -1.0 : 1.0, kNoon + 3999);
+  EXPECT_EQ(out_.alerts.size(), before);
+  send(1, open ? -1.0 : 1.0, kNoon + 4000);
+  EXPECT_EQ(out_.alerts.size(), before + 1);
+}
+
+TEST_F(RuleAlertsTest, LongTextsOfAllRulesOfAMetricSpendTheBudget) {
+  std::vector<rules::Rule> rules;
+  for (int i = 0; i < 50; ++i) rules.push_back(test::rule("r" + std::to_string(i), "v", "value.contains('b')"));
+  use(std::move(rules));
+  std::vector<telemetry::Point> points;
+  for (int i = 0; i < 200; ++i) points.push_back(point("v", std::string(1000, 'a'), kNoon + i));
+  points.push_back(point("v", "b", kNoon + 200));
+  task_.process(next_++, kNoon, test::message(1, std::move(points)), &out_);
+  EXPECT_GT(task_.counts().unruled, 100U);
+  EXPECT_TRUE(out_.alerts.empty());
+  send(2, "b", kNoon + 201);
+  EXPECT_EQ(out_.alerts.size(), 50U);
+}
+
+TEST_F(RuleAlertsTest, AnAlertShowsTheBeginningOfAText) {
+  use({test::rule("text", "v", "value.startsWith('a')")});
+  std::string text(kMostValueBytes - 1, 'a');
+  text += "\u00e9 and more";  // two bytes across the limit
+  send(1, text, kNoon);
+  ASSERT_EQ(out_.alerts.size(), 1U);
+  EXPECT_EQ(std::get<std::string>(*out_.alerts[0].raise_value), std::string(kMostValueBytes - 1, 'a'));
+  use({test::rule("json", "v", "true")});
+  send(2, telemetry::Json{"[" + std::string(300, ' ') + "]"}, kNoon);
+  EXPECT_FALSE(out_.alerts.back().raise_value.has_value());
+}
+
+TEST_F(RuleAlertsTest, ARuleThatIsMadeAgainEndsTheAlertsOfTheFormerOne) {
+  rules::Rule rule = test::rule("hot", "v", "value > 30");
+  rule.created_version = 1;
+  use({rule});
+  send(1, 31.0, kNoon);
+  rule.version = 2;
+  use({rule});
+  EXPECT_EQ(out_.alerts.size(), 1U) << "only changed";
+  rule.version = rule.created_version = 3;
+  use({rule});
+  ASSERT_EQ(out_.alerts.size(), 2U);
+  EXPECT_EQ(out_.alerts[1].clear_reason, Alert::ClearReason::kRule);
+  send(1, 32.0, kNoon + 1);
+  ASSERT_EQ(out_.alerts.size(), 3U);
+  EXPECT_EQ(out_.alerts[2].event_number, 3);
+}
+
+TEST_F(RuleAlertsTest, RestoredAlertsAreCountedByTheirLastEvent) {
+  use({test::rule("hot", "v", "value > 30")});
+  send(1, 31.0, kNoon);
+  send(1, 5.0, kNoon + 1);
+  send(1, 32.0, kNoon + 2);
+  PartitionTask restored{3, 1, {}, test::book_of({test::rule("hot", "v", "value > 30")})};
+  for (const Alert& event : out_.alerts) restored.restore_alert(event);
+  EXPECT_EQ(restored.open_alerts(), 1U);
+}
+
+TEST_F(RuleAlertsTest, ManyMetricsOfADeviceHaveTheirOwnAlerts) {
+  use({test::rule("hot", "m77", "value > 30")});
+  for (int i = 0; i < 200; ++i) send(1, 31.0, kNoon + i, "m" + std::to_string(i));
+  for (int i = 0; i < 200; ++i) send(1, 1.0, kNoon + 200 + i, "m" + std::to_string(i));
+  ASSERT_EQ(out_.alerts.size(), 2U);
+  EXPECT_EQ(out_.alerts[1].state, Alert::State::kCleared);
+}
+
 }  // namespace
 }  // namespace millrace::stream

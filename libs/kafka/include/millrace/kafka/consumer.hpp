@@ -65,6 +65,9 @@ struct ConsumerOptions {
   /// it is divided by what is assigned at most: `expected_partitions`).
   std::size_t prefetch_bytes = 64 * 1024 * 1024;
   int expected_partitions = 12;
+  /// What one fetch brings of a partition, as the broker has it, compressed. Unpacked it should not exceed the
+  /// partition's share of prefetch_bytes: librdkafka 2.0.2 then waits for a whole second.
+  std::size_t fetch_bytes = 1024 * 1024;
   /// How long the broker holds a fetch that has nothing; new data ends it at once.
   std::chrono::milliseconds fetch_wait{500};
 };

@@ -11,8 +11,9 @@
 namespace millrace::rules {
 
 inline constexpr std::size_t kMaxExpressionBytes = 1'024;
-inline constexpr int kMaxExpressionDepth = 64;  ///< parentheses within each other
+inline constexpr int kMaxExpressionDepth = 64;  ///< the whole and the parentheses within each other
 inline constexpr std::size_t kMaxExpressionNodes = 256;
+inline constexpr std::size_t kMaxAskedTextBytes = 1'024;  ///< a condition cannot be asked about a longer text
 
 /// A compiled condition over one reading: a subset of CEL (github.com/google/cel-spec, langdef.md) with the variable
 /// `value`. docs/rules.md has the language. Cheap to copy; immutable; thread-safe.
@@ -21,9 +22,9 @@ class Expression {
   /// kInvalid says the column (from 1, in bytes) and what is wrong: `column 9: expected an operand`.
   [[nodiscard]] static Result<Expression> compile(std::string_view text);
 
-  /// None: the condition cannot be asked about this reading, because its type does not fit or arithmetic gave no finite
-  /// number. `false && none` is false, `true || none` is true, otherwise none spreads. Allocates nothing; time is
-  /// bounded by the limits above.
+  /// None: the condition cannot be asked about this reading, because its type does not fit, it is a text longer than
+  /// kMaxAskedTextBytes, or arithmetic gave no finite number. `false && none` is false, `true || none` is true,
+  /// otherwise none spreads. Allocates nothing; time is bounded by the limits above.
   [[nodiscard]] std::optional<bool> evaluate(const telemetry::Value& value) const;
 
  private:

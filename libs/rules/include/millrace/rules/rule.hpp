@@ -23,6 +23,7 @@ struct Rule {
   Severity severity = Severity::kWarning;
   std::string description;
   bool enabled = true;
+  std::int64_t created_version = 0;  ///< 0: not known
   bool operator==(const Rule&) const = default;
 };
 
