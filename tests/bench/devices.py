@@ -10,8 +10,9 @@ from millrace_dev import bench, say
 
 DEVICES = int(os.environ.get("MILLRACE_BENCH_DEVICES", "2000000"))
 CONNECTIONS = 1000
-# Services that keep a copy of the devices; the gateway's is the one with a budget.
-KEEPERS = ("protocol-gateway", "device-registry", "stream-processing", "storage-writer", "query-api")
+# Services that keep a copy of the devices; the gateway's is the one with a budget. (stream-processing keeps none: it knows
+# devices by their readings.)
+KEEPERS = ("protocol-gateway", "device-registry", "storage-writer", "query-api")
 
 
 def run(_layout):
