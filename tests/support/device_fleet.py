@@ -102,7 +102,7 @@ def wait_until_known(lab, services, count, timeout):
     """Until the copies of these services hold so many devices."""
     for name in services:
         eventually(lambda name=name: lab.metrics(name, "millrace_registry_view_devices") >= count, timeout,
-                   f"{name} to know {count} devices", interval=0.5)
+                   f"{name} to know {count} devices", interval=0.1)
 
 
 def publish_once(lab, credentials, connections, rate=0, protocol="mqtt,mqtt5", timeout=3600):

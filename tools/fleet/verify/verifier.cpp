@@ -97,7 +97,7 @@ class Verification {
     for (;;) {
       std::uint64_t missing = 0;
       std::vector<std::size_t> still;
-      const Status asked = account_devices(behind, [&](std::size_t i, const Tally& tally) {
+      Status asked = account_devices(behind, [&](std::size_t i, const Tally& tally) {
         if (tally.lost != 0) still.push_back(i);
         missing += tally.lost;
       });
@@ -118,7 +118,7 @@ class Verification {
     for (;;) {
       std::this_thread::sleep_for(std::chrono::seconds(3));
       Tally sum;
-      const Status asked = account_devices(all, [&](std::size_t, const Tally& tally) { sum.add(tally); });
+      Status asked = account_devices(all, [&](std::size_t, const Tally& tally) { sum.add(tally); });
       if (!asked) return asked;
       const std::uint64_t seen = sum.stored + sum.doubled;
       verdict_.tally = std::move(sum);
@@ -162,8 +162,7 @@ class Verification {
     const std::size_t stride = std::max<std::size_t>(1, devices_.size() / kRanges);
     for (std::size_t i = 0; i < devices_.size(); i += stride) {
       std::uint64_t stored = 0;
-      const Status asked =
-          account_devices(std::span(&i, 1), [&](std::size_t, const Tally& tally) { stored = tally.stored; });
+      Status asked = account_devices(std::span(&i, 1), [&](std::size_t, const Tally& tally) { stored = tally.stored; });
       if (!asked) return asked;
       const auto values = patiently([&] {
         return query_.integers(devices_[i].id, kSequenceMetric, timed_from_us_, now_us() + 60 * kUsPerSecond);
