@@ -42,7 +42,8 @@ class Import:
         self._reader.start()
 
     def running(self):
-        return self._child.poll() is None
+        # Left to _end() to take: its exit code and its peak of memory come together.
+        return os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def kill(self):
         """SIGKILL; returns the seconds it ran."""
@@ -62,11 +63,11 @@ class Import:
 
     def _end(self):
         self.output = self._child.stdout.read()
-        _, _, usage = os.wait4(self._child.pid, 0) if self._child.returncode is None else (0, 0, None)
-        self._child.wait()
+        _, status, usage = os.wait4(self._child.pid, 0)
+        self._child.returncode = os.waitstatus_to_exitcode(status)
         self._reader.join(10)
         self.seconds = time.monotonic() - self._begun
-        self.peak_bytes = usage.ru_maxrss * 1024 if usage else 0
+        self.peak_bytes = usage.ru_maxrss * 1024
 
 
 def wait_for_lines(file: Path, running, count, timeout):
