@@ -12,6 +12,7 @@
 
 #include "credentials.hpp"
 #include "load/load.hpp"
+#include "load/once_load.hpp"
 #include "readings/file_readings.hpp"
 #include "readings/meter_readings.hpp"
 #include "report.hpp"
@@ -21,13 +22,13 @@
 namespace millrace::fleet {
 namespace {
 
-std::atomic<Load*> running{nullptr};
+std::atomic<LoadBase*> running{nullptr};
 std::atomic<int> signals{0};
 
 /// First signal: no more messages, wait for answers. Second: the load ends. Third: the program does.
 void on_signal(int) {
   const int count = ++signals;
-  Load* load = running.load();
+  LoadBase* load = running.load();
   if (count >= 3) _exit(130);
   if (load == nullptr) return;
   if (count == 1) load->stop();
@@ -106,6 +107,13 @@ LoadOptions load_options(const FleetOptions& options, const Readings& readings, 
   return load;
 }
 
+std::unique_ptr<LoadBase> make_load(const FleetOptions& options, const Readings& readings,
+                                    const std::vector<Device>& devices, Outcome& outcome) {
+  const LoadOptions load = load_options(options, readings, devices.size());
+  if (options.once) return std::make_unique<OnceLoad>(load, options.connections, readings, devices, outcome);
+  return std::make_unique<Load>(load, readings, devices, outcome);
+}
+
 }  // namespace
 
 int run_fleet(const FleetOptions& options) {
@@ -115,20 +123,20 @@ int run_fleet(const FleetOptions& options) {
     std::unique_ptr<Ledger> ledger;
     std::unique_ptr<ReadableSampler> sampler;
     if (options.verify) {
-      ledger = std::make_unique<Ledger>(devices.size());
+      ledger = std::make_unique<Ledger>(devices.size(), options.once ? MessagesEach::kOne : MessagesEach::kMany);
       rpc::ClientOptions query = client_options(options.query, options.api_key, "--query");
       query.deadline = std::chrono::milliseconds(2000);
       sampler = std::make_unique<ReadableSampler>(query, options.tenant, *readings, devices);
     }
     Outcome outcome(ledger.get(), sampler.get());
-    Load load(load_options(options, *readings, devices.size()), *readings, devices, outcome);
-    running = &load;
+    const auto load = make_load(options, *readings, devices, outcome);
+    running = load.get();
     std::signal(SIGTERM, on_signal);
     std::signal(SIGINT, on_signal);
     const TimeUs started_us = now_us();
     if (sampler) sampler->start();
     Report report{options, outcome, {}, devices.size(), {}, nullptr, 0};
-    report.load = need(load.run([&](const LoadState& state) {
+    report.load = need(load->run([&](const LoadState& state) {
       if (!options.progress && !options.verify) return;
       std::cerr << "sent " << outcome.sent_count << " acknowledged " << outcome.acknowledged_count << " in_flight "
                 << state.in_flight << " waiting " << state.waiting << " resent " << outcome.resent_count << " up "

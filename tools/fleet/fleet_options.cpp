@@ -11,6 +11,9 @@
 namespace millrace::fleet {
 namespace {
 
+constexpr int kMostConnected = 100'000;
+constexpr int kMostOnce = 2'000'000;
+
 std::vector<Protocol> parse_mix(const std::string& text) {
   std::vector<Protocol> mix;
   for (const std::string& word : CLI::detail::split(text, ',')) {
@@ -32,7 +35,13 @@ std::vector<Protocol> parse_mix(const std::string& text) {
 }
 
 void add_load_options(CLI::App& app, FleetOptions& o) {
-  app.add_option("--devices", o.devices, "how many devices")->capture_default_str()->check(CLI::Range(1, 100'000));
+  app.add_option("--devices", o.devices, "how many devices")->capture_default_str()->check(CLI::Range(1, kMostOnce));
+  app.add_flag("--once", o.once,
+               "each device connects when its turn comes, publishes one message with QoS 1, waits for the "
+               "acknowledgement and goes");
+  app.add_option("--connections", o.connections, "with --once: at most so many devices at a time")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 60'000));
   app.add_option("--rate", o.rate, "messages/s of all devices together; 0: as many as are acknowledged")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
@@ -85,10 +94,14 @@ void complete(FleetOptions& o) {
     constexpr std::int64_t kSince2020 = 1'577'836'800;
     o.sequence_base = o.credentials.empty() ? 0 : (now_us() / kUsPerSecond - kSince2020) * 1'000'000;
   }
+  if (!o.once && o.devices > kMostConnected) {
+    throw CLI::ValidationError("--devices", "more than " + std::to_string(kMostConnected) + " only with --once");
+  }
+  if (o.once && o.qos == 0) throw CLI::ValidationError("--once", "waits for acknowledgements, so not with --qos 0");
   if (o.verify && o.qos == 0) throw CLI::ValidationError("--verify", "QoS 0 promises nothing that could be verified");
   if (o.verify && o.database_url.empty()) throw CLI::ValidationError("--verify", "needs --database-url");
   if (o.verify && o.api_key.empty()) throw CLI::ValidationError("--verify", "needs --api-key");
-  if (o.verify && o.duration_s == 0 && o.data.empty()) {
+  if (o.verify && !o.once && o.duration_s == 0 && o.data.empty()) {
     std::cerr << "millrace-fleet: no --duration: every message is remembered until SIGTERM\n";
   }
 }

@@ -27,6 +27,8 @@ struct FleetOptions {
   std::string prefix;
   std::int64_t sequence_base = -1;
   std::string credentials;
+  bool once = false;
+  std::size_t connections = 1000;
   bool verify = false;
   bool json = false;
   bool progress = false;

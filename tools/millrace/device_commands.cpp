@@ -8,8 +8,8 @@
 #include "client.hpp"
 #include "command_error.hpp"
 #include "command_line.hpp"
-#include "device_import.hpp"
 #include "format_option.hpp"
+#include "import/device_import.hpp"
 #include "millrace/registry/v1/registry.grpc.pb.h"
 #include "text.hpp"
 
@@ -189,14 +189,17 @@ void add_device_commands(CLI::App& app, Session& session) {
   list->add_flag("--ids", arguments->only_ids, "only the ids, a line each");
   add_format_option(*list, arguments->format, {"table", "json"});
   CLI::App* import = add_command(
-      *group, session, "import", "create the devices of a CSV file; their tokens go to a new file of mode 0600",
+      *group, session, "import", "create the devices of a CSV file; their tokens go to a file of mode 0600",
       "  millrace device import fleet.csv                 tokens in fleet.tokens.csv (device,token)\n"
       "  millrace device import fleet.csv --tokens t.csv --skip-existing\n"
-      "The file: a device's id in each line; or a first line device,<attribute>,... and attributes behind the id.",
+      "The file: a device's id in each line; or a first line device,<attribute>,... and attributes behind the id.\n"
+      "Ended before its end, the same call goes on; every device gets its line in the tokens file.",
       [&session, arguments] { import_file(session, *arguments); });
   import->add_option("FILE", arguments->import.file, "CSV file")->required();
-  import->add_option("--tokens", arguments->import.tokens, "file for the tokens; must not exist yet");
-  import->add_flag("--skip-existing", arguments->skip_existing, "devices already there are no error");
+  import->add_option("--tokens", arguments->import.tokens,
+                     "file for the tokens; one of an unfinished import is gone on with");
+  import->add_flag("--skip-existing", arguments->skip_existing,
+                   "devices that others have made are no error; they get no token");
 }
 
 }  // namespace millrace::cli

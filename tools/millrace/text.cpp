@@ -108,36 +108,6 @@ std::string csv_field(std::string_view text) {
   return field + '"';
 }
 
-bool next_csv_record(std::string_view text, std::size_t& position, std::vector<std::string>& fields) {
-  fields.clear();
-  if (position >= text.size()) return false;
-  fields.emplace_back();
-  bool quoted = false;
-  for (; position < text.size(); ++position) {
-    const char c = text[position];
-    if (quoted) {
-      if (c != '"') {
-        fields.back() += c;
-      } else if (position + 1 < text.size() && text[position + 1] == '"') {
-        fields.back() += '"';
-        ++position;
-      } else {
-        quoted = false;
-      }
-    } else if (c == '"' && fields.back().empty()) {
-      quoted = true;
-    } else if (c == ',') {
-      fields.emplace_back();
-    } else if (c == '\n') {
-      ++position;
-      break;
-    } else if (c != '\r') {
-      fields.back() += c;
-    }
-  }
-  return true;
-}
-
 std::string printable(std::string_view text) {
   std::string out;
   out.reserve(text.size());

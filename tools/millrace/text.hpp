@@ -30,10 +30,6 @@ namespace millrace::cli {
 /// RFC 4180 field: quoted where it holds a comma, a quote or a line end.
 [[nodiscard]] std::string csv_field(std::string_view text);
 
-/// One CSV record: a line's fields, quotes resolved. Reads from `text` at `position` and moves it behind the record.
-/// False at the end.
-[[nodiscard]] bool next_csv_record(std::string_view text, std::size_t& position, std::vector<std::string>& fields);
-
 /// Control characters replaced, so that data cannot steer a terminal.
 [[nodiscard]] std::string printable(std::string_view text);
 

@@ -2,6 +2,8 @@
 #include <cstring>
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 
@@ -61,6 +63,16 @@ Sha256 sha256(std::string_view bytes) {
   return digest;
 }
 
+Sha256 hmac_sha256(std::string_view key, std::string_view bytes) {
+  Sha256 digest{};
+  unsigned size = 0;
+  if (HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(bytes.data()),
+           bytes.size(), digest.data(), &size) == nullptr) {
+    std::abort();
+  }
+  return digest;
+}
+
 std::uint64_t hash64(std::string_view bytes, std::uint64_t seed) {
   constexpr std::uint64_t kA = 0xa0761d6478bd642fULL;
   constexpr std::uint64_t kB = 0xe7037ed1a0b428dbULL;
@@ -91,7 +103,9 @@ std::string random_bytes(std::size_t count) {
   return out;
 }
 
-std::string random_token(std::size_t count) { return encode_base64(random_bytes(count), kBase64Url); }
+std::string random_token(std::size_t count) { return to_base64url(random_bytes(count)); }
+
+std::string to_base64url(std::string_view bytes) { return encode_base64(bytes, kBase64Url); }
 
 std::string to_hex(std::string_view bytes) {
   constexpr std::string_view kDigits = "0123456789abcdef";

@@ -9,7 +9,8 @@
 namespace millrace::registry {
 namespace {
 
-constexpr std::size_t kBatch = 200;
+// Two milliseconds of commit are then little for each device, and the outbox is locked for tens of milliseconds only.
+constexpr std::size_t kBatch = 1000;
 constexpr std::chrono::seconds kBatchTimeout{30};
 
 v1::ImportDeviceResult answer_of(const std::string& device, const Result<v1::CreateDeviceResponse>& created) {
@@ -17,6 +18,7 @@ v1::ImportDeviceResult answer_of(const std::string& device, const Result<v1::Cre
   answer.set_device(device);
   if (created.ok()) {
     answer.set_token(created->token());
+    answer.set_existed(created->existed());
   } else {
     answer.set_error_code(static_cast<int>(rpc::to_code(created.error().kind)));
     answer.set_error(created.error().message);
@@ -28,6 +30,7 @@ Status check_request(const v1::CreateDeviceRequest& request, const std::string& 
   if (!request.tenant().empty() && request.tenant() != tenant)
     return Error{ErrorKind::kInvalid, "one import makes devices of one tenant"};
   if (auto valid = check_id("device id", request.device()); !valid.ok()) return valid;
+  if (auto valid = check_token_digest(request.token_sha256()); !valid.ok()) return valid;
   return check_attributes(request.attributes_json());
 }
 
@@ -76,7 +79,7 @@ void ImportReactor::run_batch() {
   std::vector<NewDevice> devices;
   for (const v1::CreateDeviceRequest& request : batch_) {
     checks.push_back(check_request(request, *tenant));
-    if (checks.back().ok()) devices.push_back({request.device(), request.attributes_json()});
+    if (checks.back().ok()) devices.push_back({request.device(), request.attributes_json(), request.token_sha256()});
   }
   std::vector<Result<v1::CreateDeviceResponse>> created;
   const Status done = service_.change(call, "import devices", *tenant + " (" + std::to_string(devices.size()) + ")",

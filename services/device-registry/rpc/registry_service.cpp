@@ -152,9 +152,10 @@ RegistryService::Reactor* RegistryService::CreateDevice(Context* context, const 
     const auto names = names_of(call, request->tenant(), request->device());
     if (!names.ok()) return names.error();
     if (auto valid = check_attributes(request->attributes_json()); !valid.ok()) return valid;
+    if (auto valid = check_token_digest(request->token_sha256()); !valid.ok()) return valid;
     if (auto safe = check_keys_safe(); !safe.ok()) return safe;
     return change(call, "create device", names->tenant + "/" + names->device, [&](Connection& connection) -> Status {
-      const NewDevice device{names->device, request->attributes_json()};
+      const NewDevice device{names->device, request->attributes_json(), request->token_sha256()};
       auto created = create_devices(connection, names->tenant, std::span(&device, 1));
       if (!created.ok()) return created.error();
       return give(std::move(created->front()), *response);

@@ -18,13 +18,18 @@ inline constexpr int kMaxTokens = 10;
 struct NewDevice {
   std::string device;
   std::string attributes_json;  ///< empty: {}
+  std::string token_sha256;     ///< 32 bytes; empty: a token is drawn
 };
 
 /// kInvalid unless the text is a JSON object of at most kMaxAttributesBytes (empty: fine).
 [[nodiscard]] Status check_attributes(const std::string& json);
 
-/// Creates those that do not exist yet, each with a first token; the answers come in order, kAlreadyExists for the
-/// others. kNotFound: no such tenant.
+/// kInvalid unless it is empty or has the length of a SHA-256.
+[[nodiscard]] Status check_token_digest(const std::string& sha256);
+
+/// Creates those that do not exist yet, each with a first token; the answers come in order. A device that exists is
+/// kAlreadyExists, unless it has the token whose digest was given: then it is answered as it is (`existed`). kConflict:
+/// another device has this token. As a whole kNotFound: no such tenant. A handful of statements, however many devices.
 [[nodiscard]] Result<std::vector<Result<v1::CreateDeviceResponse>>> create_devices(postgres::Connection& connection,
                                                                                    const std::string& tenant,
                                                                                    std::span<const NewDevice> devices);

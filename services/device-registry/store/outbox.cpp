@@ -1,5 +1,7 @@
 #include "store/outbox.hpp"
 
+#include <millrace/postgres/copy.hpp>
+
 namespace millrace::registry {
 namespace {
 
@@ -15,11 +17,15 @@ std::string device_entry_key(const std::string& tenant, const std::string& devic
 std::string api_key_entry_key(const std::string& key_id) { return "key/" + key_id; }
 std::string webhook_entry_key(const std::string& tenant) { return "webhook/" + tenant; }
 
+Status Outbox::lock() {
+  if (locked_) return {};
+  if (auto locked = connection_.exec(kLock); !locked.ok()) return locked.error();
+  locked_ = true;
+  return {};
+}
+
 Result<std::int64_t> Outbox::next_id() {
-  if (!locked_) {
-    if (auto locked = connection_.exec(kLock); !locked.ok()) return locked.error();
-    locked_ = true;
-  }
+  if (auto status = lock(); !status.ok()) return status.error();
   auto id = connection_.exec("SELECT nextval('registry.outbox_seq')");
   if (!id.ok()) return id.error();
   return id->integer(0, 0);
@@ -43,6 +49,28 @@ Status Outbox::put(const std::string& key, v1::Entry entry) {
   if (!id.ok()) return id.error();
   entry.set_revision(*id);
   return insert(*id, OutboxTopic::kRegistry, key, entry.SerializeAsString());
+}
+
+Status Outbox::put_all(std::vector<OutboxEntry> entries) {
+  if (auto status = lock(); !status.ok()) return status;
+  auto ids = connection_.exec("SELECT nextval('registry.outbox_seq') FROM generate_series(1, $1::int4)",
+                              postgres::Params{}.integer(static_cast<std::int32_t>(entries.size())));
+  if (!ids.ok()) return ids.error();
+  postgres::CopyEncoder rows;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    OutboxEntry& one = entries[i];
+    const std::int64_t id = ids->integer(static_cast<int>(i), 0);
+    one.entry.set_revision(id);
+    rows.begin_row(4);
+    rows.int8(id);
+    rows.int2(static_cast<std::int16_t>(OutboxTopic::kRegistry));
+    rows.text(one.key);
+    rows.bytea(one.entry.SerializeAsString());
+  }
+  rows.finish();
+  auto done =
+      connection_.copy_in("COPY registry.outbox (id, topic, key, value) FROM STDIN (FORMAT binary)", rows.bytes());
+  return done.ok() ? Status{} : Status(done.error());
 }
 
 Status Outbox::remove(const std::string& key) {

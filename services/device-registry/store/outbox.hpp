@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <millrace/base/result.hpp>
 #include <millrace/postgres/connection.hpp>
@@ -14,6 +15,11 @@ namespace millrace::registry {
 /// Where a change goes; numbers as in registry.outbox.topic.
 enum class OutboxTopic : std::int16_t { kRegistry = 0, kRules = 1 };
 
+struct OutboxEntry {
+  std::string key;
+  v1::Entry entry;
+};
+
 /// Writes the entities that a transaction changed into the outbox, inside that transaction. Call as late as possible:
 /// the first call takes the lock that puts the outbox into commit order, and every other change waits for it until this
 /// one commits.
@@ -23,6 +29,8 @@ class Outbox {
 
   /// The entity as it is now; sets its revision.
   [[nodiscard]] Status put(const std::string& key, v1::Entry entry);
+  /// The same for many, in three statements.
+  [[nodiscard]] Status put_all(std::vector<OutboxEntry> entries);
   /// The entity is gone.
   [[nodiscard]] Status remove(const std::string& key);
 
@@ -31,6 +39,7 @@ class Outbox {
   [[nodiscard]] Status remove_rule(const std::string& tenant, const std::string& rule);
 
  private:
+  [[nodiscard]] Status lock();
   [[nodiscard]] Result<std::int64_t> next_id();
   [[nodiscard]] Status insert(std::int64_t id, OutboxTopic topic, const std::string& key,
                               const std::optional<std::string>& value);

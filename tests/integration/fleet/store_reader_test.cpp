@@ -94,9 +94,10 @@ TEST_F(StoreReaderTest, WhatTheWriterStoresIsCleanAndAMissingOrSecondRowIsNot) {
 
   StoreReader reader(url_, "grid", readings);
   const auto judge = [&] {
-    const auto points = reader.read(kDeviceKey, kStart, kStart);
+    const std::int32_t keys[] = {kDeviceKey};
+    const auto points = reader.read(keys, kStart, kStart);
     EXPECT_TRUE(points.ok());
-    return account(0, "meter", readings, ledger, *points);
+    return account(0, "meter", readings, ledger, points->at(0));
   };
   Tally tally = judge();
   EXPECT_TRUE(tally.clean()) << tally.examples.at(0);
@@ -114,14 +115,40 @@ TEST_F(StoreReaderTest, WhatTheWriterStoresIsCleanAndAMissingOrSecondRowIsNot) {
   EXPECT_EQ(tally.doubled, 1U);
 }
 
+TEST_F(StoreReaderTest, RowsOfManyDevicesComeInTheOrderAsked) {
+  const MeterReadings readings({}, 2);
+  postgres::CopyEncoder rows;
+  for (std::int32_t device = 1; device <= 300; ++device) {
+    storage_schema::encode_sample(rows, kStart + device, device, ids_[0],
+                                  storage_schema::cell_of(telemetry::Value{std::int64_t{device}}), false);
+  }
+  rows.finish();
+  ASSERT_TRUE(connection_->copy_in(storage_schema::sql::kCopySamples, rows.bytes()));
+  std::vector<std::int32_t> keys;
+  for (std::int32_t device = 300; device >= 1; device -= 2) keys.push_back(device);
+  keys.push_back(999);  // has none
+  StoreReader reader(url_, "grid", readings);
+  const auto points = reader.read(keys, kStart, kStart);
+  ASSERT_TRUE(points.ok());
+  ASSERT_EQ(points->size(), keys.size());
+  for (std::size_t i = 0; i + 1 < keys.size(); ++i) {
+    ASSERT_EQ(points->at(i).size(), 1U);
+    EXPECT_EQ(points->at(i)[0].value, keys[i]);
+    EXPECT_EQ(points->at(i)[0].metric, StoredPoint::kSequence);
+  }
+  EXPECT_TRUE(points->back().empty());
+}
+
 TEST_F(StoreReaderTest, AnUnknownDeviceHasNoRowsAndADeadDatabaseIsAnError) {
   const MeterReadings readings({}, 2);
   StoreReader reader(url_, "grid", readings);
-  const auto points = reader.read(12345, 0, 0);
+  const std::int32_t keys[] = {12345};
+  const auto points = reader.read(keys, 0, 0);
   ASSERT_TRUE(points.ok());
-  EXPECT_TRUE(points->empty());
+  ASSERT_EQ(points->size(), 1U);
+  EXPECT_TRUE(points->at(0).empty());
   StoreReader nowhere("postgresql://127.0.0.1:1/none?connect_timeout=2", "grid", readings);
-  EXPECT_EQ(nowhere.read(1, 0, 0).error().kind, ErrorKind::kUnavailable);
+  EXPECT_EQ(nowhere.read(keys, 0, 0).error().kind, ErrorKind::kUnavailable);
 }
 
 }  // namespace

@@ -28,6 +28,18 @@ TEST(Digest, Base64Rfc4648Vectors) {
   EXPECT_FALSE(from_base64("Zm 8").ok());
 }
 
+TEST(Digest, HmacRfc4231Vectors) {
+  EXPECT_EQ(to_hex(bytes_of(hmac_sha256(std::string(20, '\x0b'), "Hi There"))),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+  EXPECT_EQ(to_hex(bytes_of(hmac_sha256("Jefe", "what do ya want for nothing?"))),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
+TEST(Digest, Base64UrlHasNoPaddingAndNoSlash) {
+  EXPECT_EQ(to_base64url("\xfb\xff\xbe"), "-_--");
+  EXPECT_EQ(to_base64url("fo"), "Zm8");
+}
+
 TEST(Digest, HexRoundTrips) {
   EXPECT_EQ(*from_hex(to_hex(std::string("\x00\xff\x10", 3))), std::string("\x00\xff\x10", 3));
   EXPECT_FALSE(from_hex("abc").ok());

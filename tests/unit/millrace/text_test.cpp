@@ -8,7 +8,6 @@
 #include <gtest/gtest.h>
 
 #include "command_error.hpp"
-#include "device_import.hpp"
 #include "millrace/telemetry/v1/telemetry.pb.h"
 #include "plot.hpp"
 
@@ -54,17 +53,6 @@ TEST(DurationText, ReadsBackTheSame) {
   }
 }
 
-TEST(CsvField, ReadsBackTheSame) {
-  for (const std::string text : {"plain", "a,b", "a\"b\"", "two\nlines", ""}) {
-    const std::string line = csv_field(text) + ",end\n";
-    std::size_t position = 0;
-    std::vector<std::string> fields;
-    ASSERT_TRUE(next_csv_record(line, position, fields));
-    EXPECT_EQ(fields, (std::vector<std::string>{text, "end"}));
-    EXPECT_FALSE(next_csv_record(line, position, fields));
-  }
-}
-
 TEST(Printable, LeavesNothingThatSteersATerminal) {
   EXPECT_EQ(printable("a\x1b[2Jb\n"), "a\xEF\xBF\xBD[2Jb\xEF\xBF\xBD");
   EXPECT_EQ(printable("gr\xC3\xBC n"), "gr\xC3\xBC n");
@@ -83,19 +71,6 @@ TEST(TimeArgument, TakesTimesDatesAndDurationsAgo) {
   EXPECT_THROW(static_cast<void>(parse_duration_us("--step", "0s")), CommandError);
   EXPECT_THROW(static_cast<void>(parse_duration_us("--step", "99999999999999w")), CommandError);
   EXPECT_EQ(parse_duration_us("--step", "500ms"), 500'000);
-}
-
-TEST(ImportFile, TakesIdsAloneOrAHeaderWithAttributes) {
-  const auto plain = parse_import("m-1\r\n\nm-2\n");
-  ASSERT_EQ(plain.size(), 2U);
-  EXPECT_EQ(plain[1].device, "m-2");
-  EXPECT_EQ(plain[1].line, 3U);
-  EXPECT_EQ(plain[1].attributes_json, "");
-  const auto named = parse_import("device,site,note\nm-1,north,\"a, b\"\nm-2,,\n");
-  ASSERT_EQ(named.size(), 2U);
-  EXPECT_EQ(named[0].attributes_json, R"({"site":"north","note":"a, b"})");
-  EXPECT_EQ(named[1].attributes_json, "");
-  EXPECT_THROW(static_cast<void>(parse_import("m-1,north\n")), CommandError);
 }
 
 TEST(Plot, ShowsThePeakOfEveryColumn) {

@@ -12,24 +12,47 @@ std::optional<Receipt> parse_receipt(std::string_view text) {
   return Receipt{parsed->partition, parsed->generation, parsed->offset};
 }
 
+Ledger::Ledger(std::size_t devices, MessagesEach each) {
+  if (each == MessagesEach::kMany) {
+    many_.resize(devices);
+  } else {
+    one_.resize(devices);
+    one_made_.resize(devices);
+  }
+}
+
+LedgerEntry& Ledger::entry(std::size_t device, std::uint32_t index) {
+  return one_.empty() ? many_[device][index - 1] : one_[device];
+}
+
+std::span<const LedgerEntry> Ledger::device(std::size_t device) const {
+  if (one_.empty()) return many_[device];
+  return {&one_[device], one_made_[device] ? 1U : 0U};
+}
+
 void Ledger::made(std::size_t device, const Message& message) {
   LedgerEntry entry;
   entry.time_us = message.time_us;
   entry.timed = message.timed;
-  devices_[device].push_back(entry);
+  if (one_.empty()) {
+    many_[device].push_back(entry);
+  } else {
+    one_[device] = entry;
+    one_made_[device] = true;
+  }
 }
 
 void Ledger::sent(std::size_t device, std::uint32_t index) {
-  LedgerEntry& entry = devices_[device][index - 1];
-  if (entry.fate == Fate::kMade) entry.fate = Fate::kSent;
+  LedgerEntry& sent = entry(device, index);
+  if (sent.fate == Fate::kMade) sent.fate = Fate::kSent;
 }
 
 void Ledger::acknowledged(std::size_t device, std::uint32_t index, const Receipt& receipt) {
-  LedgerEntry& entry = devices_[device][index - 1];
-  entry.fate = Fate::kAcknowledged;
-  entry.receipt = receipt;
+  LedgerEntry& acknowledged = entry(device, index);
+  acknowledged.fate = Fate::kAcknowledged;
+  acknowledged.receipt = receipt;
 }
 
-void Ledger::refused(std::size_t device, std::uint32_t index) { devices_[device][index - 1].fate = Fate::kRefused; }
+void Ledger::refused(std::size_t device, std::uint32_t index) { entry(device, index).fate = Fate::kRefused; }
 
 }  // namespace millrace::fleet

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,20 +37,27 @@ struct LedgerEntry {
   bool timed = true;
 };
 
+/// How many messages a device has: one each takes a 32-byte row of a device, and nothing else.
+enum class MessagesEach : std::uint8_t { kMany, kOne };
+
 /// One row per message, by device and index (entry i is index i + 1). Written by the load's thread, read by the
 /// verifier after it.
 class Ledger {
  public:
-  explicit Ledger(std::size_t devices) : devices_(devices) {}
+  explicit Ledger(std::size_t devices, MessagesEach each = MessagesEach::kMany);
   void made(std::size_t device, const Message& message);
   void sent(std::size_t device, std::uint32_t index);
   void acknowledged(std::size_t device, std::uint32_t index, const Receipt& receipt);
   void refused(std::size_t device, std::uint32_t index);
-  [[nodiscard]] const std::vector<LedgerEntry>& device(std::size_t device) const { return devices_[device]; }
-  [[nodiscard]] std::size_t devices() const { return devices_.size(); }
+  [[nodiscard]] std::span<const LedgerEntry> device(std::size_t device) const;
+  [[nodiscard]] std::size_t devices() const { return many_.size() + one_.size(); }
 
  private:
-  std::vector<std::vector<LedgerEntry>> devices_;
+  LedgerEntry& entry(std::size_t device, std::uint32_t index);
+
+  std::vector<std::vector<LedgerEntry>> many_;
+  std::vector<LedgerEntry> one_;
+  std::vector<bool> one_made_;
 };
 
 }  // namespace millrace::fleet

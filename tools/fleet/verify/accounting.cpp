@@ -11,7 +11,7 @@ constexpr std::size_t kExamples = 10;
 class DeviceAccount {
  public:
   DeviceAccount(std::size_t device, const std::string& name, const Readings& readings,
-                const std::vector<LedgerEntry>& ledger)
+                std::span<const LedgerEntry> ledger)
       : device_(device), name_(name), readings_(readings), ledger_(ledger), copies_(ledger.size(), 0) {
     for (std::size_t i = 0; i < ledger.size(); ++i) {
       if (ledger[i].timed) by_time_.emplace(ledger[i].time_us, i);
@@ -144,7 +144,7 @@ class DeviceAccount {
   const std::size_t device_;
   const std::string& name_;
   const Readings& readings_;
-  const std::vector<LedgerEntry>& ledger_;
+  const std::span<const LedgerEntry> ledger_;
   std::vector<std::uint32_t> copies_;
   std::unordered_map<TimeUs, std::size_t> by_time_;
   std::vector<std::vector<bool>> timed_seen_;
@@ -169,7 +169,7 @@ void Tally::add(const Tally& other) {
 }
 
 Tally account(std::size_t device, const std::string& name, const Readings& readings,
-              const std::vector<LedgerEntry>& ledger, const std::vector<StoredPoint>& points) {
+              std::span<const LedgerEntry> ledger, const std::vector<StoredPoint>& points) {
   DeviceAccount account(device, name, readings, ledger);
   for (const StoredPoint& point : points) account.take(point);
   return account.finish();

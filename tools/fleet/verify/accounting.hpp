@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,6 @@ struct Tally {
 /// Accounts for one device. `points` are all its rows of the run's metrics; rows of other runs (another sequence,
 /// another time) are passed over where they can be told apart: timed rows by their time, sequences by their value.
 [[nodiscard]] Tally account(std::size_t device, const std::string& name, const Readings& readings,
-                            const std::vector<LedgerEntry>& ledger, const std::vector<StoredPoint>& points);
+                            std::span<const LedgerEntry> ledger, const std::vector<StoredPoint>& points);
 
 }  // namespace millrace::fleet

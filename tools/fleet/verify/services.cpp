@@ -1,6 +1,8 @@
 #include "verify/services.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <thread>
 
 #include <grpcpp/channel.h>
@@ -44,9 +46,15 @@ Result<std::vector<Device>> import_devices(const rpc::ClientOptions& registry, c
   return devices;
 }
 
-Result<std::vector<std::int32_t>> device_keys(const rpc::ClientOptions& registry, const std::string& tenant,
-                                              const std::vector<Device>& devices) {
-  const auto stub = registry::v1::RegistryService::NewStub(rpc::make_channel(registry));
+namespace {
+
+/// Beyond this many devices the tenant's list is read instead of asking for each.
+constexpr std::size_t kAskForEach = 1'000;
+
+using RegistryStub = registry::v1::RegistryService::Stub;
+
+Result<std::vector<std::int32_t>> keys_one_by_one(RegistryStub& stub, const rpc::ClientOptions& options,
+                                                  const std::string& tenant, const std::vector<Device>& devices) {
   std::vector<std::int32_t> keys;
   for (const Device& device : devices) {
     registry::v1::GetDeviceRequest request;
@@ -54,13 +62,52 @@ Result<std::vector<std::int32_t>> device_keys(const rpc::ClientOptions& registry
     request.set_device(device.id);
     registry::v1::Device answer;
     grpc::ClientContext context;
-    rpc::prepare(context, registry);
-    if (const Status status = rpc::from_grpc_status(stub->GetDevice(&context, request, &answer)); !status) {
+    rpc::prepare(context, options);
+    if (const Status status = rpc::from_grpc_status(stub.GetDevice(&context, request, &answer)); !status) {
       return status.error();
     }
     keys.push_back(answer.device_key());
   }
   return keys;
+}
+
+Result<std::vector<std::int32_t>> keys_from_list(RegistryStub& stub, const rpc::ClientOptions& options,
+                                                 const std::string& tenant, const std::vector<Device>& devices) {
+  std::vector<std::uint32_t> by_id(devices.size());
+  std::iota(by_id.begin(), by_id.end(), 0U);
+  const auto id_of = [&](std::uint32_t i) -> const std::string& { return devices[i].id; };
+  std::ranges::sort(by_id, {}, id_of);
+  std::vector<std::int32_t> keys(devices.size(), 0);
+  registry::v1::ListDevicesRequest request;
+  request.set_tenant(tenant);
+  request.set_page_size(1000);
+  do {
+    registry::v1::ListDevicesResponse page;
+    grpc::ClientContext context;
+    rpc::prepare(context, options);
+    if (const Status status = rpc::from_grpc_status(stub.ListDevices(&context, request, &page)); !status) {
+      return status.error();
+    }
+    for (const auto& one : page.devices()) {
+      // The same device may be named more than once.
+      for (const std::uint32_t i : std::ranges::equal_range(by_id, one.device(), {}, id_of)) keys[i] = one.device_key();
+    }
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  const auto unknown = std::ranges::find(keys, 0);
+  if (unknown == keys.end()) return keys;
+  return Error{
+      ErrorKind::kNotFound,
+      "there is no device '" + devices[static_cast<std::size_t>(unknown - keys.begin())].id + "' in tenant " + tenant};
+}
+
+}  // namespace
+
+Result<std::vector<std::int32_t>> device_keys(const rpc::ClientOptions& registry, const std::string& tenant,
+                                              const std::vector<Device>& devices) {
+  const auto stub = registry::v1::RegistryService::NewStub(rpc::make_channel(registry));
+  return devices.size() > kAskForEach ? keys_from_list(*stub, registry, tenant, devices)
+                                      : keys_one_by_one(*stub, registry, tenant, devices);
 }
 
 struct QueryClient::Impl {

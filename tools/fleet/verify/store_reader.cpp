@@ -1,6 +1,7 @@
 #include "verify/store_reader.hpp"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include <millrace/postgres/connection.hpp>
 #include <millrace/storage_schema/statements.hpp>
@@ -9,8 +10,8 @@ namespace millrace::fleet {
 namespace {
 
 constexpr const char* kRowsSql =
-    "SELECT metric, time, value, coalesce(untimed, false) FROM storage.sample "
-    "WHERE device_id = $1::int4 AND metric = ANY($2::int4[]) AND time >= $3::timestamptz "
+    "SELECT device_id, metric, time, value, coalesce(untimed, false) FROM storage.sample "
+    "WHERE device_id = ANY($1::int4[]) AND metric = ANY($2::int4[]) AND time >= $3::timestamptz "
     "AND (untimed IS NOT TRUE OR time >= $4::timestamptz)";
 
 }  // namespace
@@ -53,23 +54,26 @@ Status StoreReader::learn_metrics() {
   return {};
 }
 
-Result<std::vector<StoredPoint>> StoreReader::read(std::int32_t device_key, TimeUs timed_from_us,
-                                                   TimeUs untimed_from_us) {
+Result<std::vector<std::vector<StoredPoint>>> StoreReader::read(std::span<const std::int32_t> device_keys,
+                                                                TimeUs timed_from_us, TimeUs untimed_from_us) {
   if (Status status = connect(); !status) return status.error();
   if (Status status = learn_metrics(); !status) return status.error();
   postgres::Params params;
-  params.integer(device_key).int4_array(metric_ids_).timestamptz(timed_from_us).timestamptz(untimed_from_us);
+  params.int4_array(device_keys).int4_array(metric_ids_).timestamptz(timed_from_us).timestamptz(untimed_from_us);
   auto rows = connection_->exec(kRowsSql, params);
   if (!rows) return rows.error();
-  std::vector<StoredPoint> points(static_cast<std::size_t>(rows->size()));
+  std::unordered_map<std::int32_t, std::size_t> places;
+  for (std::size_t i = 0; i < device_keys.size(); ++i) places.emplace(device_keys[i], i);
+  std::vector<std::vector<StoredPoint>> points(device_keys.size());
   for (int row = 0; row < rows->size(); ++row) {
-    StoredPoint& point = points[static_cast<std::size_t>(row)];
-    const auto id = static_cast<std::int32_t>(rows->integer(row, 0));
+    StoredPoint point;
+    const auto id = static_cast<std::int32_t>(rows->integer(row, 1));
     const auto at = std::ranges::find(metric_ids_, id) - metric_ids_.begin();
     point.metric = metric_indexes_[static_cast<std::size_t>(at)];
-    point.time_us = rows->timestamptz(row, 1);
-    if (!rows->is_null(row, 2)) point.value = rows->float8(row, 2);
-    point.untimed = rows->boolean(row, 3);
+    point.time_us = rows->timestamptz(row, 2);
+    if (!rows->is_null(row, 3)) point.value = rows->float8(row, 3);
+    point.untimed = rows->boolean(row, 4);
+    points[places.at(static_cast<std::int32_t>(rows->integer(row, 0)))].push_back(point);
   }
   return points;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,10 +22,10 @@ class StoreReader {
   StoreReader(std::string database_url, std::string tenant, const Readings& readings);
   ~StoreReader();
 
-  /// `device_key` is the registry's. All rows of the run's metrics from `from_us` on. Connects when there is no
-  /// connection; blocks.
-  [[nodiscard]] Result<std::vector<StoredPoint>> read(std::int32_t device_key, TimeUs timed_from_us,
-                                                      TimeUs untimed_from_us);
+  /// `device_keys` are the registry's; the answers come in their order: all rows of the run's metrics from the two
+  /// times on. Connects when there is no connection; blocks.
+  [[nodiscard]] Result<std::vector<std::vector<StoredPoint>>> read(std::span<const std::int32_t> device_keys,
+                                                                   TimeUs timed_from_us, TimeUs untimed_from_us);
 
  private:
   Status connect();

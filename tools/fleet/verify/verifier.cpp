@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
+#include <span>
 #include <thread>
 
 #include "verify/store_reader.hpp"
@@ -13,6 +15,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kReceipts = 200;
 constexpr std::size_t kRanges = 10;
+/// Messages whose rows are in memory at a time; a device with more is alone.
+constexpr std::size_t kMessagesAtATime = 10'000;
 constexpr TimeUs kClockSlackUs = 2 * kUsPerSecond;
 
 class Verification {
@@ -27,8 +31,7 @@ class Verification {
         store_(options.database_url, options.tenant, readings),
         query_(options.query, options.tenant),
         started_(Clock::now()),
-        deadline_(started_ + options.patience),
-        tallies_(devices.size()) {
+        deadline_(started_ + options.patience) {
     timed_from_us_ = options.started_us - kClockSlackUs;
     for (std::size_t i = 0; i < devices.size(); ++i) {
       for (const LedgerEntry& entry : ledger.device(i)) {
@@ -60,25 +63,45 @@ class Verification {
     }
   }
 
-  Status account_device(std::size_t i) {
-    auto points = patiently([&] { return store_.read(keys_[i], timed_from_us_, options_.started_us - kClockSlackUs); });
-    if (!points) return points.error();
-    tallies_[i] = account(i, devices_[i].id, readings_, ledger_.device(i), *points);
+  /// Reads what is stored of these devices and tells `take` about each; its memory does not grow with their number.
+  Status account_devices(std::span<const std::size_t> devices,
+                         const std::function<void(std::size_t, const Tally&)>& take) {
+    while (!devices.empty()) {
+      std::size_t count = 0;
+      std::size_t messages = 0;
+      std::vector<std::int32_t> keys;
+      for (; count < devices.size() && (count == 0 || messages < kMessagesAtATime); ++count) {
+        messages += std::max<std::size_t>(1, ledger_.device(devices[count]).size());
+        keys.push_back(keys_[devices[count]]);
+      }
+      auto points = patiently([&] { return store_.read(keys, timed_from_us_, options_.started_us - kClockSlackUs); });
+      if (!points) return points.error();
+      for (std::size_t k = 0; k < count; ++k) {
+        const std::size_t i = devices[k];
+        take(i, account(i, devices_[i].id, readings_, ledger_.device(i), (*points)[k]));
+      }
+      devices = devices.subspan(count);
+    }
     return {};
+  }
+
+  [[nodiscard]] std::vector<std::size_t> all_devices() const {
+    std::vector<std::size_t> all(devices_.size());
+    std::iota(all.begin(), all.end(), std::size_t{0});
+    return all;
   }
 
   /// Until every acknowledged message is there or patience ends; who is still missing then is lost.
   Status wait_for_acknowledged() {
-    std::vector<std::size_t> behind(devices_.size());
-    for (std::size_t i = 0; i < behind.size(); ++i) behind[i] = i;
+    std::vector<std::size_t> behind = all_devices();
     for (;;) {
       std::uint64_t missing = 0;
       std::vector<std::size_t> still;
-      for (const std::size_t i : behind) {
-        if (Status status = account_device(i); !status) return status;
-        if (tallies_[i].lost != 0) still.push_back(i);
-        missing += tallies_[i].lost;
-      }
+      Status asked = account_devices(behind, [&](std::size_t i, const Tally& tally) {
+        if (tally.lost != 0) still.push_back(i);
+        missing += tally.lost;
+      });
+      if (!asked) return asked;
       behind = std::move(still);
       if (behind.empty() || Clock::now() >= deadline_) break;
       say_(std::to_string(missing) + " acknowledged messages are not in the database yet");
@@ -90,14 +113,13 @@ class Verification {
 
   /// What had no answer may still be on its way, and a copy of something too: two equal counts three seconds apart.
   Status wait_for_quiet() {
+    const std::vector<std::size_t> all = all_devices();
     std::uint64_t before = std::numeric_limits<std::uint64_t>::max();
     for (;;) {
       std::this_thread::sleep_for(std::chrono::seconds(3));
       Tally sum;
-      for (std::size_t i = 0; i < devices_.size(); ++i) {
-        if (Status status = account_device(i); !status) return status;
-        sum.add(tallies_[i]);
-      }
+      Status asked = account_devices(all, [&](std::size_t, const Tally& tally) { sum.add(tally); });
+      if (!asked) return asked;
       const std::uint64_t seen = sum.stored + sum.doubled;
       verdict_.tally = std::move(sum);
       if (seen == before || Clock::now() >= deadline_ + std::chrono::seconds(30)) return {};
@@ -105,24 +127,33 @@ class Verification {
     }
   }
 
-  Status ask_receipts() {
-    std::vector<std::pair<std::size_t, std::size_t>> given;
+  /// Calls for every message that was acknowledged with a receipt.
+  template <typename Call>
+  void each_receipt(Call&& call) const {
     for (std::size_t i = 0; i < devices_.size(); ++i) {
-      const auto& entries = ledger_.device(i);
-      for (std::size_t k = 0; k < entries.size(); ++k) {
-        if (entries[k].fate == Fate::kAcknowledged && entries[k].receipt.given()) given.emplace_back(i, k);
+      for (const LedgerEntry& entry : ledger_.device(i)) {
+        if (entry.fate == Fate::kAcknowledged && entry.receipt.given()) call(i, entry.receipt);
       }
     }
-    const std::size_t stride = std::max<std::size_t>(1, given.size() / kReceipts);
-    for (std::size_t at = 0; at < given.size(); at += stride) {
-      const std::string receipt = ledger_.device(given[at].first)[given[at].second].receipt.to_string();
+  }
+
+  Status ask_receipts() {
+    std::size_t given = 0;
+    each_receipt([&](std::size_t, const Receipt&) { ++given; });
+    const std::size_t stride = std::max<std::size_t>(1, given / kReceipts);
+    std::vector<std::pair<std::size_t, std::string>> asked;
+    std::size_t at = 0;
+    each_receipt([&](std::size_t i, const Receipt& receipt) {
+      if (at++ % stride == 0) asked.emplace_back(i, receipt.to_string());
+    });
+    for (const auto& [i, receipt] : asked) {
       std::string state;
       const auto answer = patiently([&] { return query_.receipt(receipt, state); });
       if (!answer) return answer.error();
       ++verdict_.receipts_asked;
       if (*answer == ReceiptAnswer::kStored) continue;
       ++verdict_.receipts_wrong;
-      verdict_.tally.examples.push_back("receipt " + receipt + " of " + devices_[given[at].first].id + " is " + state);
+      verdict_.tally.examples.push_back("receipt " + receipt + " of " + devices_[i].id + " is " + state);
     }
     return {};
   }
@@ -130,6 +161,9 @@ class Verification {
   Status ask_ranges() {
     const std::size_t stride = std::max<std::size_t>(1, devices_.size() / kRanges);
     for (std::size_t i = 0; i < devices_.size(); i += stride) {
+      std::uint64_t stored = 0;
+      Status asked = account_devices(std::span(&i, 1), [&](std::size_t, const Tally& tally) { stored = tally.stored; });
+      if (!asked) return asked;
       const auto values = patiently([&] {
         return query_.integers(devices_[i].id, kSequenceMetric, timed_from_us_, now_us() + 60 * kUsPerSecond);
       });
@@ -142,10 +176,10 @@ class Verification {
       const auto repeated = std::ranges::unique(own);
       const std::size_t different = static_cast<std::size_t>(repeated.begin() - own.begin());
       ++verdict_.ranges_asked;
-      if (different == tallies_[i].stored && repeated.empty()) continue;
+      if (different == stored && repeated.empty()) continue;
       ++verdict_.ranges_wrong;
       verdict_.tally.examples.push_back("Range of " + devices_[i].id + " holds " + std::to_string(different) +
-                                        " messages, the database " + std::to_string(tallies_[i].stored));
+                                        " messages, the database " + std::to_string(stored));
     }
     return {};
   }
@@ -161,7 +195,6 @@ class Verification {
   const Clock::time_point deadline_;
   TimeUs timed_from_us_ = 0;
   std::vector<std::int32_t> keys_;
-  std::vector<Tally> tallies_;
   Verdict verdict_;
 };
 

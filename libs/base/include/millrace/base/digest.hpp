@@ -15,6 +15,9 @@ using Sha256 = std::array<std::uint8_t, 32>;
 /// SHA-256 (FIPS 180-4). Thread-safe.
 [[nodiscard]] Sha256 sha256(std::string_view bytes);
 
+/// HMAC-SHA256 (FIPS 198-1). Thread-safe.
+[[nodiscard]] Sha256 hmac_sha256(std::string_view key, std::string_view bytes);
+
 /// 64-bit hash for telling payloads apart (wyhash-style multiply-fold; stable across builds, not cryptographic).
 /// `seed` chains several parts: hash64(b, hash64(a)).
 [[nodiscard]] std::uint64_t hash64(std::string_view bytes, std::uint64_t seed = 0);
@@ -37,6 +40,9 @@ using Sha256 = std::array<std::uint8_t, 32>;
 /// RFC 4648 section 4 with padding. from_base64 refuses anything else.
 [[nodiscard]] std::string to_base64(std::string_view bytes);
 [[nodiscard]] Result<std::string> from_base64(std::string_view text);
+
+/// RFC 4648 section 5 without padding.
+[[nodiscard]] std::string to_base64url(std::string_view bytes);
 
 /// View of a digest's bytes.
 [[nodiscard]] inline std::string_view bytes_of(const Sha256& digest) {

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <array>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include <millrace/base/digest.hpp>
+
+namespace millrace::cli {
+
+/// Which devices were met, in 16 bytes each and the room of an open table (32 to 64 bytes): half of a SHA-256 stands
+/// for the id, so two ids that are taken for one another do not happen.
+class DeviceSet {
+ public:
+  /// False: it is in there already.
+  bool insert(std::string_view device) {
+    if ((size_ + 1) * 2 > entries_.size()) grow();
+    const Entry entry = entry_of(device);
+    Entry& place = entries_[place_of(entries_, entry)];
+    if (place == entry) return false;
+    place = entry;
+    ++size_;
+    return true;
+  }
+
+  [[nodiscard]] bool contains(std::string_view device) const {
+    if (entries_.empty()) return false;
+    const Entry entry = entry_of(device);
+    return entries_[place_of(entries_, entry)] == entry;
+  }
+
+  [[nodiscard]] std::size_t size() const { return size_; }
+
+ private:
+  using Entry = std::array<std::uint64_t, 2>;  // zeros: free
+
+  static Entry entry_of(std::string_view device) {
+    const Sha256 digest = sha256(device);
+    Entry entry{};
+    std::memcpy(entry.data(), digest.data(), sizeof entry);
+    return entry;
+  }
+
+  static std::size_t place_of(const std::vector<Entry>& entries, const Entry& entry) {
+    std::size_t at = entry[0] & (entries.size() - 1);
+    while (entries[at] != Entry{} && entries[at] != entry) at = (at + 1) & (entries.size() - 1);
+    return at;
+  }
+
+  void grow() {
+    std::vector<Entry> larger(entries_.empty() ? 1024 : entries_.size() * 2);
+    for (const Entry& entry : entries_) {
+      if (entry != Entry{}) larger[place_of(larger, entry)] = entry;
+    }
+    entries_ = std::move(larger);
+  }
+
+  std::vector<Entry> entries_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace millrace::cli
