@@ -21,10 +21,15 @@ def copy_with_secrets(layout):
     """A copy of deploy/kubernetes in which the overlays have secrets, so that a check never meets somebody's own."""
     with tempfile.TemporaryDirectory(prefix="millrace-kubernetes-") as folder:
         copied = Path(folder) / "kubernetes"
-        shutil.copytree(layout.deploy / "kubernetes", copied, ignore=shutil.ignore_patterns("secrets", ".secrets.*"))
+        copy_to(layout, copied)
         for overlay in OVERLAYS:
             make_secrets(copied / overlay)
         yield copied
+
+
+def copy_to(layout, folder):
+    """deploy/kubernetes as it is, without anybody's secrets."""
+    shutil.copytree(layout.deploy / "kubernetes", folder, ignore=shutil.ignore_patterns("secrets", ".secrets.*"))
 
 
 def make_secrets(overlay):

@@ -1,0 +1,164 @@
+"""./dev soak kubernetes: deploy/kubernetes against the real API server, controllers and scheduler; the shell blocks of the
+docs that say `sh kubernetes` are run on it, as pasted."""
+import json
+import re
+import subprocess
+import time
+
+from . import docs, manifests, say, toolchain
+from .cluster import Cluster
+from .manifest_rules import NAMESPACE, WORKLOADS
+from .processes import wait_until
+from .say import DevError
+
+NAME = "kubernetes"
+
+
+class Soak:
+    def __init__(self, layout):
+        self._layout = layout
+        self._cluster = None
+        self.proved = []  # (what, figure)
+
+    def run(self):
+        programs = toolchain.install_kubernetes(self._layout)
+        kustomize, _ = toolchain.install_manifest_checks(self._layout)
+        self._cluster = Cluster(programs, self._layout.soak / NAME)
+        try:
+            with say.Step("etcd, API server, controllers, scheduler, kwok"):
+                self._cluster.start()
+            self._prove("API server", self._cluster.objects("--raw=/version")["gitVersion"])
+            with manifests.copy_with_secrets(self._layout) as folder:
+                self._dry_run(kustomize, folder)
+            # A folder as a user has it, without secrets: the docs' first block makes them.
+            work = self._cluster.folder / "work"
+            manifests.copy_to(self._layout, work / "deploy" / NAME)
+            self._docs(work)
+            self._read_back(manifests.render(kustomize, work / "deploy" / NAME / manifests.OVERLAYS[0]))
+            self._again(work)
+            self._cluster.check()
+        finally:
+            forced = self._cluster.stop()
+            if forced:
+                say.warn(f"killed: {', '.join(forced)}")
+        return 0
+
+    def _prove(self, what, figure):
+        self.proved.append((what, figure))
+        say.line(f"  {what}: {figure}")
+
+    # --- without changing anything ---
+
+    def _dry_run(self, kustomize, folder):
+        namespace = folder / manifests.BASE / "namespace.yaml"
+        self._cluster.kubectl("apply", "--filename", namespace)
+        self._violations_are_seen()
+        for name in (manifests.BASE, *manifests.OVERLAYS):
+            printed = self._cluster.kubectl("apply", "--dry-run=server", "--kustomize", folder / name)
+            accepted = len(re.findall(r" (?:created|configured|unchanged) \(server dry run\)$", printed, re.M))
+            wanted = len(manifests.render(kustomize, folder / name))
+            if accepted != wanted:
+                raise DevError(f"{name}: {accepted} of {wanted} objects were accepted:\n{printed}")
+            self._prove(f"{name}: objects accepted without a warning (dry run)", f"{accepted} of {wanted}")
+
+    def _violations_are_seen(self):
+        """That no warning came would mean nothing where nobody warns."""
+        container = {"name": "x", "image": "x:1", "securityContext": {"privileged": True}}
+        labels = {"app": "x"}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+        deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x", "namespace": NAMESPACE},
+                      "spec": {"selector": {"matchLabels": labels}, "template": template}}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "namespace": NAMESPACE}, "spec": template["spec"]}
+        warned, refused = (self._cluster.call("create", "--dry-run=server", "--filename=-", given=json.dumps(one))
+                           for one in (deployment, pod))
+        if "would violate PodSecurity" not in warned.stderr or warned.returncode != 0:
+            raise DevError(f"a Deployment of privileged pods brought no warning: {warned.stderr}")
+        if "violates PodSecurity" not in refused.stderr or refused.returncode == 0:
+            raise DevError(f"a privileged pod was not refused: {refused.stderr}")
+        self._prove("Pod Security Standard", "restricted: warned of and refused what violates it")
+
+    # --- for real ---
+
+    def _docs(self, work):
+        ours = [block for block in docs.blocks(self._layout.root) if block.soak == NAME]
+        if not ours:
+            raise DevError("the docs hold no block for this soak")
+        for block in ours:
+            begun = time.monotonic()
+            done = subprocess.run(["bash", "-euo", "pipefail", "-c", block.text], env=self._cluster.environment, cwd=work,
+                                  text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=900, check=False)
+            if done.returncode != 0 or "Warning" in done.stderr:
+                raise DevError(f"{block.place} ended with {done.returncode}:\n{block.text}\n{done.stdout[-3000:]}\n"
+                               f"{done.stderr[-3000:]}\n{self._state()}")
+            self._prove(f"{block.place}: as pasted", f"{time.monotonic() - begun:.0f} s")
+
+    def _state(self):
+        """What there is, for whoever looks for a fault."""
+        return "".join(self._cluster.call(*arguments).stdout[-4000:] for arguments in (
+            ("get", "pods,persistentvolumeclaims,jobs", "--all-namespaces", "--output=wide"),
+            ("get", "events", "--all-namespaces", "--field-selector=type=Warning")))
+
+    def _read_back(self, wanted):
+        """The cluster holds what was rendered, and the controllers made of it what it says."""
+        for one in wanted:
+            kept = self._kept(one)
+            lost = list(_differences(one, kept))
+            if lost:
+                raise DevError(f"{one['kind']} {one['metadata']['name']} was not kept as it was given: {'; '.join(lost[:5])}")
+        self._prove("objects read back, every field as it was given", len(wanted))
+        workloads = [one for one in wanted if one["kind"] in WORKLOADS]
+        names = [f"{one['kind'].lower()}/{one['metadata']['name']}" for one in workloads]
+
+        def ready():
+            return all(one["status"].get("readyReplicas", 0) == one["spec"]["replicas"] and
+                       one["status"].get("updatedReplicas", 0) == one["spec"]["replicas"]
+                       for one in self._cluster.objects(*names, f"--namespace={NAMESPACE}")["items"])
+        wait_until(ready, 120, "all replicas to be ready", interval=0.5)
+        pods = self._cluster.objects("pods", f"--namespace={NAMESPACE}")["items"]
+        running = [pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] == "Running"]
+        if "stream-processing-0" not in running:
+            raise DevError(f"no pod has the name that stream-processing's group knows it by: {running}")
+        self._prove("pods admitted, scheduled and (by kwok) ready", len(running))
+        budgets = self._cluster.objects("poddisruptionbudgets", f"--namespace={NAMESPACE}")["items"]
+        for budget in budgets:
+            status = budget["status"]
+            if status["expectedPods"] < 1 or status["disruptionsAllowed"] < 1:
+                raise DevError(f"the budget {budget['metadata']['name']} does not let a node be drained: {status}")
+        self._prove("disruption budgets with pods, and with leave for one to go", len(budgets))
+
+    def _kept(self, one):
+        metadata = one["metadata"]
+        place = [f"--namespace={metadata['namespace']}"] if "namespace" in metadata else []
+        group = one["apiVersion"].partition("/")
+        kind = one["kind"] + (f".{group[2]}.{group[0]}" if group[2] else "")
+        return self._cluster.objects(kind, metadata["name"], *place)
+
+    def _again(self, work):
+        """What was applied once is left alone by another apply: the server changes nothing that kubectl would change back."""
+        printed = self._cluster.kubectl("apply", "--kustomize", work / "deploy" / NAME / manifests.OVERLAYS[0])
+        changed = [line for line in printed.splitlines() if not line.endswith(" unchanged")]
+        if changed:
+            raise DevError("a second apply changed: " + ", ".join(changed))
+        self._prove("a second apply", f"{len(printed.splitlines())} objects unchanged")
+
+
+def _differences(wanted, kept, path=""):
+    """Where `kept` lacks or changed something of `wanted`; what the server added is its own."""
+    if isinstance(wanted, dict):
+        if not isinstance(kept, dict):
+            yield f"{path} is {kept!r}"
+            return
+        for key, value in wanted.items():
+            if key not in kept:
+                if value not in ({}, [], None):
+                    yield f"{path}.{key} is missing"
+            else:
+                yield from _differences(value, kept[key], f"{path}.{key}")
+    elif isinstance(wanted, list):
+        if not isinstance(kept, list) or len(wanted) != len(kept):
+            yield f"{path} has another length"
+            return
+        for index, (one, other) in enumerate(zip(wanted, kept)):
+            yield from _differences(one, other, f"{path}[{index}]")
+    elif wanted != kept:
+        yield f"{path} is {kept!r}, given was {wanted!r}"
