@@ -130,7 +130,7 @@ class Site:
 
     def may(self, role, statement):
         """Whether the role, with the address of its Secret, may do it."""
-        container = self.template({"query-api": "Deployment", "device-registry": "Deployment"}[role], role)["spec"]["containers"][0]
+        container = self.template("Deployment", role)["spec"]["containers"][0]
         url = self.environment(container, role)[DESCRIPTIONS[role].prefix + "DATABASE_URL"]
         done = subprocess.run(["psql", "-X", "-q", "-c", statement, url], capture_output=True, text=True, check=False)
         assert done.returncode == 0 or "permission denied" in done.stderr, done.stderr

@@ -140,7 +140,8 @@ def _settings(layout, objects, owner, template):
     for container in containers(template):
         env = {one["name"]: one for one in container.get("env", [])}
         for name, one in env.items():
-            if "value" in one and (re.search(r"PASSWORD|SECRET|TOKEN|_KEY$", name) or re.search(r"://[^/@]*:[^/@]*@", one["value"])):
+            if "value" in one and (re.search(r"PASSWORD|SECRET|TOKEN|_KEY$", name)
+                                   or re.search(r"://[^/@]*:[^/@]*@", one["value"])):
                 yield f"{container['name']}: {name} is a secret by value"
         image = container["image"].partition(":")[0].removeprefix(IMAGES)
         ours = {name: _value(objects, container, one) for name, one in env.items() if name.startswith("MILLRACE_")}

@@ -44,7 +44,11 @@ def render(kustomize, folder):
     done = subprocess.run([kustomize, "build", folder], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise DevError(f"kustomize build {folder.name}: {done.stderr.strip()}")
-    return [one for one in yaml.safe_load_all(done.stdout) if one]
+    objects = [one for one in yaml.safe_load_all(done.stdout) if one]
+    for one in objects:
+        if one["kind"] == "Secret":  # kustomize breaks long values over lines
+            one["data"] = {key: "".join(value.split()) for key, value in one["data"].items()}
+    return objects
 
 
 def schema_faults(validate, objects):
