@@ -2,6 +2,7 @@
 Job and the settings of every service, as the single-node overlay has them. Only addresses and folders are other ones."""
 import base64
 import shlex
+import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -63,6 +64,7 @@ class Site:
             process.stop()
         self.postgres.stop()
         self.kafka.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def template(self, kind, name):
         return next(one for one in self.objects if one["kind"] == kind and one["metadata"]["name"] == name)["spec"]["template"]

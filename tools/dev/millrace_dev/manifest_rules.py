@@ -272,6 +272,8 @@ def _object(one, objects, pods):
             yield f"its selector chooses {len(owners)} workloads"
         if spec.get("maxUnavailable") != 1 or "minAvailable" in spec:
             yield "a drain of a node must be able to go on with one replica: maxUnavailable is not 1"
+        if spec.get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+            yield "pods that are not ready hold up a drain"
     elif one["kind"] == "NetworkPolicy":
         yield from _policy(spec, pods)
     elif one["kind"] == "Namespace":

