@@ -7,7 +7,7 @@ import time
 
 from . import docs, manifests, say, toolchain
 from .cluster import Cluster
-from .manifest_rules import NAMESPACE, WORKLOADS
+from .manifest_rules import NAMESPACE, WORKLOADS, containers
 from .processes import wait_until
 from .say import DevError
 
@@ -27,18 +27,18 @@ class Soak:
         try:
             with say.Step("etcd, API server, controllers, scheduler, kwok"):
                 self._cluster.start()
-            self._prove("API server", self._cluster.objects("--raw=/version")["gitVersion"])
+            self._prove("API server", json.loads(self._cluster.kubectl("get", "--raw=/version"))["gitVersion"])
             with manifests.copy_with_secrets(self._layout) as folder:
                 self._dry_run(kustomize, folder)
             # A folder as a user has it, without secrets: the docs' first block makes them.
             work = self._cluster.folder / "work"
             manifests.copy_to(self._layout, work / "deploy" / NAME)
             self._docs(work)
+            overlay = work / "deploy" / NAME / manifests.OVERLAYS[0]
             # The docs scale something; an apply takes that back.
-            self._cluster.kubectl("apply", "--kustomize", work / "deploy" / NAME / manifests.OVERLAYS[0])
-            wanted = manifests.render(kustomize, work / "deploy" / NAME / manifests.OVERLAYS[0])
-            self._read_back(wanted)
-            self._again(work, wanted)
+            self._cluster.kubectl("apply", "--kustomize", overlay)
+            self._kept_and_ready(overlay, manifests.render(kustomize, overlay))
+            self._several_of_each(kustomize, work / "my-cluster")
             self._cluster.check()
         finally:
             forced = self._cluster.stop()
@@ -102,8 +102,35 @@ class Soak:
             ("get", "pods,persistentvolumeclaims,jobs", "--all-namespaces", "--output=wide"),
             ("get", "events", "--all-namespaces", "--field-selector=type=Warning")))
 
-    def _read_back(self, wanted):
-        """The cluster holds what was rendered, and the controllers made of it what it says."""
+    def _kept_and_ready(self, kustomization, wanted):
+        self._read_back(kustomization.name, wanted)
+        self._ready(kustomization.name, wanted)
+        self._again(kustomization, wanted)
+
+    def _several_of_each(self, kustomize, kustomization):
+        """The overlay that the docs write for a cluster: two of each service, and a node is drained below them."""
+        self._cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=120s")
+        wanted = manifests.render(kustomize, kustomization)
+        self._cluster.kubectl("create", "--save-config", "--filename=-", given=json.dumps(
+            next(one for one in wanted if one["kind"] == "Namespace")))
+        for name, key in sorted(_secrets(wanted)):
+            self._cluster.kubectl("create", "secret", "generic", name, f"--from-literal={key}=x", f"--namespace={NAMESPACE}")
+        self._cluster.kubectl("apply", "--kustomize", kustomization)
+        self._cluster.kubectl("wait", "--for=condition=complete", "job/setup", f"--namespace={NAMESPACE}", "--timeout=120s")
+        self._kept_and_ready(kustomization, wanted)
+        node = self._cluster.objects("pod", "protocol-gateway-0", f"--namespace={NAMESPACE}")["spec"]["nodeName"]
+        drained = self._cluster.call("drain", node, "--timeout=300s", timeout=360)
+        if drained.returncode != 0:
+            raise DevError(f"{node} could not be drained: {drained.stderr}")
+        self._ready(kustomization.name, wanted)
+        pods = self._cluster.objects("pods", f"--namespace={NAMESPACE}")["items"]
+        if any(pod["spec"]["nodeName"] == node and pod["status"]["phase"] == "Running" for pod in pods):
+            raise DevError(f"pods are left on {node}, which was drained")
+        self._prove(f"{kustomization.name}: a drain under the budgets, pods evicted",
+                    len(re.findall(r" evicted$", drained.stdout, re.M)))
+
+    def _read_back(self, where, wanted):
+        """The cluster holds what was rendered."""
         for one in wanted:
             kept = self._kept(one)
             lost = list(_differences(one, kept))
@@ -111,7 +138,10 @@ class Soak:
                 raise DevError(f"Secret {one['metadata']['name']} was not kept as it was given")
             if lost:
                 raise DevError(f"{one['kind']} {one['metadata']['name']} was not kept as it was given: {'; '.join(lost[:5])}")
-        self._prove("objects read back, every field as it was given", len(wanted))
+        self._prove(f"{where}: objects read back, every field as it was given", len(wanted))
+
+    def _ready(self, where, wanted):
+        """The controllers made of it what it says."""
         workloads = [one for one in wanted if one["kind"] in WORKLOADS]
         names = [f"{one['kind'].lower()}/{one['metadata']['name']}" for one in workloads]
 
@@ -124,13 +154,13 @@ class Soak:
         running = [pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] == "Running"]
         if "stream-processing-0" not in running:
             raise DevError(f"no pod has the name that stream-processing's group knows it by: {running}")
-        self._prove("pods admitted, scheduled and (by kwok) ready", len(running))
+        self._prove(f"{where}: pods admitted, scheduled and (by kwok) ready", len(running))
 
         def budgets():
             return self._cluster.objects("poddisruptionbudgets", f"--namespace={NAMESPACE}")["items"]
         wait_until(lambda: all(one["status"].get("expectedPods", 0) >= 1 and one["status"]["disruptionsAllowed"] >= 1
                                for one in budgets()), 60, "all disruption budgets to let one pod go", interval=0.5)
-        self._prove("disruption budgets with pods, and with leave for one to go", len(budgets()))
+        self._prove(f"{where}: disruption budgets with pods, and with leave for one to go", len(budgets()))
 
     def _kept(self, one):
         metadata = one["metadata"]
@@ -139,7 +169,7 @@ class Soak:
         kind = one["kind"] + (f".{group[2]}.{group[0]}" if group[2] else "")
         return self._cluster.objects(kind, metadata["name"], *place)
 
-    def _again(self, work, wanted):
+    def _again(self, kustomization, wanted):
         """What was applied once is left alone by another apply: it names no field that the server keeps in another form.
         (kubectl itself says `configured` of every list that it cannot merge.)"""
         def marks():
@@ -147,11 +177,18 @@ class Soak:
             return {(kind, name): one.get("generation", one["resourceVersion"]) for kind, name, one in kept
                     if kind != "Namespace"}  # has no generation, and its controller notes things in its status
         before = marks()
-        self._cluster.kubectl("apply", "--kustomize", work / "deploy" / NAME / manifests.OVERLAYS[0])
+        self._cluster.kubectl("apply", "--kustomize", kustomization)
         changed = [f"{kind} {name}" for (kind, name), mark in marks().items() if before[kind, name] != mark]
         if changed:
             raise DevError("a second apply changed: " + ", ".join(changed))
-        self._prove("a second apply", f"left {len(before)} objects as they are")
+        self._prove(f"{kustomization.name}: a second apply", f"left {len(before)} objects as they are")
+
+
+def _secrets(objects):
+    """(name, key) of every Secret that pods refer to."""
+    return {(source["name"], source["key"]) for one in objects if one["kind"] in (*WORKLOADS, "Job")
+            for container in containers(one["spec"]["template"]) for variable in container.get("env", [])
+            if (source := variable.get("valueFrom", {}).get("secretKeyRef"))}
 
 
 def _differences(wanted, kept, path=""):
