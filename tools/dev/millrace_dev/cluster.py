@@ -39,9 +39,9 @@ class Cluster:
                                "--bind-address=127.0.0.1", f"--secure-port={port}",
                                f"--cert-dir={self._certificates / name}", *extra])
         self._start("kwok", [self._programs / "kwok", f"--kubeconfig={self.kubeconfig}", "--manage-all-nodes=true",
-                             f"--server-address=127.0.0.1:{self._ports['kwok']}"])
+                             f"--server-address=127.0.0.1:{self._ports['kwok']}", "--node-lease-duration-seconds=40"])
         self.kubectl("create", "--filename=-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": _machines()}))
-        self.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=60s")
+        self.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=120s")
 
     def stop(self):
         """Ends everything; returns the names of what had to be killed."""
@@ -61,7 +61,7 @@ class Cluster:
         return {"PATH": f"{self._programs}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(self.folder), "LANG": "C.UTF-8",
                 "KUBECONFIG": str(self.kubeconfig)}
 
-    def call(self, *arguments, given=None, cwd=None, timeout=120):
+    def call(self, *arguments, given=None, cwd=None, timeout=600):
         return subprocess.run([self._programs / "kubectl", *map(str, arguments)], env=self.environment, input=given or "",
                               capture_output=True, text=True, check=False, timeout=timeout, cwd=cwd)
 

@@ -55,7 +55,7 @@ class Soak:
     def _dry_run(self, kustomize, folder):
         namespace = folder / manifests.BASE / "namespace.yaml"
         self._cluster.kubectl("apply", "--filename", namespace)
-        self._cluster.kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={NAMESPACE}", "--timeout=60s")
+        self._cluster.kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={NAMESPACE}", "--timeout=300s")
         self._violations_are_seen()
         for name in (manifests.BASE, *manifests.OVERLAYS):
             printed = self._cluster.kubectl("apply", "--dry-run=server", "--kustomize", folder / name)
@@ -109,17 +109,17 @@ class Soak:
 
     def _several_of_each(self, kustomize, kustomization):
         """The overlay that the docs write for a cluster: two of each service, and a node is drained below them."""
-        self._cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=120s")
+        self._cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=300s")
         wanted = manifests.render(kustomize, kustomization)
         self._cluster.kubectl("create", "--save-config", "--filename=-", given=json.dumps(
             next(one for one in wanted if one["kind"] == "Namespace")))
         for name, key in sorted(_secrets(wanted)):
             self._cluster.kubectl("create", "secret", "generic", name, f"--from-literal={key}=x", f"--namespace={NAMESPACE}")
         self._cluster.kubectl("apply", "--kustomize", kustomization)
-        self._cluster.kubectl("wait", "--for=condition=complete", "job/setup", f"--namespace={NAMESPACE}", "--timeout=120s")
+        self._cluster.kubectl("wait", "--for=condition=complete", "job/setup", f"--namespace={NAMESPACE}", "--timeout=300s")
         self._kept_and_ready(kustomization, wanted)
         node = self._cluster.objects("pod", "protocol-gateway-0", f"--namespace={NAMESPACE}")["spec"]["nodeName"]
-        drained = self._cluster.call("drain", node, "--timeout=300s", timeout=360)
+        drained = self._cluster.call("drain", node, "--timeout=300s")
         if drained.returncode != 0:
             raise DevError(f"{node} could not be drained: {drained.stderr}")
         self._ready(kustomization.name, wanted)
@@ -149,7 +149,7 @@ class Soak:
             return all(one["status"].get(key, 0) == one["spec"]["replicas"]
                        for one in self._cluster.objects(*names, f"--namespace={NAMESPACE}")["items"]
                        for key in ("replicas", "readyReplicas", "updatedReplicas"))
-        wait_until(ready, 120, "all replicas to be ready", interval=0.5)
+        wait_until(ready, 300, "all replicas to be ready", interval=0.5)
         pods = self._cluster.objects("pods", f"--namespace={NAMESPACE}")["items"]
         running = [pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] == "Running"]
         if "stream-processing-0" not in running:
@@ -159,7 +159,7 @@ class Soak:
         def budgets():
             return self._cluster.objects("poddisruptionbudgets", f"--namespace={NAMESPACE}")["items"]
         wait_until(lambda: all(one["status"].get("expectedPods", 0) >= 1 and one["status"]["disruptionsAllowed"] >= 1
-                               for one in budgets()), 60, "all disruption budgets to let one pod go", interval=0.5)
+                               for one in budgets()), 300, "all disruption budgets to let one pod go", interval=0.5)
         self._prove(f"{where}: disruption budgets with pods, and with leave for one to go", len(budgets()))
 
     def _kept(self, one):
