@@ -62,8 +62,11 @@ class Cluster:
                 "KUBECONFIG": str(self.kubeconfig)}
 
     def call(self, *arguments, given=None, cwd=None, timeout=600):
-        return subprocess.run([self._programs / "kubectl", *map(str, arguments)], env=self.environment, input=given or "",
-                              capture_output=True, text=True, check=False, timeout=timeout, cwd=cwd)
+        try:
+            return subprocess.run([self._programs / "kubectl", *map(str, arguments)], env=self.environment, input=given or "",
+                                  capture_output=True, text=True, check=False, timeout=timeout, cwd=cwd)
+        except subprocess.TimeoutExpired:
+            raise DevError(f"kubectl {' '.join(map(str, arguments))} did not end within {timeout} s") from None
 
     def kubectl(self, *arguments, given=None, cwd=None):
         """What kubectl prints. A refusal and a warning are faults."""

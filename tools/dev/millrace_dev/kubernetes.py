@@ -89,8 +89,11 @@ class Soak:
             raise DevError("the docs hold no block for this soak")
         for block in ours:
             begun = time.monotonic()
-            done = subprocess.run(["bash", "-euo", "pipefail", "-c", block.text], env=self._cluster.environment, cwd=work,
-                                  text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=900, check=False)
+            try:
+                done = subprocess.run(["bash", "-euo", "pipefail", "-c", block.text], env=self._cluster.environment, cwd=work,
+                                      text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=900, check=False)
+            except subprocess.TimeoutExpired:
+                raise DevError(f"{block.place} did not end within 15 minutes\n{self._state()}") from None
             if done.returncode != 0 or "Warning" in done.stderr:
                 raise DevError(f"{block.place} ended with {done.returncode}:\n{block.text}\n{done.stdout[-3000:]}\n"
                                f"{done.stderr[-3000:]}\n{self._state()}")
