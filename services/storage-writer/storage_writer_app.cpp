@@ -121,7 +121,7 @@ int migrate(const Config& config) {
     std::fprintf(stderr, "storage-writer: %s\n", applied.error().message.c_str());
     return 1;
   }
-  if (auto granted = storage_schema::grant_reads_to_default_role(**connection); !granted) {
+  if (auto granted = storage_schema::grant_reads_to_default_roles(**connection); !granted) {
     std::fprintf(stderr, "storage-writer: %s\n", granted.error().message.c_str());
     return 1;
   }

@@ -1,4 +1,5 @@
-"""Every shell block of README.md and docs/ is run against a running system, as pasted."""
+"""Every shell block of README.md and docs/ is run against a running system, as pasted. A block that begins with ```sh NAME
+needs more than that (an engine for containers, a cluster): ./dev soak NAME runs it."""
 import os
 import re
 import subprocess
@@ -6,21 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from millrace_dev import docs, soak
 from millrace_lab import ROOT
 
 # What installs, builds, tests or ends a system is shown by running it (./dev test is such a run), not from inside a test.
 _NOT_HERE = re.compile(r"^\s*\./dev (up|test|down|reset|bench|soak|tidy|format|release)\b", re.M)
 
 
-def _blocks():
-    for file in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
-        text = file.read_text(encoding="utf-8")
-        for match in re.finditer(r"^```(?:sh|bash)\n(.*?)^```", text, re.M | re.S):
-            line = text.count("\n", 0, match.start()) + 1
-            yield pytest.param(match.group(1), id=f"{file.relative_to(ROOT)}:{line}")
+_BLOCKS = docs.blocks(ROOT)
 
 
-@pytest.mark.parametrize("block", list(_blocks()))
+@pytest.mark.parametrize("block", [pytest.param(one, id=one.place) for one in _BLOCKS if one.soak])
+def test_block_of_a_soak(block):
+    assert block.soak in soak.NAMES, f"{block.place}: there is no ./dev soak {block.soak}"
+
+
+@pytest.mark.parametrize("block", [pytest.param(one.text, id=one.place) for one in _BLOCKS if not one.soak])
 def test_shell_block(lab, block, tmp_path):
     if _NOT_HERE.search(block):
         lines = [line for line in block.splitlines() if line.strip() and not line.lstrip().startswith("#")]

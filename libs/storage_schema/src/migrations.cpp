@@ -256,6 +256,15 @@ constexpr std::array kMigrations{
     postgres::Migration{5, "days that stay in the default partition", kStrays},
 };
 
+constexpr std::string_view kReader = "millrace_reader";
+constexpr std::string_view kReplay = "millrace_replay";
+
+Status grant_replay_reads(postgres::Connection& connection, std::string_view role) {
+  const std::string name = postgres::quote_identifier(role);
+  return connection.script("GRANT USAGE ON SCHEMA storage TO " + name +
+                           "; GRANT SELECT ON storage.dead_letter, storage.ingest_offset TO " + name);
+}
+
 }  // namespace
 
 std::span<const postgres::Migration> migrations() { return kMigrations; }
@@ -267,11 +276,15 @@ Status grant_reads(postgres::Connection& connection, std::string_view role) {
                            "; ALTER DEFAULT PRIVILEGES IN SCHEMA storage GRANT SELECT ON TABLES TO " + name);
 }
 
-Status grant_reads_to_default_role(postgres::Connection& connection) {
-  constexpr std::string_view kReader = "millrace_reader";
-  auto found = connection.exec("SELECT 1 FROM pg_roles WHERE rolname = $1", postgres::Params{}.text(kReader));
-  if (!found) return found.error();
-  return found->empty() ? Status{} : grant_reads(connection, kReader);
+Status grant_reads_to_default_roles(postgres::Connection& connection) {
+  for (const std::string_view role : {kReader, kReplay}) {
+    auto found = connection.exec("SELECT 1 FROM pg_roles WHERE rolname = $1", postgres::Params{}.text(role));
+    if (!found) return found.error();
+    if (found->empty()) continue;
+    if (auto granted = role == kReader ? grant_reads(connection, role) : grant_replay_reads(connection, role); !granted)
+      return granted;
+  }
+  return {};
 }
 
 }  // namespace millrace::storage_schema

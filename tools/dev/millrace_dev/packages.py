@@ -19,9 +19,10 @@ RUN = """
 """.split()
 TEST = """
     autoconf automake python3-dev
-    python3-pytest python3-grpcio python3-protobuf python3-paho-mqtt python3-psycopg2
+    python3-pytest python3-grpcio python3-protobuf python3-paho-mqtt python3-psycopg2 python3-yaml
     clang-format-19 clang-tidy-19
 """.split()
+KUBERNETES = ["etcd-server", "openssl"]
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _SAVED = Path("/usr/sbin/policy-rc.d.millrace-saved")

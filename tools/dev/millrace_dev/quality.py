@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from . import build, packages, say, toolchain
+from . import build, manifests, packages, say, toolchain
 from .say import DevError
 
 FORMAT = "clang-format-19"
@@ -172,6 +172,7 @@ def cases(layout):
     yield "format", badly_formatted(layout)
     yield "contracts", contract_faults(layout)
     yield "a broken contract is refused", breaks_are_refused(layout)
+    yield from manifests.cases(layout)
     yield "tidy libs", tidy_faults(layout, ["libs"])
     services = sorted(path.name for path in (layout.root / "services").iterdir() if path.is_dir())
     if services:

@@ -56,12 +56,12 @@ def _number(setting, text):
         raise DevError(f"{setting} must be a number, not {text!r}") from None
 
 
-def free_ports():
-    """Free ports for a test. Below the ephemeral range: while a server is down, a client that tries to reach it must not
+def free_ports(names=tuple(DEFAULT_PORTS)):
+    """Free ports for a test, by name. Below the ephemeral range: while a server is down, a client that tries to reach it must not
     be given its port by the kernel."""
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
     chosen = {}
-    for name in DEFAULT_PORTS:
+    for name in names:
         for _ in range(1000):
             port = random.randrange(max(1024, low - 12000), low)
             if port not in chosen.values() and not port_taken(port):

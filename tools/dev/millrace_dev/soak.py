@@ -4,13 +4,14 @@ import os
 import subprocess
 import time
 
-from . import bench, build, kafka, packages, say, testing, toolchain
+from . import bench, build, kafka, kubernetes, packages, say, testing, toolchain
 from .processes import sweep
 from .say import DevError
 
 NAMES = {
     "chaos": "every chaos case three times at full length; figures as a table and JSON",
     "sanitizers": "unit and integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, then with ThreadSanitizer",
+    "kubernetes": "deploy/kubernetes and the docs' kubectl blocks on real API server, controllers and scheduler",
 }
 
 
@@ -25,6 +26,8 @@ def run(layout, name):
     toolchain.install(layout)
     if name == "chaos":
         return _chaos(layout)
+    if name == "kubernetes":
+        return _kubernetes(layout)
     return _sanitizers(layout)
 
 
@@ -50,6 +53,18 @@ def _chaos(layout, rounds=3):
     columns = ["case", "rate", "seed", "sent", "acknowledged", "stored", "lost", "doubled", "wrong_value", "resent", "back_s"]
     say.line(say.table([[str(one.get(column, "")) for column in columns] for one in runs], columns))
     say.line(f"  {layout.soak / 'chaos.json'}")
+    return code
+
+
+def _kubernetes(layout):
+    packages.install(packages.KUBERNETES, layout.install_logs)
+    begun = time.monotonic()
+    soak = kubernetes.Soak(layout)
+    code = soak.run()
+    result = {"soak": "kubernetes", "commit": bench.commit(layout), "machine": bench.machine(),
+              "proved": dict(soak.proved), "seconds": round(time.monotonic() - begun)}
+    (layout.soak / "kubernetes.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    say.line(f"  {layout.soak / 'kubernetes.json'}")
     return code
 
 

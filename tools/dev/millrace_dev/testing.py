@@ -78,6 +78,7 @@ def prepare(layout):
     kafka.install(layout)
     toolchain.install(layout)
     toolchain.install_coap_client(layout)
+    toolchain.install_manifest_checks(layout)
 
 
 def fresh_folder(layout):

