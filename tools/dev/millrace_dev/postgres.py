@@ -84,7 +84,7 @@ class Postgres:
         """Runs SQL as the superuser; returns its unaligned output. A script reads secrets from `env`."""
         done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p",
                                str(self.port), "-U", "postgres", "-d", database], input=text, text=True,
-                              capture_output=True, check=False, 
+                              capture_output=True, check=False,
                               env=dict(os.environ, PGPASSWORD=self._password, **(env or {})))
         if done.returncode != 0:
             raise DevError(f"PostgreSQL refused: {done.stderr.strip()}")
