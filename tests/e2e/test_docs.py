@@ -8,6 +8,7 @@ import pytest
 
 from millrace_lab import ROOT
 
+# Blocks that are marked `sh docker` need an engine: ./dev soak compose pastes exactly those.
 # What installs, builds, tests or ends a system is shown by running it (./dev test is such a run), not from inside a test.
 _NOT_HERE = re.compile(r"^\s*\./dev (up|test|down|reset|bench|soak|tidy|format|release)\b", re.M)
 

@@ -10,6 +10,7 @@ from .say import DevError
 
 NAMES = {
     "chaos": "every chaos case three times at full length; figures as a table and JSON",
+    "compose": "the container images and docker-compose.yml for real, with a Docker engine of its own; needs root",
     "asan": "unit and integration tests with AddressSanitizer and UndefinedBehaviorSanitizer",
     "tsan": "unit and integration tests with ThreadSanitizer",
 }
@@ -21,6 +22,10 @@ def run(layout, name):
         return 0
     if name not in NAMES:
         raise DevError(f"there is no soak {name!r}; there are: {', '.join(sorted(NAMES))}")
+    if name == "compose":
+        packages.install(packages.RUN + packages.TEST + packages.CONTAINERS, layout.install_logs)
+        from . import compose_soak  # reads YAML, which the packages brought
+        return compose_soak.run(layout)
     packages.install(packages.BUILD + packages.RUN + packages.TEST, layout.install_logs)
     kafka.install(layout)
     toolchain.install(layout)
