@@ -1,11 +1,10 @@
 """A container engine of our own, below .dev/docker, and the images that a machine without an image registry lacks."""
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
-
-import yaml
 
 from . import kafka, say
 from .processes import Process, wait_until
@@ -182,14 +181,14 @@ def _mirror():
 def make_stand_ins(layout, env):
     """Under the tags that docker-compose.yml names; for trying only."""
     kafka.install(layout)
-    services = yaml.safe_load((layout.root / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    composition = (layout.root / "docker-compose.yml").read_text(encoding="utf-8")
     for name in STAND_INS:
+        image = re.search(rf"^  {name}:\n(?:    .*\n)*?    image: (\S+)$", composition, re.M).group(1)
         context = layout.state / "docker" / f"context-{name}"
         shutil.rmtree(context, ignore_errors=True)
         shutil.copytree(layout.root / "tools" / "dev" / "stand_ins" / name, context)
         if name == "kafka":
             shutil.copytree(layout.kafka_jars, context / "jars")
-        image = services[name]["image"]
         say.run(["docker", "build", "--progress=plain", "-t", image, context], layout.soak / f"stand-in-{name}.log",
                 f"a stand-in for {image}", env=env)
         shutil.rmtree(context)

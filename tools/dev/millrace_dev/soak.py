@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 
-from . import bench, build, kafka, packages, say, testing, toolchain
+from . import bench, build, compose_soak, kafka, packages, say, testing, toolchain
 from .processes import sweep
 from .say import DevError
 
@@ -24,7 +24,6 @@ def run(layout, name):
         raise DevError(f"there is no soak {name!r}; there are: {', '.join(sorted(NAMES))}")
     if name == "compose":
         packages.install(packages.RUN + packages.TEST + packages.CONTAINERS, layout.install_logs)
-        from . import compose_soak  # reads YAML, which the packages brought
         return compose_soak.run(layout)
     packages.install(packages.BUILD + packages.RUN + packages.TEST, layout.install_logs)
     kafka.install(layout)
