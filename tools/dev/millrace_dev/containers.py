@@ -55,9 +55,6 @@ class Engine:
         env.update(DOCKER_HOST=f"unix://{self._socket}", DOCKER_CONFIG=str(self.folder / "config"), DOCKER_BUILDKIT="1")
         return env
 
-    def version(self, env):
-        return docker(env, "version", "--format", "{{.Server.Version}}").strip()
-
     def _answers(self):
         return self._socket.exists() and subprocess.run(
             ["docker", "-H", f"unix://{self._socket}", "info"], capture_output=True, check=False).returncode == 0
