@@ -43,6 +43,29 @@ def test_shell_block(lab, block, tmp_path):
     assert done.returncode == 0, f"{done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
 
+def _anchor(heading):
+    """The anchor of a heading, as GitHub makes it."""
+    text = re.sub(r"[`*]|\[([^]]*)\]\([^)]*\)", lambda match: match.group(1) or "", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+
+
+def test_links_lead_somewhere():
+    """Every relative link of a page names a file of the repository, and its anchor a heading of that page."""
+    broken = []
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "libs").rglob("*.md"), *(ROOT / "tools").rglob("*.md")]
+    for page in pages:
+        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if re.match(r"[a-z]+:", target):
+                continue
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.M) if file.suffix == ".md" and file.exists() else []
+            if not file.exists() or (anchor and anchor not in map(_anchor, headings)):
+                broken.append(f"{page.relative_to(ROOT)}: {target}")
+    assert not broken, broken
+
+
 def _state(lab, folder: Path):
     state = folder / "state"
     if not state.exists():

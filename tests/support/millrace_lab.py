@@ -32,10 +32,10 @@ TENANT = environment.TENANT
 class Lab:
     """Start with start(), end with close(). Members are named as in ./dev: kafka, postgres, protocol-gateway, …"""
 
-    def __init__(self, folder=None):
+    def __init__(self, folder=None, jvm=None):
         self.layout = Layout()
         self.folder = Path(folder or new_folder())
-        self.stack = Stack(self.layout, Settings(self.folder, free_ports()))
+        self.stack = Stack(self.layout, Settings(self.folder, free_ports()), jvm=jvm)
         self.allowed_errors = set()  # messages of error lines that the test expects
         self._extra_services = {}
         self._log_marks = {}

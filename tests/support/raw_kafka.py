@@ -1,19 +1,67 @@
-"""Bytes straight into a topic, past everything that the project checks: librdkafka through ctypes."""
+"""Bytes straight into a topic and out of it, past everything that the project checks: librdkafka through ctypes."""
 import ctypes
+import time
 
-_PRODUCER, _COPY, _ANY_PARTITION = 0, 2, -1
+_PRODUCER, _CONSUMER, _COPY, _ANY_PARTITION, _END = 0, 1, 2, -1, -1
+
+
+class _Message(ctypes.Structure):
+    """rd_kafka_message_t"""
+    _fields_ = [("err", ctypes.c_int), ("topic", ctypes.c_void_p), ("partition", ctypes.c_int32), ("payload", ctypes.c_void_p),
+                ("len", ctypes.c_size_t), ("key", ctypes.c_void_p), ("key_len", ctypes.c_size_t), ("offset", ctypes.c_int64),
+                ("private", ctypes.c_void_p)]
+
+
+def _client(kind, bootstrap):
+    """(librdkafka, a client of it)"""
+    kafka = ctypes.CDLL("librdkafka.so.1")
+    for name in ("rd_kafka_conf_new", "rd_kafka_new", "rd_kafka_topic_new", "rd_kafka_queue_new"):
+        getattr(kafka, name).restype = ctypes.c_void_p
+    kafka.rd_kafka_consume_queue.restype = ctypes.POINTER(_Message)
+    conf = ctypes.c_void_p(kafka.rd_kafka_conf_new())
+    text = ctypes.create_string_buffer(512)
+    assert kafka.rd_kafka_conf_set(conf, b"bootstrap.servers", bootstrap.encode(), text, 512) == 0, text.value
+    client = ctypes.c_void_p(kafka.rd_kafka_new(kind, conf, text, 512))
+    assert client.value, text.value
+    return kafka, client
+
+
+class Tail:
+    """Committed records of a topic from its end on: (seconds since the epoch at which it came, value), until end()."""
+
+    def __init__(self, bootstrap, topic, partitions=12):
+        self._kafka, self._client = _client(_CONSUMER, bootstrap)
+        self._topic = ctypes.c_void_p(self._kafka.rd_kafka_topic_new(self._client, topic.encode(), None))
+        self._queue = ctypes.c_void_p(self._kafka.rd_kafka_queue_new(self._client))
+        self._partitions = range(partitions)
+        self._ended = False
+        for partition in self._partitions:
+            assert self._kafka.rd_kafka_consume_start_queue(self._topic, ctypes.c_int32(partition), ctypes.c_int64(_END),
+                                                            self._queue) == 0
+
+    def end(self):
+        self._ended = True
+
+    def __iter__(self):
+        while not self._ended:
+            message = self._kafka.rd_kafka_consume_queue(self._queue, 100)
+            if not message:
+                continue
+            arrived = time.time()
+            value = ctypes.string_at(message.contents.payload, message.contents.len) if message.contents.err == 0 else None
+            self._kafka.rd_kafka_message_destroy(message)
+            if value:
+                yield arrived, value
+        for partition in self._partitions:
+            self._kafka.rd_kafka_consume_stop(self._topic, ctypes.c_int32(partition))
+        self._kafka.rd_kafka_queue_destroy(self._queue)
+        self._kafka.rd_kafka_topic_destroy(self._topic)
+        self._kafka.rd_kafka_destroy(self._client)
 
 
 def put(bootstrap, topic, values, timeout_ms=60_000):
     """Produces the values without keys and waits until the broker has them."""
-    kafka = ctypes.CDLL("librdkafka.so.1")
-    for name in ("rd_kafka_conf_new", "rd_kafka_new", "rd_kafka_topic_new"):
-        getattr(kafka, name).restype = ctypes.c_void_p
-    conf = ctypes.c_void_p(kafka.rd_kafka_conf_new())
-    text = ctypes.create_string_buffer(512)
-    assert kafka.rd_kafka_conf_set(conf, b"bootstrap.servers", bootstrap.encode(), text, 512) == 0, text.value
-    client = ctypes.c_void_p(kafka.rd_kafka_new(_PRODUCER, conf, text, 512))
-    assert client.value, text.value
+    kafka, client = _client(_PRODUCER, bootstrap)
     handle = ctypes.c_void_p(kafka.rd_kafka_topic_new(client, topic.encode(), None))
     for value in values:
         assert kafka.rd_kafka_produce(handle, ctypes.c_int32(_ANY_PARTITION), _COPY, value, ctypes.c_size_t(len(value)), None,

@@ -3,6 +3,7 @@ import hashlib
 import hmac
 import json
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -19,6 +20,7 @@ class Received:
     signed: bool        # whether Millrace-Signature fits the path's secret
     status: int = HANG  # what it was answered; HANG: nothing (yet)
     alert: dict = field(default_factory=dict)
+    at: float = 0.0     # when it had come in, seconds since the epoch
 
 
 def sign(secret, unix_seconds, body):
@@ -123,6 +125,7 @@ class WebhookReceiver:
         secret = self._secrets.get(path)
         one = Received(path, headers, raw, headers.get("Idempotency-Key", ""),
                        secret is not None and is_signed(secret, headers.get("Millrace-Signature"), raw))
+        one.at = time.time()
         try:
             one.alert = json.loads(raw)
         except ValueError:

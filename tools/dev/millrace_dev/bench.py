@@ -1,11 +1,16 @@
 """./dev bench: one JSON file and one table per run."""
+import ast
 import datetime
+import importlib
 import json
 import os
 import platform
+import shutil
 import subprocess
+import sys
 
-from . import build, demo, packages, say, toolchain, kafka
+from . import build, demo, packages, say, testing, toolchain, kafka
+from .processes import sweep
 from .say import DevError
 from .settings import Settings
 from .stack import Stack
@@ -47,16 +52,40 @@ def write(layout, name, result):
 
 
 def available(layout):
-    """Benchmarks by name: the programs bench_* of the build, and those of the whole system."""
-    found = {"path": ("the whole path at 5,000 messages/s: latency and CPU of each service", _path)}
-    for program in sorted((layout.build() / "bin").glob("bench_*")):
-        name = program.name.removeprefix("bench_").replace("_", "-")
-        found[name] = (f"{program.name}, a Google Benchmark program", lambda one, program=program: _google(program))
+    """Benchmarks by name, (what it measures, call): the programs *_bench of the build, and tests/bench/*.py, which measure
+    a whole system of their own."""
+    found = {}
+    for program in sorted((layout.build() / "bin").glob("*_bench")):
+        name = program.name.removesuffix("_bench")
+        found[name] = (f"{program.name}, a Google Benchmark program", lambda one, program=program: _google(one, program))
+    for file in sorted((layout.root / "tests" / "bench").glob("*.py")):
+        measures = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+        found[file.stem] = (measures, lambda one, file=file: _system(one, file))
     return found
 
 
-def _google(program):
-    done = subprocess.run([str(program), "--benchmark_format=json"], capture_output=True, text=True, check=False)
+def _system(layout, file):
+    """Runs one benchmark of the whole system in this process; what it leaves behind is ended."""
+    folder = testing.fresh_folder(layout)
+    os.environ.update(testing.test_environment(layout, folder))
+    sys.path[:0] = [str(file.parent), str(layout.root / "tests" / "support")]
+    try:
+        return importlib.import_module(file.stem).run(layout)
+    finally:
+        sweep(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _google(layout, program):
+    """The programs find Kafka and PostgreSQL where integration tests do."""
+    folder = testing.fresh_folder(layout)
+    servers = testing.TestServers(layout, folder / "servers")
+    try:
+        environment = dict(os.environ, **servers.start())
+        done = subprocess.run([str(program), "--benchmark_format=json"], capture_output=True, text=True, check=False, env=environment)
+    finally:
+        servers.stop()
+        shutil.rmtree(folder, ignore_errors=True)
     if done.returncode != 0:
         raise DevError(f"{program.name} ended with {done.returncode}:\n{done.stderr}")
     rows = []
@@ -65,12 +94,6 @@ def _google(program):
         if "items_per_second" in one:
             rows.append(row(one["name"], round(one["items_per_second"]), "items/s"))
     return rows
-
-
-def _path(layout):
-    """Publish → acknowledged → readable under a steady load, on a system of its own."""
-    from . import path_bench
-    return path_bench.run(layout)
 
 
 class _quiet_demo:

@@ -11,8 +11,7 @@ from .say import DevError
 NAMES = {
     "chaos": "every chaos case three times at full length; figures as a table and JSON",
     "compose": "the container images and docker-compose.yml for real, with a Docker engine of its own; needs root",
-    "asan": "unit and integration tests with AddressSanitizer and UndefinedBehaviorSanitizer",
-    "tsan": "unit and integration tests with ThreadSanitizer",
+    "sanitizers": "unit and integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, then with ThreadSanitizer",
 }
 
 
@@ -30,7 +29,7 @@ def run(layout, name):
     toolchain.install(layout)
     if name == "chaos":
         return _chaos(layout)
-    return _sanitizer(layout, {"asan": "asan-ubsan"}.get(name, name))
+    return _sanitizers(layout)
 
 
 def _chaos(layout, rounds=3):
@@ -58,7 +57,10 @@ def _chaos(layout, rounds=3):
     return code
 
 
-def _sanitizer(layout, preset):
-    build.build(layout, preset)
-    os.environ["MILLRACE_BIN"] = str(layout.build(preset) / "bin")
-    return testing.run_labels(layout, ("unit", "integration"), preset)
+def _sanitizers(layout):
+    codes = []
+    for preset in ("asan-ubsan", "tsan"):
+        build.build(layout, preset)
+        os.environ["MILLRACE_BIN"] = str(layout.build(preset) / "bin")
+        codes.append(testing.run_labels(layout, ("unit", "integration"), preset))
+    return max(codes)
