@@ -40,8 +40,16 @@ class Engine:
             wait_until(lambda: self._answers(), 60, "the Docker engine", while_alive=self._process)
 
     def stop(self):
-        self._process.stop()
+        self._process.stop(orphans=True)  # the commands of a build that was interrupted
+        self._unmount()
         self._network.restore()
+
+    def _unmount(self):
+        """What a build that was interrupted leaves below the folder; with its network namespace its link goes too."""
+        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+        for mount in reversed(mounts):
+            if mount.startswith(f"{self.folder}/"):
+                subprocess.run(["umount", mount], check=False)
 
     def environment(self, compose):
         """For `docker` and `docker compose` against this engine."""
