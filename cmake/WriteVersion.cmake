@@ -1,5 +1,9 @@
-execute_process(COMMAND git -C ${SOURCE_DIR} describe --tags --always --dirty
-  OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+# Where there is no repository (a container build), MILLRACE_REVISION names the commit.
+set(commit "$ENV{MILLRACE_REVISION}")
+if(NOT commit)
+  execute_process(COMMAND git -C ${SOURCE_DIR} describe --tags --always --dirty
+    OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+endif()
 if(NOT commit)
   set(commit unknown)
 endif()

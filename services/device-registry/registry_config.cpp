@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include <millrace/runtime/healthcheck.hpp>
+
 namespace millrace::registry {
 namespace {
 
@@ -56,6 +58,7 @@ constexpr std::array kCommands{
     Command{.name = "bootstrap",
             .help = "Prints the first admin key of the platform, once; with --tenant NAME also makes that tenant and "
                     "prints its admin key instead."},
+    runtime::kHealthcheck,
 };
 
 constexpr config::OptionTable kTable{.program = "device-registry",

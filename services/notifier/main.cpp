@@ -1,6 +1,7 @@
 #include <exception>
 
 #include <millrace/base/version.hpp>
+#include <millrace/runtime/healthcheck.hpp>
 #include <millrace/runtime/lifecycle.hpp>
 
 #include "notifier_app.hpp"
@@ -12,6 +13,7 @@ int main(int argc, char** argv) {
       config::parse_command_line(notifier::option_table(), argc, argv, config::process_environment(), kVersion);
   if (!line.invocation) return line.exit_code;
   notifier::Config config = notifier::read_config(line.invocation->values);
+  if (line.invocation->command == runtime::kHealthcheck.name) return runtime::healthcheck(config.ops);
   config.dispatcher.version = kVersion;
   observability::init_logging({"notifier", config.log_level});
   try {

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include <millrace/runtime/healthcheck.hpp>
+
 namespace millrace::notifier {
 namespace {
 
@@ -107,11 +109,13 @@ constexpr std::array kOptions{
            .choices = "debug|info|warn|error"},
 };
 
+constexpr std::array kCommands{runtime::kHealthcheck};
+
 constexpr config::OptionTable kTable{.program = "notifier",
                                      .summary = "sends each alert to its tenant's webhook",
                                      .prefix = "MILLRACE_NOTIFIER_",
                                      .options = kOptions,
-                                     .commands = {}};
+                                     .commands = kCommands};
 
 }  // namespace
 

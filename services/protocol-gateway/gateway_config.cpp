@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include <millrace/runtime/healthcheck.hpp>
+
 namespace millrace::gateway {
 namespace {
 
@@ -109,12 +111,14 @@ constexpr std::array kOptions{
            .choices = "debug|info|warn|error"},
 };
 
+constexpr std::array kCommands{runtime::kHealthcheck};
+
 constexpr config::OptionTable kTable{
     .program = "protocol-gateway",
     .summary = "takes messages of devices over MQTT, HTTP and CoAP and acknowledges them when Kafka has them",
     .prefix = "MILLRACE_PROTOCOL_GATEWAY_",
     .options = kOptions,
-    .commands = {}};
+    .commands = kCommands};
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 #include <cstdio>
 
 #include <millrace/base/version.hpp>
+#include <millrace/runtime/healthcheck.hpp>
 #include <millrace/runtime/lifecycle.hpp>
 
 #include "protocol_gateway_app.hpp"
@@ -12,6 +13,7 @@ int main(int argc, char** argv) {
       config::parse_command_line(gateway::option_table(), argc, argv, config::process_environment(), kVersion);
   if (!line.invocation) return line.exit_code;
   const gateway::Config config = gateway::read_config(line.invocation->values);
+  if (line.invocation->command == runtime::kHealthcheck.name) return runtime::healthcheck(config.ops);
   observability::init_logging({"protocol-gateway", config.log_level});
   try {
     gateway::ProtocolGatewayApp app(config);

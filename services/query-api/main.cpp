@@ -1,6 +1,7 @@
 #include <exception>
 
 #include <millrace/base/version.hpp>
+#include <millrace/runtime/healthcheck.hpp>
 #include <millrace/runtime/lifecycle.hpp>
 
 #include "query_api_app.hpp"
@@ -12,6 +13,7 @@ int main(int argc, char** argv) {
       config::parse_command_line(query_api::option_table(), argc, argv, config::process_environment(), kVersion);
   if (!line.invocation) return line.exit_code;
   const query_api::Config config = query_api::read_config(line.invocation->values);
+  if (line.invocation->command == runtime::kHealthcheck.name) return runtime::healthcheck(config.ops);
   observability::init_logging({"query-api", config.log_level});
   try {
     query_api::QueryApiApp app(config);

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include <millrace/runtime/healthcheck.hpp>
+
 namespace millrace::query_api {
 namespace {
 
@@ -79,12 +81,14 @@ constexpr std::array kOptions{
            .choices = "debug|info|warn|error"},
 };
 
+constexpr std::array kCommands{runtime::kHealthcheck};
+
 constexpr config::OptionTable kTable{
     .program = "query-api",
     .summary = "answers what was stored, what became of a receipt, and what comes in now, over gRPC",
     .prefix = "MILLRACE_QUERY_API_",
     .options = kOptions,
-    .commands = {}};
+    .commands = kCommands};
 
 }  // namespace
 

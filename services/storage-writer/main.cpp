@@ -1,6 +1,7 @@
 #include <cstdio>
 
 #include <millrace/base/version.hpp>
+#include <millrace/runtime/healthcheck.hpp>
 #include <millrace/runtime/lifecycle.hpp>
 
 #include "storage_writer_app.hpp"
@@ -12,6 +13,7 @@ int main(int argc, char** argv) {
       config::parse_command_line(writer::option_table(), argc, argv, config::process_environment(), kVersion);
   if (!line.invocation) return line.exit_code;
   const writer::Config config = writer::read_config(line.invocation->values);
+  if (line.invocation->command == runtime::kHealthcheck.name) return runtime::healthcheck(config.ops);
   observability::init_logging({"storage-writer", config.log_level});
   if (line.invocation->command == "migrate") return writer::migrate(config);
   try {

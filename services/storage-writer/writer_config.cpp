@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include <millrace/runtime/healthcheck.hpp>
+
 namespace millrace::writer {
 namespace {
 
@@ -118,7 +120,8 @@ constexpr std::array kOptions{
            .choices = "debug|info|warn|error"},
 };
 
-constexpr std::array kCommands{config::Command{"migrate", "bring the schema `storage` up to date and exit"}};
+constexpr std::array kCommands{config::Command{"migrate", "bring the schema `storage` up to date and exit"},
+                               runtime::kHealthcheck};
 
 constexpr config::OptionTable kTable{.program = "storage-writer",
                                      .summary = "copies telemetry from Kafka to PostgreSQL, each message once",

@@ -1,4 +1,5 @@
 #include <millrace/base/version.hpp>
+#include <millrace/runtime/healthcheck.hpp>
 #include <millrace/runtime/lifecycle.hpp>
 
 #include "stream_processing_app.hpp"
@@ -10,6 +11,7 @@ int main(int argc, char** argv) {
       config::parse_command_line(stream::option_table(), argc, argv, config::process_environment(), kVersion);
   if (!line.invocation) return line.exit_code;
   const stream::Config config = stream::read_config(line.invocation->values);
+  if (line.invocation->command == runtime::kHealthcheck.name) return runtime::healthcheck(config.ops);
   observability::init_logging({"stream-processing", config.log_level});
   try {
     stream::StreamProcessingApp app(config);

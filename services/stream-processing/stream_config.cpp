@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include <millrace/runtime/healthcheck.hpp>
+
 namespace millrace::stream {
 namespace {
 
@@ -95,11 +97,13 @@ constexpr std::array kOptions{
            .choices = "debug|info|warn|error"},
 };
 
+constexpr std::array kCommands{runtime::kHealthcheck};
+
 constexpr config::OptionTable kTable{.program = "stream-processing",
                                      .summary = "computes windows and alerts from telemetry, each exactly once",
                                      .prefix = "MILLRACE_STREAM_PROCESSING_",
                                      .options = kOptions,
-                                     .commands = {}};
+                                     .commands = kCommands};
 
 }  // namespace
 

@@ -5,15 +5,11 @@ import subprocess
 from pathlib import Path
 
 from . import say
+from .layout import Layout
 from .say import DevError
 
-BUILD = """
-    git ca-certificates g++ cmake ninja-build pkg-config ccache mold
-    libboost1.81-dev librdkafka-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
-    libssl-dev libpq-dev libpqxx-dev libsimdjson-dev prometheus-cpp-dev libspdlog-dev libcli11-dev
-    libcpp-httplib-dev nlohmann-json3-dev libgtest-dev libgmock-dev libbenchmark-dev
-    libcoap3-dev libcbor-dev
-""".split()
+# What compiles Millrace. A file, so that deploy/docker/Dockerfile installs exactly the same.
+BUILD = (Layout().deploy / "docker" / "build-packages.txt").read_text(encoding="ascii").split()
 RUN = """
     postgresql postgresql-client openjdk-17-jre-headless maven mosquitto-clients libcoap3-bin curl python3-venv
 """.split()
@@ -21,8 +17,11 @@ TEST = """
     autoconf automake python3-dev
     python3-pytest python3-grpcio python3-protobuf python3-paho-mqtt python3-psycopg2 python3-yaml
     clang-format-19 clang-tidy-19
+    python3-yaml prometheus
 """.split()
 KUBERNETES = ["etcd-server", "openssl"]
+# A container engine and what makes a base image for it without a registry (./dev soak compose).
+CONTAINERS = "docker.io containerd runc iptables debootstrap docker-compose".split()
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _SAVED = Path("/usr/sbin/policy-rc.d.millrace-saved")

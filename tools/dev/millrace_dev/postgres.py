@@ -80,20 +80,15 @@ class Postgres:
         """To the whole tree: a stopped postmaster alone would leave the sessions working."""
         self.process.signal(number, whole_tree=number in (signal.SIGSTOP, signal.SIGCONT))
 
-    def sql(self, text, database="postgres"):
-        """Runs SQL as the superuser; returns its unaligned output."""
+    def sql(self, text, database="postgres", env=None):
+        """Runs SQL as the superuser; returns its unaligned output. A script reads secrets from `env`."""
         done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p",
                                str(self.port), "-U", "postgres", "-d", database], input=text, text=True,
-                              capture_output=True, check=False, env=dict(os.environ, PGPASSWORD=self._password))
+                              capture_output=True, check=False,
+                              env=dict(os.environ, PGPASSWORD=self._password, **(env or {})))
         if done.returncode != 0:
             raise DevError(f"PostgreSQL refused: {done.stderr.strip()}")
         return done.stdout.strip()
-
-    def create_role(self, name, password):
-        """A login role with this password; one that exists gets it too."""
-        self.sql(f"""DO $$ BEGIN
-            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{name}') THEN CREATE ROLE {name} LOGIN; END IF;
-            END $$; ALTER ROLE {name} PASSWORD '{password}';""")
 
     def create_database(self, name):
         if not self.sql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):

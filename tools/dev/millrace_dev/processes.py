@@ -1,4 +1,5 @@
 """One process that outlives the call which started it: found again by its pid, its start time and the machine's boot."""
+import contextlib
 import hashlib
 import json
 import os
@@ -160,8 +161,9 @@ class Process:
         self.signal(signal.SIGKILL, whole_tree)
         self._wait_gone(members, 30)
 
-    def stop(self):
-        """Asks it to end (a stopped one is woken first), waits, and kills it when it does not. True if it ended itself."""
+    def stop(self, orphans=False):
+        """Asks it to end (a stopped one is woken first), waits, and kills it when it does not. True if it ended itself.
+        With `orphans`, descendants that outlive it are killed."""
         pid = self.pid()
         if pid is None:
             self._record.unlink(missing_ok=True)
@@ -175,6 +177,12 @@ class Process:
         except DevError:
             clean = False
             self.kill()
+        if orphans:
+            for one, before in members[1:]:
+                if before is not None and not _gone(one, before[2]):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(one, signal.SIGKILL)
+            self._wait_gone(members, 30)
         self._record.unlink(missing_ok=True)
         return clean
 

@@ -173,6 +173,9 @@ def cases(layout):
     yield "contracts", contract_faults(layout)
     yield "a broken contract is refused", breaks_are_refused(layout)
     yield from manifests.cases(layout)
+    from . import deploy_checks  # needs a package that only ./dev test installs
+    yield "monitoring", deploy_checks.monitoring_faults(layout)
+    yield "containers", deploy_checks.container_faults(layout)
     yield "tidy libs", tidy_faults(layout, ["libs"])
     services = sorted(path.name for path in (layout.root / "services").iterdir() if path.is_dir())
     if services:

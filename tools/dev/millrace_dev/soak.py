@@ -4,12 +4,13 @@ import os
 import subprocess
 import time
 
-from . import bench, build, kafka, kubernetes, packages, say, testing, toolchain
+from . import bench, build, compose_soak, kafka, kubernetes, packages, say, testing, toolchain
 from .processes import sweep
 from .say import DevError
 
 NAMES = {
     "chaos": "every chaos case three times at full length; figures as a table and JSON",
+    "compose": "the container images and docker-compose.yml for real, with a Docker engine of its own; needs root",
     "sanitizers": "unit and integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, then with ThreadSanitizer",
     "kubernetes": "deploy/kubernetes and the docs' kubectl blocks on real API server, controllers and scheduler",
 }
@@ -21,6 +22,9 @@ def run(layout, name):
         return 0
     if name not in NAMES:
         raise DevError(f"there is no soak {name!r}; there are: {', '.join(sorted(NAMES))}")
+    if name == "compose":
+        packages.install(packages.RUN + packages.TEST + packages.CONTAINERS, layout.install_logs)
+        return compose_soak.run(layout)
     packages.install(packages.BUILD + packages.RUN + packages.TEST, layout.install_logs)
     kafka.install(layout)
     toolchain.install(layout)

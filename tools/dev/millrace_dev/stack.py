@@ -72,12 +72,9 @@ class Stack:
     def prepare_database(self):
         """The database and a login role for each service."""
         self.postgres.create_database(DATABASE)
-        for description in service_module.DESCRIPTIONS.values():
-            if description.role:
-                password = self.settings.secret(f"database_{description.role}")
-                self.postgres.create_role(description.role, password)
-                if description.migrates:
-                    self.postgres.sql(f"GRANT CREATE, CONNECT ON DATABASE {DATABASE} TO {description.role}")
+        roles = [one.role for one in service_module.DESCRIPTIONS.values() if one.role]
+        self._run_script("roles.sql", {f"{role.upper()}_PASSWORD": self.settings.secret(f"database_{role}")
+                                       for role in roles})
 
     def migrate(self):
         for service in self.services.values():
@@ -85,14 +82,12 @@ class Stack:
                 service.call("migrate")
 
     def grant_reads(self):
-        """query-api reads the store and nothing else; device-registry looks up what it replays."""
-        self.postgres.sql("""
-            GRANT USAGE ON SCHEMA storage TO query_api;
-            GRANT SELECT ON ALL TABLES IN SCHEMA storage TO query_api;
-            ALTER DEFAULT PRIVILEGES FOR ROLE storage_writer IN SCHEMA storage GRANT SELECT ON TABLES TO query_api;
-            GRANT USAGE ON SCHEMA storage TO device_registry;
-            GRANT SELECT ON storage.dead_letter, storage.ingest_offset TO device_registry;
-            """, DATABASE)
+        self._run_script("grants.sql")
+
+    def _run_script(self, name, env=None):
+        """A script of deploy/postgres, the same that a container installation runs."""
+        script = self.layout.deploy / "postgres" / name
+        self.postgres.sql(script.read_text(encoding="utf-8"), DATABASE, env)
 
     @property
     def database_url(self):

