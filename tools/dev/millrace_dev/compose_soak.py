@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.request
 
-from . import bench, containers, kafka, say, toolchain
+from . import bench, containers, docs, kafka, say, toolchain
 from .compose_fleet import Fleet
 from .containers import docker
 from .processes import wait_until
@@ -19,8 +19,6 @@ SERVICES = ("protocol-gateway", "device-registry", "stream-processing", "storage
 PROJECT = "millrace-soak"
 LABEL = "com.docker.compose"
 PROFILES = ("--profile", "demo", "--profile", "monitoring", "--profile", "tools")
-# The shell blocks of README.md and docs/ that a machine with Docker pastes; tests/e2e runs all the others.
-DOCKER_BLOCK = re.compile(r"^```sh compose\n(.*?)^```", re.M | re.S)
 
 
 def run(layout):
@@ -108,11 +106,10 @@ class _Scenario:
                 shutil.copy2(source, target)
 
     def _blocks(self):
-        files = [self._tree / "README.md", *sorted((self._tree / "docs").rglob("*.md"))]
-        found = [DOCKER_BLOCK.findall(file.read_text(encoding="utf-8")) for file in files]
-        if len(found[0]) != 1:
+        found = [block for block in docs.blocks(self._tree) if block.soak == "compose"]
+        if sum(block.place.startswith("README.md:") for block in found) != 1:
             raise DevError("README.md must have one block that is marked `sh compose`")
-        return [block for blocks in found for block in blocks]
+        return [block.text for block in found]
 
     def _paste(self, block, title):
         begun = time.monotonic()

@@ -15,7 +15,7 @@ RUN = """
 """.split()
 TEST = """
     autoconf automake python3-dev
-    python3-pytest python3-grpcio python3-protobuf python3-paho-mqtt python3-psycopg2 python3-yaml
+    python3-pytest python3-grpcio python3-protobuf python3-paho-mqtt python3-psycopg2
     clang-format-19 clang-tidy-19
     python3-yaml prometheus
 """.split()
