@@ -273,18 +273,25 @@ void Session::tick_idle() {
 }
 
 bool Session::is_commit_due() const {
-  if (outputs_.is_urgent() || uncommitted_ >= parts_.config.commit_records) return true;
+  if (uncommitted_ >= parts_.config.commit_records) return true;
   const auto now = Clock::now();
+  if (outputs_.is_urgent() && now >= urgent_from()) return true;
   if (outputs_.is_open()) return now - begun_at_ >= parts_.config.commit_interval;
   const bool ahead = std::any_of(runs_.begin(), runs_.end(), [](const auto& one) { return one.second->is_ahead(); });
   return ahead && now - committed_at_ >= kPositionsOnly;
+}
+
+// Half of the time at least is for records: a storm of critical alerts shares its commits instead of falling behind.
+Session::Clock::time_point Session::urgent_from() const {
+  return committed_at_ + std::min<Clock::duration>(commit_took_, parts_.config.commit_interval);
 }
 
 // How long to wait for a record.
 milliseconds Session::patience() const {
   constexpr milliseconds kLongest{50};
   if (!outputs_.is_open()) return kLongest;
-  const auto left = parts_.config.commit_interval - (Clock::now() - begun_at_);
+  const auto due = begun_at_ + parts_.config.commit_interval;
+  const auto left = (outputs_.is_urgent() ? std::min(due, urgent_from()) : due) - Clock::now();
   return std::clamp(std::chrono::duration_cast<milliseconds>(left), milliseconds{1}, kLongest);
 }
 
@@ -310,6 +317,7 @@ Status Session::commit() {
   outputs_.reset();
   uncommitted_ = 0;
   committed_at_ = Clock::now();
+  commit_took_ = committed_at_ - begun;
   return {};
 }
 

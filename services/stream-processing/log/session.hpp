@@ -80,6 +80,7 @@ class Session {
   void apply_rules();
   void tick_idle();
   [[nodiscard]] bool is_commit_due() const;
+  [[nodiscard]] Clock::time_point urgent_from() const;
   [[nodiscard]] std::chrono::milliseconds patience() const;
   [[nodiscard]] Status commit();
   void count_commit(Clock::time_point begun);
@@ -101,6 +102,7 @@ class Session {
   std::uint64_t losses_seen_ = 0;
   std::size_t uncommitted_ = 0;  // records
   Clock::time_point committed_at_{};
+  Clock::duration commit_took_{};
   Clock::time_point begun_at_{};  // of the open transaction
   Clock::time_point housekeeping_{};
   Status failed_;         // in a callback
