@@ -78,8 +78,8 @@ TransactionalProducer::TransactionalProducer(const Settings& settings, const Tra
   conf.set_default("message.timeout.ms", std::to_string(options.timeout.count()));
   conf.set_default("linger.ms", std::to_string(options.linger_ms));
   conf.set_default("compression.type", "lz4");
-  // A transaction that begins while the broker still marks the end of the one before is told to come again; librdkafka waits
-  // so long (100 ms unless told otherwise), and a critical alert with it.
+  // A transaction that begins while the broker still marks the end of the one before is told to come again. librdkafka
+  // waits so long then (100 ms unless told otherwise), and a critical alert with it.
   conf.set_default("retry.backoff.ms", "2");
   rd_kafka_conf_set_dr_msg_cb(conf.get(), &Impl::on_report);
   rd_kafka_conf_set_opaque(conf.get(), impl_.get());
