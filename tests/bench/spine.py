@@ -47,7 +47,7 @@ def run(_layout):
 
 
 def _rows(name, report, floor):
-    steady = report is not None and name == f"at {STEADY}/s"
+    steady = name == f"at {STEADY}/s"
     rows = [bench.row(f"{name}: messages, lost, doubled", f"{report['acknowledged']:,}, {report.get('lost', '-')}, "
                       f"{report.get('doubled', '-')}", "")]
     for share in ("p50", "p99"):
