@@ -28,8 +28,9 @@ def copy_with_secrets(layout):
 
 
 def copy_to(layout, folder):
-    """deploy/kubernetes as it is, without anybody's secrets."""
+    """deploy/kubernetes as it is, without anybody's secrets; beside it what its overlays take from deploy/postgres."""
     shutil.copytree(layout.deploy / "kubernetes", folder, ignore=shutil.ignore_patterns("secrets", ".secrets.*"))
+    shutil.copytree(layout.deploy / "postgres", folder.parent / "postgres")
 
 
 def make_secrets(overlay):

@@ -90,10 +90,6 @@ class Postgres:
             raise DevError(f"PostgreSQL refused: {done.stderr.strip()}")
         return done.stdout.strip()
 
-    def create_database(self, name):
-        if not self.sql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
-            self.sql(f"CREATE DATABASE {name}")
-
     @property
     def _data(self):
         return self._folder / "data"

@@ -71,23 +71,15 @@ class Stack:
 
     def prepare_database(self):
         """The database and a login role for each service."""
-        self.postgres.create_database(DATABASE)
         roles = [one.role for one in service_module.DESCRIPTIONS.values() if one.role]
-        self._run_script("roles.sql", {f"{role.upper()}_PASSWORD": self.settings.secret(f"database_{role}")
-                                       for role in roles})
+        script = self.layout.deploy / "postgres" / "roles.sql"  # the same that a container installation runs
+        passwords = {f"{role.upper()}_PASSWORD": self.settings.secret(f"database_{role}") for role in roles}
+        self.postgres.sql(script.read_text(encoding="utf-8"), env=passwords)
 
     def migrate(self):
         for service in self.services.values():
             if service.description.migrates:
                 service.call("migrate")
-
-    def grant_reads(self):
-        self._run_script("grants.sql")
-
-    def _run_script(self, name, env=None):
-        """A script of deploy/postgres, the same that a container installation runs."""
-        script = self.layout.deploy / "postgres" / name
-        self.postgres.sql(script.read_text(encoding="utf-8"), DATABASE, env)
 
     @property
     def database_url(self):

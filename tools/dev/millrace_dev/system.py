@@ -35,7 +35,6 @@ def start(stack, told=lambda text: None):
         millrace(stack, "admin", "topics")
         stack.prepare_database()
         stack.migrate()
-        stack.grant_reads()
         stack.settings.keep("prepared", "yes")
     for service in outdated:
         if service.alive():
