@@ -196,12 +196,13 @@ Consumer::Consumer(const Settings& settings, const ConsumerOptions& options) : i
                    std::to_string(std::max<std::int64_t>(100, options.session_timeout.count() / 5)));
   conf.set_default("max.poll.interval.ms", std::to_string(options.max_poll_interval.count()));
   conf.set_default("fetch.wait.max.ms", std::to_string(options.fetch_wait.count()));
-  const std::size_t per_partition =
-      options.prefetch_bytes / 1024 / static_cast<std::size_t>(std::max(1, options.expected_partitions));
   conf.set_default("max.partition.fetch.bytes", std::to_string(options.fetch_bytes));
-  conf.set_default("queued.max.messages.kbytes", std::to_string(std::max<std::size_t>(per_partition, 1024)));
-  // The fetch back-off of 2.0.2 is a fixed second once this many records wait: more than a second of peak input.
-  conf.set_default("queued.min.messages", "100000");
+  // Both bounds are documented as each partition's, but all partitions share one queue, and librdkafka 2.0.2 compares
+  // that with them (rd_kafka_q_len() and rd_kafka_q_size() follow the forwarding). Beyond either a partition is not
+  // fetched for a fixed second: the bytes are the bound that is meant, so many records never wait.
+  conf.set_default("queued.max.messages.kbytes",
+                   std::to_string(std::max<std::size_t>(options.prefetch_bytes / 1024, 1024)));
+  conf.set_default("queued.min.messages", "10000000");
   conf.set_default("fetch.error.backoff.ms", "100");
   rd_kafka_conf_set_error_cb(conf.get(), &Impl::on_error);
   rd_kafka_conf_set_rebalance_cb(conf.get(), &Impl::on_rebalance);

@@ -69,7 +69,6 @@ void TopicFollower::Impl::run(const std::stop_token& stop) {
 void TopicFollower::Impl::read(const std::stop_token& stop) {
   ConsumerOptions options;
   options.prefetch_bytes = kPrefetchBytes;
-  options.expected_partitions = 1;
   Consumer consumer(settings, options);
   if (const Status begun = begin(consumer); !begun.ok()) {
     log.limited(faults, observability::Level::kWarn, "a topic cannot be read yet",

@@ -76,9 +76,9 @@ Status read_stretches(const kafka::Settings& settings, kafka::Isolation isolatio
   }
   if (from.empty()) return {};
   kafka::ConsumerOptions options = options_for(isolation);
-  // Alerts of one rule resemble each other and shrink to a fiftieth.
+  // Alerts of one rule resemble each other and shrink to a fiftieth: a larger fetch would unpack to hundreds of
+  // megabytes.
   options.fetch_bytes = 128 * 1024;
-  options.prefetch_bytes = 128 * 1024 * 1024;
   kafka::Consumer consumer(settings, options);
   if (auto assigned = consumer.assign(from); !assigned) return assigned;
   // A partition is done when its end is reached; it may hold no record just before it (compaction, transactions).

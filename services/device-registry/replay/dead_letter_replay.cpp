@@ -105,7 +105,6 @@ Result<DeadLetterReplay::Letter> DeadLetterReplay::fetch(const telemetry::Receip
                                                          SteadyTime deadline) const {
   kafka::ConsumerOptions options;
   options.prefetch_bytes = 4 << 20;
-  options.expected_partitions = 1;
   options.fetch_wait = milliseconds{20};
   kafka::Consumer consumer(kafka_, options);
   const kafka::TopicPartition where{topics_.telemetry_dead(), dead_letter.partition};

@@ -42,7 +42,6 @@ void BacklogReader::run(const std::stop_token& stop) {
     if (!consumer) {
       kafka::ConsumerOptions options;
       options.prefetch_bytes = kPrefetchBytes;
-      options.expected_partitions = 1;
       options.fetch_wait = kFetchWait;
       consumer = std::make_unique<kafka::Consumer>(config_.kafka, options);
     }

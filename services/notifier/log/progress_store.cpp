@@ -21,7 +21,6 @@ constexpr std::size_t kPrefetchBytes = 16 * 1024 * 1024;
 kafka::ConsumerOptions reading_alone() {
   kafka::ConsumerOptions options;
   options.prefetch_bytes = kPrefetchBytes;
-  options.expected_partitions = 1;
   return options;
 }
 

@@ -11,7 +11,6 @@ constexpr int kMostAlong = 1'000;
 kafka::ConsumerOptions reader_options() {
   kafka::ConsumerOptions options;
   options.prefetch_bytes = 4 << 20;
-  options.expected_partitions = 4;
   options.fetch_wait = milliseconds{20};
   return options;
 }

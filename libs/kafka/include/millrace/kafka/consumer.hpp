@@ -61,12 +61,9 @@ struct ConsumerOptions {
   std::chrono::milliseconds session_timeout{6'000};
   std::chrono::milliseconds max_poll_interval{300'000};
   Isolation isolation = Isolation::kReadCommitted;
-  /// Bound of what is fetched ahead, over all partitions (in librdkafka: queued.max.messages.kbytes per partition, so
-  /// it is divided by what is assigned at most: `expected_partitions`).
+  /// Bound of what is fetched ahead, over all partitions. The fetch that passes it still comes in whole.
   std::size_t prefetch_bytes = 64 * 1024 * 1024;
-  int expected_partitions = 12;
-  /// What one fetch brings of a partition, as the broker has it, compressed. Unpacked it should not exceed the
-  /// partition's share of prefetch_bytes: librdkafka 2.0.2 then waits for a whole second.
+  /// What one fetch brings of a partition, as the broker has it, compressed. In memory it is unpacked.
   std::size_t fetch_bytes = 1024 * 1024;
   /// How long the broker holds a fetch that has nothing; new data ends it at once.
   std::chrono::milliseconds fetch_wait{500};
