@@ -1,24 +1,39 @@
 #include "stream_processing_app.hpp"
 
+#include <cstdlib>
 #include <thread>
 
+#include "log/session.hpp"
+
 namespace millrace::stream {
+namespace {
+
+// Twice what the longest single call of a session may take (its time-outs are 10 and 15 s).
+constexpr std::chrono::seconds kStallAfter{30};
+
+}  // namespace
 
 StreamProcessingApp::StreamProcessingApp(Config config)
     : config_(std::move(config)),
       rules_(config_.kafka, config_.topics.rules()),
-      generations_(config_.kafka, config_.topics.storage_progress(), config_.topics.telemetry()) {
-  for (int i = 0; i < config_.workers; ++i) {
-    workers_.push_back(std::make_unique<Worker>(config_, i, rules_, generations_, stream_metrics_));
-  }
-}
+      generations_(config_.kafka, config_.topics.storage_progress(), config_.topics.telemetry()),
+      workers_(config_.workers, [this](int number) { return make_worker(number); }, kStallAfter) {}
 
 StreamProcessingApp::~StreamProcessingApp() { ops_.reset(); }
 
+std::shared_ptr<Worker> StreamProcessingApp::make_worker(int number) {
+  const std::string member = config_.group + "." + config_.instance + "." + std::to_string(number);
+  return std::make_shared<Worker>(
+      [this, member](WorkerState& state, const std::atomic<bool>& stopping) {
+        return Session({config_, member, rules_, generations_, stream_metrics_, state, stopping}).run();
+      },
+      [this] { return rules_.ready() && generations_.ready(); }, stream_metrics_.restarts);
+}
+
 void StreamProcessingApp::add_checks() {
-  for (std::size_t i = 0; i < workers_.size(); ++i) {
-    health_.add("worker " + std::to_string(i), [worker = workers_[i].get()] {
-      const auto report = worker->report();
+  for (std::size_t i = 0; i < static_cast<std::size_t>(config_.workers); ++i) {
+    health_.add("worker " + std::to_string(i), [this, i] {
+      const auto report = workers_.reports()[i];
       return runtime::CheckResult{report.ok, report.detail};
     });
   }
@@ -27,8 +42,8 @@ void StreamProcessingApp::add_checks() {
 
 void StreamProcessingApp::collect() {
   WorkerState::Figures sum;
-  for (const auto& worker : workers_) {
-    const WorkerState::Figures figures = worker->report().figures;
+  for (const auto& report : workers_.reports()) {
+    const WorkerState::Figures& figures = report.figures;
     sum.partitions += figures.partitions;
     sum.stopped += figures.stopped;
     sum.open_windows += figures.open_windows;
@@ -55,17 +70,15 @@ Status StreamProcessingApp::start() {
   ops_ = std::move(*ops);
   rules_.start();
   generations_.start();
-  for (const auto& worker : workers_) worker->start();
+  workers_.start();
   return {};
 }
 
 Status StreamProcessingApp::wait_for_commit(runtime::Deadline deadline) {
-  for (const auto& worker : workers_) {
-    while (!worker->is_done()) {
-      if (std::chrono::steady_clock::now() >= deadline)
-        return Error{ErrorKind::kUnavailable, "a commit has no answer; its records are read again at the next start"};
-      std::this_thread::sleep_for(std::chrono::milliseconds{5});
-    }
+  while (!workers_.are_done()) {
+    if (std::chrono::steady_clock::now() >= deadline)
+      return Error{ErrorKind::kUnavailable, "a commit has no answer; its records are read again at the next start"};
+    std::this_thread::sleep_for(std::chrono::milliseconds{5});
   }
   return {};
 }
@@ -80,13 +93,16 @@ std::vector<runtime::Phase> StreamProcessingApp::stop_phases() {
        }},
       {"stop intake",
        [this](Deadline) {
-         for (const auto& worker : workers_) worker->stop();
+         workers_.stop();
          return Status{};
        }},
       {"commit", [this](Deadline deadline) { return wait_for_commit(deadline); }},
       {"close",
        [this](Deadline) {
-         for (const auto& worker : workers_) worker->join();
+         if (!workers_.join()) {
+           log_.warn("a thread hangs inside the Kafka library: the process ends without it");
+           std::_Exit(EXIT_SUCCESS);
+         }
          rules_.stop();
          generations_.stop();
          return Status{};

@@ -34,6 +34,7 @@ Result<PartitionRuns> Opener::open(kafka::Consumer& group, std::span<const kafka
   if (!cluster) return cluster.error();
   PartitionRuns runs;
   for (const kafka::CommittedPosition& one : *committed) {
+    if (is_void()) return Error{ErrorKind::kUnavailable, "the worker stops"};
     auto opening = begin_of(reader, *cluster, one, partitions.size());
     if (!opening) return opening.error();
     const std::int32_t partition = one.where.partition;

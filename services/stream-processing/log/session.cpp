@@ -11,6 +11,9 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+// A critical alert can wait this long; a fetch for every request of the gateways would cost more than the rules.
+constexpr milliseconds kFetchWait{10};
+constexpr std::size_t kFetchMinBytes = 256 * 1024;
 constexpr milliseconds kAnswer{10'000};
 constexpr milliseconds kCommit{15'000};
 constexpr milliseconds kHousekeeping{200};
@@ -29,26 +32,12 @@ kafka::ConsumerOptions consumer_options(const Session::Parts& parts) {
   // For the group's positions: it makes committed() wait for open transactions.
   options.isolation = kafka::Isolation::kReadCommitted;
   options.prefetch_bytes = parts.config.prefetch_bytes;
+  options.fetch_wait = kFetchWait;
+  options.fetch_min_bytes = kFetchMinBytes;
   return options;
 }
 
 }  // namespace
-
-void WorkerState::note(bool ok, std::string detail) {
-  const std::scoped_lock lock(mutex_);
-  report_.ok = ok;
-  report_.detail = std::move(detail);
-}
-
-void WorkerState::note(const Figures& figures) {
-  const std::scoped_lock lock(mutex_);
-  report_.figures = figures;
-}
-
-WorkerState::Report WorkerState::report() const {
-  const std::scoped_lock lock(mutex_);
-  return report_;
-}
 
 Session::Session(const Parts& parts)
     : parts_(parts),
@@ -58,6 +47,7 @@ Session::Session(const Parts& parts)
       opener_(parts.config, parts.rules, parts.generations) {}
 
 Status Session::join() {
+  parts_.state.beat();
   // Ends what a predecessor of the same name left open.
   if (auto ready = producer_.init(kCommit); !ready) return ready;
   kafka::RebalanceCallbacks callbacks;
@@ -91,7 +81,10 @@ Result<std::vector<kafka::Position>> Session::assigned(std::span<const kafka::To
     show();
     return positions;
   }
-  auto opened = opener_.open(consumer_, partitions, [this] { return parts_.stopping.load(); });
+  auto opened = opener_.open(consumer_, partitions, [this] {
+    parts_.state.beat();
+    return parts_.stopping.load();
+  });
   if (!opened) return opened.error();
   runs_ = std::move(*opened);
   book_version_ = 0;  // open alerts of rules that are gone end with the next step
@@ -125,6 +118,7 @@ void Session::revoked(kafka::Revocation how) {
 }
 
 Status Session::step() {
+  parts_.state.beat();
   kafka::Polled polled = consumer_.poll(patience());
   if (!failed_) return failed_;
   switch (polled.kind) {
@@ -304,11 +298,13 @@ Status Session::commit() {
   }
   if (positions.empty() && !outputs_.is_open()) return {};
   const auto begun = Clock::now();
+  parts_.state.beat();
   outputs_.begin();
   if (!outputs_.status()) return outputs_.status();
   if (!positions.empty()) {
     if (auto sent = producer_.send_positions(positions, consumer_.group_metadata(), kAnswer); !sent) return sent;
   }
+  parts_.state.beat();
   if (auto done = producer_.commit(kCommit); !done) return done;
   count_commit(begun);
   for (const auto& [partition, run] : runs_) {

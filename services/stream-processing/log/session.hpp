@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <string>
 
 #include <millrace/kafka/consumer.hpp>
@@ -13,35 +12,10 @@
 
 #include "log/opener.hpp"
 #include "log/transaction_outputs.hpp"
+#include "log/worker_state.hpp"
 #include "stream_metrics.hpp"
 
 namespace millrace::stream {
-
-/// What a worker shows to the outside. Thread-safe.
-class WorkerState {
- public:
-  struct Figures {
-    std::size_t partitions = 0;
-    std::size_t stopped = 0;
-    std::size_t open_windows = 0;
-    std::size_t open_alerts = 0;
-    std::size_t devices = 0;
-    std::int64_t lag_records = 0;
-    std::uint64_t uncommitted = 0;  ///< results
-  };
-  struct Report {
-    bool ok = false;
-    std::string detail;
-    Figures figures;
-  };
-  void note(bool ok, std::string detail);
-  void note(const Figures& figures);
-  [[nodiscard]] Report report() const;
-
- private:
-  mutable std::mutex mutex_;
-  Report report_;
-};
 
 /// One life of a worker: a consumer and a transactional producer, from joining the group to the first failure. A
 /// failure costs nothing but a restart: the next session reads the committed positions and the log again.

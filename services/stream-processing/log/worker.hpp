@@ -1,39 +1,53 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
+#include <memory>
 #include <thread>
 
-#include "log/session.hpp"
+#include <millrace/base/result.hpp>
+#include <millrace/observability/log.hpp>
+#include <millrace/observability/metrics.hpp>
+
+#include "log/worker_state.hpp"
 
 namespace millrace::stream {
 
 /// A thread that works on its share of the partitions, in one session after another.
-class Worker {
+class Worker : public std::enable_shared_from_this<Worker> {
  public:
-  Worker(const Config& config, int number, RuleFeed& rules, const telemetry_log::LogGenerations& generations,
-         const StreamMetrics& metrics);
-  ~Worker();
+  /// One life of the worker: until `stopping` (then ok) or until something fails. Runs on the worker's thread.
+  using Session = std::function<Status(WorkerState& state, const std::atomic<bool>& stopping)>;
+  /// Whether a session may begin, and else what it waits for.
+  using Ready = std::function<bool()>;
+
+  Worker(Session session, Ready ready, observability::Counter restarts);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
+  /// Once; join() or abandon() must follow before the last reference goes.
   void start();
   /// Takes no more records; what was processed is committed.
   void stop() { stopping_ = true; }
   /// True once the last commit is done or was given up.
   [[nodiscard]] bool is_done() const { return done_; }
+  /// Started and not done.
+  [[nodiscard]] bool is_running() const { return thread_.joinable() && !done_; }
   void join();
+  /// Its thread hangs in a call that nobody can end. It is left alone: should it come back, it ends without another
+  /// session.
+  void abandon();
 
   [[nodiscard]] WorkerState::Report report() const { return state_.report(); }
+  [[nodiscard]] WorkerState::Clock::duration silence() const { return state_.silence(); }
 
  private:
   void run();
-  [[nodiscard]] bool wait_for_copies();
+  [[nodiscard]] bool wait_until_ready();
 
-  const Config& config_;
-  std::string member_;
-  RuleFeed& rules_;
-  const telemetry_log::LogGenerations& generations_;
-  const StreamMetrics& metrics_;
+  Session session_;
+  Ready ready_;
+  observability::Counter restarts_;
   observability::Logger log_{"worker"};
   observability::LogLimiter limiter_;
   WorkerState state_;
