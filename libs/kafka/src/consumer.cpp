@@ -196,6 +196,7 @@ Consumer::Consumer(const Settings& settings, const ConsumerOptions& options) : i
                    std::to_string(std::max<std::int64_t>(100, options.session_timeout.count() / 5)));
   conf.set_default("max.poll.interval.ms", std::to_string(options.max_poll_interval.count()));
   conf.set_default("fetch.wait.max.ms", std::to_string(options.fetch_wait.count()));
+  conf.set_default("fetch.min.bytes", std::to_string(options.fetch_min_bytes));
   conf.set_default("max.partition.fetch.bytes", std::to_string(options.fetch_bytes));
   // Both bounds are documented as each partition's, but all partitions share one queue, and librdkafka 2.0.2 compares
   // that with them (rd_kafka_q_len() and rd_kafka_q_size() follow the forwarding). Beyond either a partition is not

@@ -49,6 +49,11 @@ bool Handover::wait_idle(std::chrono::steady_clock::time_point deadline) {
   return changed_.wait_until(lock, deadline, [this] { return idle_ && !opening_ && !batch_; });
 }
 
+void Handover::wait_hungry(std::chrono::steady_clock::time_point until) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_until(lock, until, [this] { return is_hungry() || reset_ || stopped(); });
+}
+
 Handover::Work Handover::take(std::chrono::steady_clock::time_point until) {
   std::unique_lock lock(mutex_);
   idle_ = true;
@@ -64,8 +69,11 @@ Handover::Work Handover::take(std::chrono::steady_clock::time_point until) {
 }
 
 void Handover::request_reset(std::string reason) {
-  const std::scoped_lock lock(mutex_);
-  reset_ = std::move(reason);
+  {
+    const std::scoped_lock lock(mutex_);
+    reset_ = std::move(reason);
+  }
+  changed_.notify_all();
 }
 
 void Handover::report_committed(std::int32_t partition, std::int64_t next_offset) {

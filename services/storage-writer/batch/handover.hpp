@@ -45,6 +45,8 @@ class Handover {
 
   /// True while the other side waits for work: the reader then closes its batch.
   [[nodiscard]] bool is_hungry() const { return hungry_.load(std::memory_order_acquire); }
+  /// Waits until the other side waits for work or asks for a reset, at most until `until`.
+  void wait_hungry(std::chrono::steady_clock::time_point until);
   void put(Batch batch);
   void put(Opening opening);
   /// Ends the epoch: queued work is dropped, work in progress is given up at its next step; returns when the other side

@@ -8,6 +8,15 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
+// A batch waits for company anyway; a fetch for every request of the gateways would cost more than all that is done
+// with what it brings.
+constexpr milliseconds kFetchWait{10};
+constexpr std::size_t kFetchMinBytes = 256 * 1024;
+
+// How long a full batch waits before the partitions are paused: short beside the time after which a member that does
+// not poll is taken for dead.
+constexpr std::chrono::seconds kPauseAfter{2};
+
 }  // namespace
 
 LogReader::LogReader(const Config& config, Handover& handover, NameTable& names, const WriterMetrics& metrics,
@@ -56,6 +65,8 @@ void LogReader::run() {
     options.session_timeout = config_.session_timeout;
     options.isolation = kafka::Isolation::kReadUncommitted;  // `telemetry` is never transactional
     options.prefetch_bytes = config_.prefetch_bytes;
+    options.fetch_wait = kFetchWait;
+    options.fetch_min_bytes = kFetchMinBytes;
     {
       kafka::Consumer consumer(config_.kafka, options);
       losses_seen_ = 0;
@@ -95,6 +106,10 @@ bool LogReader::step(kafka::Consumer& consumer) {
       return false;
     }
   }
+  if (wait_while_full()) {
+    keep_house(consumer);
+    return true;
+  }
   flow(consumer);
   const bool waiting = batch_.empty();
   kafka::Polled polled = consumer.poll(waiting ? milliseconds{50} : milliseconds{is_batch_due() ? 2 : 1});
@@ -116,13 +131,17 @@ bool LogReader::step(kafka::Consumer& consumer) {
       break;
   }
   hand_over_if_due();
-  if (const auto now = steady_clock::now(); now - housekeeping_ > milliseconds{500}) {
-    housekeeping_ = now;
-    forget_committed();
-    note_lag(consumer);
-    look_for_decisions();
-  }
+  keep_house(consumer);
   return true;
+}
+
+void LogReader::keep_house(kafka::Consumer& consumer) {
+  const auto now = steady_clock::now();
+  if (now - housekeeping_ <= milliseconds{500}) return;
+  housekeeping_ = now;
+  forget_committed();
+  note_lag(consumer);
+  look_for_decisions();
 }
 
 void LogReader::take(kafka::Consumer& consumer, kafka::Record record) {
@@ -151,7 +170,22 @@ void LogReader::hand_over_if_due() {
   if (stopping_ && batch_.empty()) drained_ = true;
 }
 
-// A full batch stops the flow; polling goes on, so that the group keeps this member.
+// Waits for the committing thread with a full batch. Pausing throws away what the library has fetched ahead, to be
+// fetched again for the next batch: it is left to flow(), where the wait becomes long.
+bool LogReader::wait_while_full() {
+  if (!is_full() || stopping_) {
+    full_since_.reset();
+    return false;
+  }
+  const auto now = steady_clock::now();
+  if (!full_since_) full_since_ = now;
+  if (now - *full_since_ >= kPauseAfter) return false;
+  handover_.wait_hungry(now + milliseconds{50});
+  hand_over_if_due();
+  return true;
+}
+
+// A batch that stays full stops the flow; polling goes on, so that the group keeps this member.
 void LogReader::flow(kafka::Consumer& consumer) {
   const bool full = is_full() || stopping_;
   if (full == paused_) return;

@@ -61,7 +61,9 @@ class LogReader {
   [[nodiscard]] bool on_fault(const kafka::Polled& polled);
   void take(kafka::Consumer& consumer, kafka::Record record);
   void hand_over_if_due();
+  [[nodiscard]] bool wait_while_full();
   void flow(kafka::Consumer& consumer);
+  void keep_house(kafka::Consumer& consumer);
   void stop_partition(kafka::Consumer& consumer, std::int32_t partition);
   void forget_committed();
   void look_for_decisions();
@@ -82,6 +84,7 @@ class LogReader {
   std::uint64_t epoch_ = 0;
   Batch batch_;
   bool paused_ = false;
+  std::optional<std::chrono::steady_clock::time_point> full_since_;
   std::uint64_t losses_seen_ = 0;
   std::chrono::steady_clock::time_point housekeeping_{};
   std::chrono::steady_clock::time_point decisions_{};

@@ -65,8 +65,11 @@ struct ConsumerOptions {
   std::size_t prefetch_bytes = 64 * 1024 * 1024;
   /// What one fetch brings of a partition, as the broker has it, compressed. In memory it is unpacked.
   std::size_t fetch_bytes = 1024 * 1024;
-  /// How long the broker holds a fetch that has nothing; new data ends it at once.
+  /// How long the broker holds a fetch that has less than fetch_min_bytes.
   std::chrono::milliseconds fetch_wait{500};
+  /// 1: new data ends the wait at once. A reader of a busy topic asks for more, or it fetches once for every request of
+  /// every producer; what it then waits at most is fetch_wait.
+  std::size_t fetch_min_bytes = 1;
 };
 
 /// Why a consumer cannot go on, or that it had to wait.
@@ -156,7 +159,7 @@ class Consumer {
   /// The next record of the partition comes from `offset`; records fetched ahead are dropped. Blocks up to `timeout`.
   [[nodiscard]] Status seek(const Position& position, std::chrono::milliseconds timeout);
 
-  /// Stops and restarts the flow of some partitions; what was fetched ahead is kept.
+  /// Stops and restarts the flow of some partitions. What was fetched ahead of them is fetched again.
   [[nodiscard]] Status pause(std::span<const TopicPartition> partitions);
   [[nodiscard]] Status resume(std::span<const TopicPartition> partitions);
 
