@@ -281,7 +281,9 @@ void add_log_command(CLI::App& group, Session& session) {
       group, session, "log",
       "compare what is stored with the log of telemetry; decide how to go on where the log was cut or replaced",
       "  millrace admin log                        every partition; exit code 1 where one does not fit\n"
-      "  millrace admin log --partition 3 --accept \"disk of broker 2 died\"",
+      "  millrace admin log --partition 3 --accept \"disk of broker 2 died\"\n"
+      "MILLRACE_DATABASE_URL names the database. --accept needs the role that owns the schema storage, the one of "
+      "storage-writer; to look, a role that may read is enough.",
       [&session, arguments] { log(session, *arguments); });
   command->add_option("--partition", arguments->partition, "only this one")
       ->check(CLI::NonNegativeNumber.description(""));

@@ -155,7 +155,7 @@ class _Scenario:
     def _rebuild_after_a_change(self):
         """A changed service is a new image; no other image changes."""
         def identities():
-            return {name: docker(self._env, "image", "inspect", "--format", "{{.Id}}", f"millrace-{name}:local").strip()
+            return {name: docker(self._env, "image", "inspect", "--format", "{{.Id}}", f"millrace/{name}:local").strip()
                     for name in SERVICES}
         before = identities()
         source = self._tree / "services" / "notifier" / "main.cpp"

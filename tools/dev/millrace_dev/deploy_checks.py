@@ -13,7 +13,7 @@ _NAME = re.compile(r"\b(?:millrace|iot)_[a-z0-9_]+\b")
 
 def monitoring_faults(layout):
     """promtool over Prometheus' configuration, the rules and their tests; every metric that rules or dashboard name is in
-    docs/metrics.md."""
+    docs/metrics.md, and every alert has its place in docs/operations.md."""
     folder = layout.deploy / "prometheus"
     faults = _promtool("check", "config", folder / "prometheus.yml")
     faults += _promtool("test", "rules", folder / "alerts_test.yml")
@@ -23,7 +23,21 @@ def monitoring_faults(layout):
             family = next((name.removesuffix(end) for end in _FAMILY_ENDINGS if name.endswith(end)), name)
             if name not in documented and family not in documented:
                 faults.append(f"{where}: there is no metric {name} (docs/metrics.md)")
-    return faults + _expression_faults(layout)
+    return faults + _alert_faults(layout) + _expression_faults(layout)
+
+
+def _alert_faults(layout):
+    """Every alert has a heading below `## Alerts` of docs/operations.md, and every heading there is an alert."""
+    page = (layout.root / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = re.search(r"^## Alerts\n(.*?)(?=^## |\Z)", page, re.M | re.S)
+    explained = set(re.findall(r"^### (\S+)$", section.group(1) if section else "", re.M))
+    alerts = {rule["alert"] for group in _alert_groups(layout) for rule in group["rules"] if "alert" in rule}
+    return ([f"docs/operations.md does not say what to do about {name}" for name in sorted(alerts - explained)]
+            + [f"docs/operations.md explains {name}, which is no alert" for name in sorted(explained - alerts)])
+
+
+def _alert_groups(layout):
+    return _yaml(layout.deploy / "prometheus" / "alerts.yml")["groups"]
 
 
 def _promtool(*arguments):
@@ -33,8 +47,7 @@ def _promtool(*arguments):
 
 def _expressions(layout):
     """(where, PromQL) of every rule and every panel."""
-    rules = _yaml(layout.deploy / "prometheus" / "alerts.yml")
-    for group in rules["groups"]:
+    for group in _alert_groups(layout):
         for rule in group["rules"]:
             yield rule["alert"], rule["expr"]
     dashboard = json.loads((layout.deploy / "grafana" / "dashboards" / "millrace.json").read_text(encoding="utf-8"))

@@ -57,7 +57,7 @@ class Soak:
         self._cluster.kubectl("apply", "--filename", namespace)
         self._cluster.kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={NAMESPACE}", "--timeout=300s")
         self._violations_are_seen()
-        for name in (manifests.BASE, *manifests.OVERLAYS):
+        for name in (manifests.BASE, *manifests.OVERLAYS, manifests.ADMIN):
             printed = self._cluster.kubectl("apply", "--dry-run=server", "--kustomize", folder / name)
             accepted = len(re.findall(r" (?:created|configured|unchanged) \(server dry run\)$", printed, re.M))
             wanted = len(manifests.render(kustomize, folder / name))

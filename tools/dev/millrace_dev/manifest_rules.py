@@ -16,6 +16,7 @@ def faults(layout, objects, whole):
     """`whole`: nothing that an object refers to may be missing. The base alone refers to Secrets that an overlay has."""
     found = []
     pods = [(one, one["spec"]["template"]) for one in objects if one["kind"] in (*WORKLOADS, "Job")]
+    pods += [(one, one) for one in objects if one["kind"] == "Pod"]
     for owner, template in pods:
         where = f"{owner['kind']} {owner['metadata']['name']}"
         for rule in (_identity, _restricted, _resources, _names_of_ports):
@@ -146,8 +147,9 @@ def _settings(layout, objects, owner, template):
         image = container["image"].partition(":")[0].removeprefix(IMAGES)
         ours = {name: _value(objects, container, one) for name, one in env.items() if name.startswith("MILLRACE_")}
         if image == "tools":
-            known = _printed(layout, "millrace", ("--help",), ())[1]
-            yield from (f"{container['name']}: millrace does not know {name}" for name in ours if f"[{name}]" not in known)
+            known = "".join(_printed(layout, "millrace", (*command, "--help"), ())[1] for command in ((), ("admin", "log")))
+            yield from (f"{container['name']}: millrace does not know {name}" for name in ours
+                        if not re.search(rf"\b{name}\b", known))
         elif image in DESCRIPTIONS:
             description = DESCRIPTIONS[image]
             strange = [name for name in ours if not name.startswith(description.prefix)]

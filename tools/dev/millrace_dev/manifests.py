@@ -13,6 +13,8 @@ from .say import DevError
 
 BASE = "base"
 OVERLAYS = ("overlays/single-node",)
+# The overlay with the pod that an operator starts for `millrace admin`.
+ADMIN = "overlays/single-node-admin"
 SCHEMAS = "1.34"
 
 
@@ -72,11 +74,11 @@ def cases(layout):
     """(name, faults) of each check, for the label lint."""
     kustomize, validate = toolchain.install_manifest_checks(layout)
     with copy_with_secrets(layout) as folder:
-        rendered = {name: render(kustomize, folder / name) for name in (BASE, *OVERLAYS)}
+        rendered = {name: render(kustomize, folder / name) for name in (BASE, *OVERLAYS, ADMIN)}
     for name, objects in rendered.items():
         yield f"kubernetes {name}: schemas", schema_faults(validate, objects)
         yield f"kubernetes {name}: rules", manifest_rules.faults(layout, objects, whole=name != BASE)
-    yield "kubernetes: faults are seen", _unseen(layout, validate, rendered[OVERLAYS[0]])
+    yield "kubernetes: faults are seen", _unseen(layout, validate, rendered[ADMIN])
 
 
 # --- the checks checked ---
@@ -99,6 +101,7 @@ BREAKS = {
     "a mounted token": lambda all_: _pod(all_).pop("automountServiceAccountToken"),
     "no readiness probe": lambda all_: _pod(all_)["containers"][0].pop("readinessProbe"),
     "a probe of another path": lambda all_: _pod(all_)["containers"][0]["livenessProbe"]["httpGet"].update(path="/readyz"),
+    "a pod of its own that is root": lambda all_: _find(all_, "Pod", "admin")["spec"]["securityContext"].update(runAsUser=0),
     "no memory limit": lambda all_: _pod(all_)["containers"][0]["resources"]["limits"].pop("memory"),
     "a request above its limit": lambda all_: _pod(all_)["containers"][0]["resources"]["requests"].update(memory="8Gi"),
     "a writable root": lambda all_: _pod(all_)["containers"][0]["securityContext"].update(readOnlyRootFilesystem=False),
