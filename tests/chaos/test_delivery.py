@@ -12,7 +12,7 @@ from http_device import HttpDevice
 from millrace_lab import eventually
 
 PENDING, STORED, LOST, EXPIRED = 2, 3, 7, 8
-KAFKA_AWAY = {"kafka", "Kafka", "broker", "fatal producer error"}
+KAFKA_AWAY = {"kafka", "Kafka", "broker"}
 DATABASE_AWAY = {"database", "PostgreSQL", "connection", "transaction"}
 
 

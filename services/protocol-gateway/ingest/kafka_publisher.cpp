@@ -158,7 +158,7 @@ bool KafkaPublisher::connect() {
       options_.kafka, kafka::ProducerOptions{.topic = options_.topic, .linger_ms = options_.linger_ms},
       [this](std::span<const kafka::DeliveryReport> reports) { on_reports(reports); },
       [this](std::string_view reason) {
-        log_.error("fatal producer error; records without a report are produced again", {{"reason", reason}});
+        log_.warn("fatal producer error; records without a report are produced again", {{"reason", reason}});
         const std::lock_guard lock(mutex_);
         fatal_ = true;
         wake_.notify_all();
