@@ -33,7 +33,7 @@ constexpr std::array kOptions{
     Option{.key = "KAFKA_TOPIC_PREFIX", .default_value = "millrace.", .help = "Prefix of all topics."},
     Option{.key = "KAFKA_LINGER_US",
            .type = Type::kInteger,
-           .default_value = "500",
+           .default_value = "2000",
            .help = "How long a record waits for company in its batch.",
            .least = 0,
            .most = 1'000'000},

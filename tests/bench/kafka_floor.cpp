@@ -1,6 +1,6 @@
 // What the broker gives to a client that does nothing else: records of one size into and out of a topic through bare
 // librdkafka, and the time from produce to delivery report at a steady rate. The floor under every figure of the whole
-// path; same settings as the gateway's producer (acks=all, idempotent, linger 0.5 ms). Prints one JSON object.
+// path; same settings as the gateway's producer (acks=all, idempotent, linger 2 ms). Prints one JSON object.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -171,7 +171,7 @@ int main(int argc, char** argv) {
   const Settings servers{{"bootstrap.servers", argv[1]}};
   Settings producing = servers;
   producing.insert(producing.end(),
-                   {{"enable.idempotence", "true"}, {"linger.ms", "0.5"}, {"partitioner", "murmur2_random"}});
+                   {{"enable.idempotence", "true"}, {"linger.ms", "2"}, {"partitioner", "murmur2_random"}});
   Producer producer(producing, topic, bytes);
   const Rate produced = fastest_produce(producer, records);
   const Rate consumed = fastest_consume(servers, topic, records);
