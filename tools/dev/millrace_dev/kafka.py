@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 
 from . import say
+from .layout import private_folder
 from .processes import Process, wait_until
 from .say import DevError
 from .settings import free_ports
@@ -122,7 +123,7 @@ class Kafka:
                 f"-Dlog4j2.configurationFile={settings}"]
 
     def _write_config(self):
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self._folder)
         text = (self._layout.deploy / "kafka" / "server.properties.in").read_text(encoding="utf-8")
         for name, value in (("CONTROLLER_PORT", self.controller_port), ("PORT", self.port),
                             ("DATA", self._folder / "data")):

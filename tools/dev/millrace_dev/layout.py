@@ -3,6 +3,14 @@ import os
 from pathlib import Path
 
 
+def private_folder(path, passable=False):
+    """Makes the folder if need be, for its user alone. `passable`: where that is root, PostgreSQL's own user passes through
+    it to a folder whose name it knows, and reads nothing of it."""
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o711 if passable and os.geteuid() == 0 else 0o700)
+    return path
+
+
 class Layout:
     def __init__(self, root=None, state=None):
         self.root = Path(root) if root else Path(__file__).resolve().parents[3]

@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from .layout import private_folder
 from .say import DevError, tail_of
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -70,8 +71,9 @@ def tree(pid):
     return found
 
 
-def wait_until(condition, timeout, what, interval=0.05, while_alive=None):
-    """Waits for a condition; DevError names what did not come. `while_alive` ends the wait when its process is gone."""
+def wait_until(condition, timeout, what, interval=0.05, while_alive=None, why=lambda: None):
+    """Waits for a condition; DevError names what did not come and `why`. `while_alive` ends the wait when its process is
+    gone."""
     deadline = time.monotonic() + timeout
     while True:
         if condition():
@@ -81,7 +83,8 @@ def wait_until(condition, timeout, what, interval=0.05, while_alive=None):
                            + tail_of(while_alive.log))
         if time.monotonic() > deadline:
             end = f"; the end of {while_alive.log}:\n{tail_of(while_alive.log)}" if while_alive else ""
-            raise DevError(f"waited {timeout:.0f} s for {what}{end}")
+            reason = why()
+            raise DevError(f"waited {timeout:.0f} s for {what}{f': {reason}' if reason else ''}{end}")
         time.sleep(interval)
 
 
@@ -99,8 +102,8 @@ class Process:
     def start(self, argv, env=None, cwd=None):
         if self.alive():
             raise DevError(f"{self.name} runs already (pid {self.pid()})")
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        self._record.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self.log.parent)
+        private_folder(self._record.parent)
         argv = [str(part) for part in argv]
         with open(self.log, "ab") as out:
             self._child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,

@@ -68,8 +68,9 @@ class Step:
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def run(argv, log: Path, title=None, env=None, cwd=None, tail=25):
-    """Runs a command with its output in `log`; a failure raises DevError with the end of that output."""
+def run(argv, log: Path, title=None, env=None, cwd=None, tail=25, detail=lambda text: text):
+    """Runs a command with its output in `log`; a failure raises DevError with the end of that output. `detail` makes what
+    the step shows of a line of it."""
     log.parent.mkdir(parents=True, exist_ok=True)
     step = Step(title) if title else None
     if step:
@@ -82,7 +83,7 @@ def run(argv, log: Path, title=None, env=None, cwd=None, tail=25):
             for text in child.stdout:
                 out.write(text)
                 if step:
-                    step.detail = _ANSI.sub("", text).strip()
+                    step.detail = detail(_ANSI.sub("", text).strip())
             code = child.wait()
     finally:
         if step:

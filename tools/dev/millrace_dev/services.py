@@ -1,10 +1,13 @@
 """What has to be known to run each service of Millrace."""
+import http.client
+import json
 import os
 import subprocess
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 
+from .layout import private_folder
 from .processes import Process, wait_until
 from .say import DevError
 
@@ -44,6 +47,16 @@ DESCRIPTIONS = {
 }
 
 
+def failing_checks(report):
+    """What an answer of /readyz says of the checks that fail: `kafka: no broker answers; registry: ...`."""
+    try:
+        said = json.loads(report)
+        failing = [f"{name}: {check['detail'] or 'not yet'}" for name, check in said["checks"].items() if not check["ok"]]
+        return "; ".join(["it is stopping"] * said["stopping"] + failing) or report.strip()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return report.strip() or "an empty answer"
+
+
 class Service:
     """One instance of a service in a stack."""
 
@@ -79,9 +92,7 @@ class Service:
             role = self.description.role
             values["DATABASE_URL"] = self._postgres.url(DATABASE, role, self._settings.secret(f"database_{role}"))
         if self.description.state_dir:
-            folder = self._settings.folder / "state" / self.name
-            folder.mkdir(parents=True, exist_ok=True)
-            values["STATE_DIR"] = str(folder)
+            values["STATE_DIR"] = str(private_folder(self._settings.folder / "state" / self.name))
         for key, value in values.items():
             env.setdefault(prefix + key, value)
         env.update(self.extra)
@@ -100,14 +111,22 @@ class Service:
         return self.process.matches(self.argv(), self.environment())
 
     def ready(self):
+        return self.unready() is None
+
+    def unready(self):
+        """None while it is ready, else why it is not, in one line."""
+        url = self.ops_url + "/readyz"
         try:
-            with urllib.request.urlopen(self.ops_url + "/readyz", timeout=2) as answer:
-                return answer.status == 200
-        except (OSError, urllib.error.URLError):
-            return False
+            with urllib.request.urlopen(url, timeout=2):
+                return None
+        except urllib.error.HTTPError as error:
+            return failing_checks(error.read().decode("utf-8", "replace"))
+        except (OSError, http.client.HTTPException) as error:
+            return f"no answer from {url} ({getattr(error, 'reason', error)})"
 
     def wait_ready(self, timeout=120):
-        wait_until(self.ready, timeout, f"{self.name} to be ready ({self.ops_url}/readyz)", while_alive=self.process)
+        wait_until(self.ready, timeout, f"{self.name} to be ready ({self.ops_url}/readyz)", while_alive=self.process,
+                   why=self.unready)
 
     def call(self, *arguments, timeout=120, secret=False):
         """Runs the program with arguments (migrate, bootstrap) under its configuration; returns what it prints."""

@@ -6,6 +6,7 @@ import secrets
 import socket
 from pathlib import Path
 
+from .layout import private_folder
 from .say import DevError
 
 # Default ports; each is shifted by MILLRACE_DEV_PORT_OFFSET or set alone by MILLRACE_DEV_PORT_<NAME>.
@@ -106,7 +107,7 @@ class Settings:
         return cls(folder, stored["ports"], stored["listen"], stored.get("options")) if stored else None
 
     def save(self):
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder, passable=True)
         _write(self.folder / "config.json",
                {"ports": self.ports, "listen": self.listen, "options": self.options}, 0o644)
 
@@ -119,7 +120,7 @@ class Settings:
     def keep(self, name, value):
         """Keeps a secret that another program made (an API key, a device token)."""
         self._secrets[name] = value
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder, passable=True)
         _write(self._secrets_file, self._secrets, 0o600)
 
     def kept(self, name):

@@ -4,6 +4,7 @@ import signal as signals
 from . import kafka as kafka_module
 from . import services as service_module
 from .postgres import Postgres
+from .processes import wait_until
 from .say import DevError
 from .services import DATABASE, Service
 from .settings import port_setting, port_taken
@@ -48,6 +49,14 @@ class Stack:
         member.start()
         member.wait_ready()
 
+    def wait_all_ready(self, timeout=60):
+        """Waits until every service is ready at once; DevError says of those that are not why."""
+        def unready():
+            found = ((one.name, one.unready() if one.alive() else "it has ended") for one in self.services.values())
+            return [(name, why) for name, why in found if why is not None]
+        wait_until(lambda: not unready(), timeout, "all services to be ready", interval=0.2,
+                   why=lambda: "".join(f"\n  {name}: {why}" for name, why in unready()))
+
     def stop_all(self):
         """Ends everything in the reverse order of starting; returns the names of those that had to be killed."""
         forced = []
@@ -83,7 +92,8 @@ class Stack:
 
     @property
     def database_url(self):
-        return self.postgres.url(DATABASE)
+        """For `millrace admin log` and `millrace-fleet --verify`: with the rights of storage-writer, no superuser's."""
+        return self.postgres.url(DATABASE, "storage_writer", self.settings.secret("database_storage_writer"))
 
     # --- ports ---
 

@@ -117,10 +117,17 @@ def _go_install(layout, bin_folder, packages, title, cwd=None, flags="", stays=F
     bin_folder.mkdir(parents=True, exist_ok=True)
     environment = _go_environment(layout, bin_folder)
     jobs = os.environ.get("MILLRACE_DEV_JOBS")
-    say.run([layout.tools / "bin" / "go", "install", *(["-p", jobs] if jobs else []), f"-ldflags=-s -w {flags}".rstrip(),
-             *packages], layout.install_logs / f"{title.split()[0].lower()}.log", title, env=environment, cwd=cwd)
+    # -v names each package that is compiled; without it the last download would be shown for minutes.
+    say.run([layout.tools / "bin" / "go", "install", "-v", *(["-p", jobs] if jobs else []), f"-ldflags=-s -w {flags}".rstrip(),
+             *packages], layout.install_logs / f"{title.split()[0].lower()}.log", title, env=environment, cwd=cwd,
+            detail=go_step)
     if not stays:
         _forget_go_caches(layout)
+
+
+def go_step(line):
+    """What a line of `go install -v` is about: it names what is fetched as such, and what is compiled bare."""
+    return line if not line or line.startswith("go: ") or " " in line else f"compiling {line}"
 
 
 def _go_environment(layout, bin_folder):

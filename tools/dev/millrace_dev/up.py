@@ -16,7 +16,6 @@ def up(layout, listen=None, data=None):
     _refuse_other_ports(layout, stack)
     packages.install(packages.BUILD + packages.RUN, layout.install_logs)
     kafka.install(layout)
-    toolchain.install(layout)
     build.build(layout)
     settings.save()
     try:
@@ -31,8 +30,20 @@ def up(layout, listen=None, data=None):
         started.append("demo fleet")
     environment.write_profile(stack)
     latest = fleet.wait_for_readings()
+    _install_tools(layout)
+    with say.Step("readiness of every service"):
+        stack.wait_all_ready()
     screen.show(stack, latest, started)
     return 0
+
+
+def _install_tools(layout):
+    """grpcurl, for those who read back with it: Millrace runs without, so it comes when everything does, and a failure is
+    only told."""
+    try:
+        toolchain.install(layout)
+    except DevError as error:
+        say.warn(f"no grpcurl; everything else works. The next ./dev up tries again.\n{error}")
 
 
 def _settings(layout, listen, data):
@@ -88,21 +99,32 @@ def reset(layout):
 
 def status(layout):
     stack = running(layout)
-    rows, good = [], True
+    rows, hints = [], []
     for name, member in _members(stack).items():
         pid = member.process.pid()
-        state = "stopped"
-        if pid:
-            ready = getattr(member, "ready", None)
-            state = "running" if ready is None else ("ready" if ready() else "not ready")
-            if _suspended(pid):
-                state = "suspended"
-        good = good and state in ("running", "ready")
+        state, hint = _state(member, pid)
+        if hint:
+            hints.append(f"  {name} is {state}: {hint}")
         ports = "" if name == "fleet" else " ".join(
             f"{port.split('_')[-1]}:{stack.settings.ports[port]}" for port in stack.ports_of(name))
         rows.append((name, state, pid or "", f"{_rss(pid)} MB" if pid else "", ports))
     say.line(say.table(rows, ["name", "state", "pid", "memory", "ports"]))
-    return 0 if good else 1
+    if hints:
+        say.line()
+        say.line("\n".join(hints))
+    return 1 if hints else 0
+
+
+def _state(member, pid):
+    """In a word, and what to do or what is wrong where it is not well."""
+    if not pid:
+        return "stopped", f"./dev start {member.name}"
+    if _suspended(pid):
+        return "suspended", f"./dev start {member.name} wakes it"
+    if not hasattr(member, "unready"):
+        return "running", None
+    why = member.unready()
+    return ("ready", None) if why is None else ("not ready", why)
 
 
 def logs(layout, name, follow):

@@ -1,0 +1,133 @@
+"""Parts of ./dev that need no running system."""
+import contextlib
+import http.server
+import io
+import os
+import sys
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tools" / "dev"))
+
+from millrace_dev import environment, services, toolchain, up  # noqa: E402
+from millrace_dev.layout import Layout, private_folder  # noqa: E402
+from millrace_dev.processes import Process, wait_until  # noqa: E402
+from millrace_dev.say import DevError  # noqa: E402
+from millrace_dev.settings import DEFAULT_PORTS, Settings  # noqa: E402
+from millrace_dev.stack import Stack  # noqa: E402
+
+NOT_READY = (b'{"ready":false,"stopping":false,"checks":{"kafka":{"ok":false,"detail":"no broker answers"},'
+             b'"database":{"ok":true,"detail":"fine"}},"detail":{}}')
+
+
+@contextlib.contextmanager
+def ops_endpoint(answers):
+    """A service's /readyz that gives the answers (status, body) one by one, the last one for ever; its port."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            status, body = answers.pop(0) if len(answers) > 1 else answers[0]
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def gateway(port):
+    """A service as ./dev sees it, with its ops endpoint at `port`."""
+    stack = Stack(Layout(), Settings(Path("/nonexistent"), {**DEFAULT_PORTS, "gateway_ops": port}))
+    return stack.services["protocol-gateway"]
+
+
+class Readiness(unittest.TestCase):
+    def test_an_answer_names_the_checks_that_fail_and_no_others(self):
+        self.assertEqual(services.failing_checks(NOT_READY.decode()), "kafka: no broker answers")
+        self.assertEqual(services.failing_checks('{"stopping":true,"checks":{}}'), "it is stopping")
+        for other in ("bad gateway", "[]", "{}", '{"stopping":false,"checks":{"a":1}}'):
+            self.assertEqual(services.failing_checks(other), other)
+
+    def test_a_service_says_why_it_is_not_ready(self):
+        with ops_endpoint([(503, NOT_READY), (200, b"{}")]) as port:
+            self.assertEqual(gateway(port).unready(), "kafka: no broker answers")
+            self.assertIsNone(gateway(port).unready())
+        self.assertIn("no answer from", gateway(port).unready())
+
+    def test_status_shows_the_reason_and_what_starts_a_stopped_one(self):
+        with ops_endpoint([(503, NOT_READY)]) as port:
+            member = gateway(port)
+            self.assertEqual(up._state(member, os.getpid()), ("not ready", "kafka: no broker answers"))
+            self.assertEqual(up._state(member, None), ("stopped", "./dev start protocol-gateway"))
+
+    def test_up_waits_until_all_are_ready_at_once_and_says_which_is_not(self):
+        members = {"a": SimpleNamespace(name="a", alive=lambda: True, unready=mock.Mock(side_effect=[None, "busy", None])),
+                   "b": SimpleNamespace(name="b", alive=lambda: True, unready=mock.Mock(side_effect=["not yet", None, None]))}
+        Stack.wait_all_ready(SimpleNamespace(services=members), timeout=10)
+        self.assertEqual(members["a"].unready.call_count, 3)
+        members["a"].unready = lambda: None
+        members["b"].unready = lambda: "kafka: no broker answers"
+        with self.assertRaisesRegex(DevError, "all services to be ready: \n  b: kafka: no broker answers"):
+            Stack.wait_all_ready(SimpleNamespace(services=members), timeout=0)
+
+    def test_a_wait_says_why_it_was_in_vain(self):
+        with self.assertRaisesRegex(DevError, "waited 0 s for the moon: clouds"):
+            wait_until(lambda: False, 0, "the moon", why=lambda: "clouds")
+
+
+class Folders(unittest.TestCase):
+    def test_nobody_else_reads_what_a_system_keeps(self):
+        with tempfile.TemporaryDirectory() as folder:
+            stack = Path(folder) / "up"
+            Settings(stack, DEFAULT_PORTS).save()
+            process = Process(stack, "sleeper")
+            process.start(["/bin/sleep", "60"])
+            process.stop()
+            self.assertEqual(stack.stat().st_mode & 0o066, 0)
+            for name in ("log", "run"):
+                self.assertEqual((stack / name).stat().st_mode & 0o777, 0o700, name)
+
+    def test_a_folder_that_was_open_is_closed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            old = Path(folder) / "log"
+            old.mkdir(mode=0o755)
+            self.assertEqual(private_folder(old).stat().st_mode & 0o777, 0o700)
+
+
+class Environment(unittest.TestCase):
+    def test_the_superuser_of_the_database_is_not_in_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            stack = Stack(Layout(), Settings(Path(folder), DEFAULT_PORTS))
+            url = environment.exports(stack)["MILLRACE_DATABASE_URL"]
+            self.assertIn("//storage_writer:", url)
+            self.assertNotIn(stack.settings.secret("database_superuser"), environment.shell_lines(stack))
+
+
+class Tools(unittest.TestCase):
+    def test_what_go_does_is_shown_as_that(self):
+        self.assertEqual(toolchain.go_step("go: downloading golang.org/x/crypto v0.40.0"),
+                         "go: downloading golang.org/x/crypto v0.40.0")
+        self.assertEqual(toolchain.go_step("golang.org/x/crypto/blake2b"), "compiling golang.org/x/crypto/blake2b")
+
+    def test_grpcurl_that_cannot_be_had_stops_nothing(self):
+        said = io.StringIO()
+        with mock.patch.object(toolchain, "install", side_effect=DevError("no network")), contextlib.redirect_stderr(said):
+            up._install_tools(None)
+        self.assertIn("no network", said.getvalue())
+
+
+if __name__ == "__main__":
+    unittest.main()
