@@ -99,7 +99,7 @@ def test_one_service_is_killed_and_started(system):
     state, _, _ = system
     assert _dev(state, "kill", "storage-writer").returncode == 0
     status = _dev(state, "status")
-    assert status.returncode == 1 and "stopped" in status.stdout
+    assert status.returncode == 1 and "storage-writer is stopped: ./dev start storage-writer" in status.stdout
     assert _dev(state, "start", "storage-writer").returncode == 0
     assert _dev(state, "kill", "query-api", "STOP").returncode == 0
     assert "suspended" in _dev(state, "status").stdout

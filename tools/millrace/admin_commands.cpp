@@ -29,10 +29,7 @@ struct Comparison {
   std::vector<kafka::TopicDifference> differences;
 };
 
-[[noreturn]] void fail(const Settings& settings, const Error& error) {
-  throw CommandError("Kafka at " + settings.kafka + ": " + error.message,
-                     "start it (`./dev up`, `./dev start kafka`), or name it with --kafka or MILLRACE_KAFKA");
-}
+[[noreturn]] void fail(const Settings& settings, const Error& error) { throw kafka_fault(settings, error); }
 
 Comparison compare_now(kafka::Admin& admin, const std::vector<kafka::TopicSpec>& wanted, const Settings& settings) {
   std::vector<std::string> names;
@@ -131,6 +128,18 @@ void topics(Session& session, const TopicsArguments& arguments) {
 }
 
 }  // namespace
+
+CommandError kafka_fault(const Settings& settings, const Error& error) {
+  std::string next = "name another Kafka with --kafka or MILLRACE_KAFKA";
+  if (error.kind == ErrorKind::kNotFound) {
+    next =
+        "Kafka answers; while it starts or chooses a leader it does not know its partitions: try again in some "
+        "seconds. `millrace admin topics --dry-run` shows whether the topic is there";
+  } else if (is_retryable(error.kind)) {
+    next = "if it runs, try again in some seconds; else start it (`./dev up`, `./dev start kafka`), or " + next;
+  }
+  return CommandError("Kafka at " + settings.kafka + ": " + error.message, next);
+}
 
 void add_admin_commands(CLI::App& app, Session& session) {
   CLI::App* group =

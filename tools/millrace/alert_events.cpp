@@ -11,6 +11,7 @@ alerts::v1::Alert raise_of(alerts::v1::Alert alert) {
   alert.clear_clear_expression();
   alert.clear_clear_receipt();
   alert.clear_clear_reason();
+  alert.clear_ingest_time_us();  // of the clear
   return alert;
 }
 

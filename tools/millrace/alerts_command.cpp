@@ -10,6 +10,7 @@
 #include <millrace/base/time.hpp>
 
 #include "alert_events.hpp"
+#include "alert_text.hpp"
 #include "client.hpp"
 #include "command_error.hpp"
 #include "command_line.hpp"
@@ -38,10 +39,6 @@ struct AlertsArguments {
   bool follow = false;
   Format format = Format::kTable;
 };
-
-std::string state_text(alerts::v1::State state) { return state == alerts::v1::STATE_CLEARED ? "cleared" : "raised"; }
-
-bool is_cleared(const Alert& alert) { return alert.state() == alerts::v1::STATE_CLEARED; }
 
 std::string json_of(const Alert& alert) {
   const auto text = [](const char* name, std::string_view value) {
@@ -109,7 +106,7 @@ void list_alerts(Session& session, const AlertsArguments& arguments) {
     } else {
       table.add({format_rfc3339(alert.raised_at_us()), state_text(alert.state()), severity_text(alert.severity()),
                  alert.rule(), alert.device(), printable(alert.metric()), printable(value_text(alert.raise_value())),
-                 is_cleared(alert) ? format_rfc3339(alert.cleared_at_us()) : "-"});
+                 cleared_text(alert)});
     }
     return ++count < arguments.limit;
   });
@@ -190,10 +187,7 @@ class Follower {
   }
 
   void print(std::vector<Alert>& events) {
-    const auto time_of = [](const Alert& event) {
-      return is_cleared(event) ? event.cleared_at_us() : event.raised_at_us();
-    };
-    std::sort(events.begin(), events.end(), [&](const Alert& a, const Alert& b) {
+    std::sort(events.begin(), events.end(), [](const Alert& a, const Alert& b) {
       return std::tuple(time_of(a), a.event_number()) < std::tuple(time_of(b), b.event_number());
     });
     for (const Alert& event : events) {
@@ -203,11 +197,7 @@ class Follower {
         session_.out() << json_of(event) << '\n';
         continue;
       }
-      const auto& value = is_cleared(event) ? event.clear_value() : event.raise_value();
-      session_.out() << padded(format_rfc3339(time_of(event)), 28) << padded(state_text(event.state()), 9)
-                     << padded(severity_text(event.severity()), 10) << event.rule() << "  " << event.device() << "  "
-                     << printable(event.metric()) << " = " << printable(value_text(value)) << "  "
-                     << printable(event.description()) << '\n';
+      session_.out() << event_line(event) << '\n';
     }
     session_.out().flush();
   }
@@ -243,7 +233,8 @@ void add_alerts_command(CLI::App& app, Session& session) {
       "  millrace alerts --device meter-1 --from 1d --json\n"
       "  millrace alerts --follow --severity critical\n"
       "--follow prints each raise and each clear from now on, within seconds, until Ctrl-C; one that was raised by a\n"
-      "reading more than ten minutes old and cleared between two looks (two seconds) is only in the list.",
+      "reading more than ten minutes old and cleared between two looks (two seconds) is only in the list. Times are\n"
+      "those of the readings; `+180 s late` is a reading that came so long after its time.",
       [&session, arguments] {
         if (arguments->follow) return follow_alerts(session, *arguments);
         list_alerts(session, *arguments);

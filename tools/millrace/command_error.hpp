@@ -9,6 +9,10 @@ namespace millrace::cli {
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
+/// Of `millrace receipt`.
+inline constexpr int kExitPending = 3;
+inline constexpr int kExitUnknown = 4;
+inline constexpr int kExitNotStored = 5;
 
 /// Ends a command: printed as `millrace: <what>` and, where there is one, `next: <what to do>`. A command line program
 /// has one place that prints errors, so its commands throw.

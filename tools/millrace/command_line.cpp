@@ -74,7 +74,7 @@ int run_command_line(std::vector<std::string> arguments, Streams streams) {
       "  millrace range meter-1 power --plot       the last hour, drawn\n"
       "  millrace tail                             readings as they come\n"
       "  millrace alerts --open                    what is wrong now\n"
-      "Exit codes: 0 done, 1 failed, 2 wrong usage.");
+      "Exit codes: 0 done, 1 failed, 2 wrong usage; `receipt` has more.");
   add_setting_flags(app, session.flags);
   add_tenant_commands(app, session);
   add_device_commands(app, session);
@@ -96,7 +96,7 @@ int run_command_line(std::vector<std::string> arguments, Streams streams) {
     session.settings = load_settings(session.flags, process_environment);
     session.action();
     session.out().flush();
-    return kExitOk;
+    return session.exit_code;
   } catch (const CLI::Success& success) {
     return app.exit(success, streams.out, streams.err);
   } catch (const CLI::ParseError& error) {

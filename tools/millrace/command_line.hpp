@@ -36,6 +36,8 @@ class Session {
   SettingFlags flags;
   Settings settings;
   std::function<void()> action;
+  /// Of a command that has done what it was asked and has more to say than that.
+  int exit_code = 0;
 
  private:
   Streams streams_;

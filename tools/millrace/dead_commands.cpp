@@ -35,7 +35,26 @@ std::string json_of(const api::DeadLetter& letter) {
   return "{\"receipt\":" + json_string(letter.receipt()) + ",\"source\":" + json_string(letter.source()) +
          ",\"device\":" + json_string(letter.device()) + ",\"reason\":" + json_string(letter.reason()) +
          ",\"time\":" + json_string(format_rfc3339(letter.time_us())) + ",\"points\":[" + points_text(letter) +
-         "],\"payload_base64\":" + json_string(to_base64(letter.payload())) + "}";
+         "],\"payload_bytes\":" + std::to_string(letter.payload_bytes()) +
+         ",\"payload_base64\":" + json_string(to_base64(letter.payload())) + "}";
+}
+
+/// How much of the payload came: `42 bytes`, or that it is only the beginning.
+std::string payload_size_text(const api::DeadLetter& letter) {
+  const auto came = static_cast<std::int64_t>(letter.payload().size());
+  if (letter.payload_bytes() <= came) return std::to_string(came) + " bytes";
+  return "the first " + std::to_string(came) + " of " + std::to_string(letter.payload_bytes()) + " bytes";
+}
+
+bool is_cut(const api::DeadLetter& letter) {
+  return letter.payload_bytes() > static_cast<std::int64_t>(letter.payload().size());
+}
+
+/// At most `size` bytes, and no part of a character at the end.
+std::string_view beginning(std::string_view text, std::size_t size) {
+  if (text.size() <= size) return text;
+  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xC0U) == 0x80U) --size;
+  return text.substr(0, size);
 }
 
 void list_dead(Session& session, const DeadArguments& arguments) {
@@ -76,7 +95,13 @@ void print_letter(Session& session, const api::DeadLetter& letter) {
       << letter.device() << "\nreason   " << printable(letter.reason()) << '\n';
   if (!letter.source().empty()) out << "source   " << letter.source() << '\n';
   if (letter.points_size() > 0) out << "points   " << points_text(letter) << '\n';
-  out << "payload  " << letter.payload().size() << " bytes\n" << printable(letter.payload()) << '\n';
+  constexpr std::size_t kMostShown = 1024;
+  const std::string_view shown = beginning(letter.payload(), kMostShown);
+  out << "payload  " << payload_size_text(letter) << '\n' << printable(shown) << '\n';
+  if (shown.size() < letter.payload().size()) {
+    out << "... (" << letter.payload().size() - shown.size() << " bytes more: `millrace dead show " << letter.receipt()
+        << " --raw > FILE`)\n";
+  }
 }
 
 void show_dead(Session& session, const DeadArguments& arguments) {
@@ -91,6 +116,7 @@ void show_dead(Session& session, const DeadArguments& arguments) {
   const auto& letter = answer.dead_letters(0);
   if (arguments.raw) {
     session.out().write(letter.payload().data(), static_cast<std::streamsize>(letter.payload().size()));
+    if (is_cut(letter)) session.err() << "millrace: this is " << payload_size_text(letter) << '\n';
   } else if (arguments.format == Format::kJson) {
     session.out() << json_of(letter) << '\n';
   } else {
@@ -123,12 +149,15 @@ void add_dead_commands(CLI::App& app, Session& session) {
                   "  millrace dead list --limit 20", [&session, arguments] { list_dead(session, *arguments); });
   list->add_option("--limit", arguments->limit, "at most so many (100)")->check(CLI::PositiveNumber.description(""));
   add_format_option(*list, arguments->format, {"table", "json"});
-  CLI::App* show = add_command(*group, session, "show", "one dead letter with its bytes",
-                               "  millrace dead show dead:3:12\n"
-                               "  millrace dead show dead:3:12 --raw > payload",
-                               [&session, arguments] { show_dead(session, *arguments); });
+  CLI::App* show =
+      add_command(*group, session, "show", "one dead letter with its bytes",
+                  "  millrace dead show dead:3:12\n"
+                  "  millrace dead show dead:3:12 --raw > payload\n"
+                  "query-api gives the first 64 KiB of a payload; the topic telemetry.dead keeps all of it.",
+                  [&session, arguments] { show_dead(session, *arguments); });
   show->add_option("RECEIPT", arguments->receipt, "dead:partition:offset")->required();
-  show->add_flag("--raw", arguments->raw, "only the bytes");
+  show->add_flag("--raw", arguments->raw,
+                 "only the bytes, all that query-api gives; else the first 1,024 of them are shown");
   add_format_option(*show, arguments->format, {"table", "json"});
   CLI::App* replay =
       add_command(*group, session, "replay", "store the points of a dead letter after all, once",

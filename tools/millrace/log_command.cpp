@@ -41,10 +41,6 @@ struct Finding {
   std::optional<LogBreak> plan;  ///< nothing: they agree
 };
 
-CommandError kafka_fault(const Settings& settings, const Error& error) {
-  return CommandError("Kafka at " + settings.kafka + ": " + error.message,
-                      "start it, or name it with --kafka or MILLRACE_KAFKA");
-}
 CommandError database_fault(const Error& error) {
   return CommandError("the database: " + error.message,
                       "name it with MILLRACE_DATABASE_URL; deciding needs the rights of storage-writer's role");

@@ -60,9 +60,10 @@ class Rows {
   void add(const api::RangeResponse::Bucket& bucket) {
     const std::string time = format_rfc3339(bucket.time_us());
     const std::string count = std::to_string(bucket.count());
-    const std::string min = number_text(bucket.min());
-    const std::string max = number_text(bucket.max());
-    const std::string mean = number_text(bucket.mean());
+    const auto number = arguments_.format == Format::kTable ? rounded_text : number_text;
+    const std::string min = number(bucket.min());
+    const std::string max = number(bucket.max());
+    const std::string mean = number(bucket.mean());
     if (arguments_.format == Format::kCsv) {
       out_ << time << ',' << count << ',' << min << ',' << max << ',' << mean << '\n';
     } else if (arguments_.format == Format::kJson) {

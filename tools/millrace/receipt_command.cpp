@@ -30,6 +30,14 @@ std::string state_text(api::ReceiptState state) {
   return name;
 }
 
+int exit_code_of(api::ReceiptState state) {
+  if (state == api::RECEIPT_STATE_STORED) return kExitOk;
+  if (state == api::RECEIPT_STATE_PENDING) return kExitPending;
+  const bool not_stored = state == api::RECEIPT_STATE_PARTLY || state == api::RECEIPT_STATE_DEAD_LETTERED ||
+                          state == api::RECEIPT_STATE_REFUSED || state == api::RECEIPT_STATE_LOST;
+  return not_stored ? kExitNotStored : kExitUnknown;  // unknown also: what a later query-api may say
+}
+
 api::GetReceiptResponse ask(Session& session, const ReceiptArguments& arguments) {
   Client<api::QueryService> query(session.settings, Target::kQuery);
   api::GetReceiptRequest request;
@@ -46,6 +54,7 @@ api::GetReceiptResponse ask(Session& session, const ReceiptArguments& arguments)
 void show_receipt(Session& session, const ReceiptArguments& arguments) {
   const auto answer = ask(session, arguments);
   const std::string state = state_text(answer.state());
+  session.exit_code = exit_code_of(answer.state());
   if (arguments.format == Format::kJson) {
     session.out() << "{\"receipt\":" << json_string(answer.receipt()) << ",\"state\":" << json_string(state)
                   << ",\"reason\":" << json_string(answer.reason());
@@ -68,7 +77,9 @@ void add_receipt_command(CLI::App& app, Session& session) {
                   "  millrace receipt 3:4711\n"
                   "  millrace receipt 3:4711 --json            {\"receipt\",\"state\",\"reason\"}\n"
                   "  millrace receipt 3:4711 --wait 10         ask again while it is pending\n"
-                  "States: unknown, pending, stored, partly, dead-lettered, refused, lost, expired, deleted.",
+                  "Exit codes: 0 stored; 3 pending, with --wait: still, at its end; 4 unknown, expired or deleted: "
+                  "nothing\ncan be said; 5 partly, dead-lettered, refused or lost: not stored, or not all of it. "
+                  "1 and 2 are no answer.",
                   [&session, arguments] { show_receipt(session, *arguments); });
   command->add_option("RECEIPT", arguments->receipt, "partition:offset, or dead:partition:offset")->required();
   command->add_option("--wait", arguments->wait_seconds, "seconds to wait while it is pending (0)")

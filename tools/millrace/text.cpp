@@ -24,6 +24,11 @@ std::size_t width_of(std::string_view text) {
   return width;
 }
 
+bool is_plain(double value) {
+  const double magnitude = std::abs(value);
+  return magnitude == 0 || (magnitude >= 1e-5 && magnitude < 1e15);
+}
+
 constexpr std::array<std::pair<std::string_view, std::int64_t>, 7> kUnits{{{"w", 604'800'000'000},
                                                                            {"d", 86'400'000'000},
                                                                            {"h", 3'600'000'000},
@@ -57,12 +62,29 @@ std::optional<std::int64_t> duration_us(std::string_view text) {
 }  // namespace
 
 std::string number_text(double value) {
-  const double magnitude = std::abs(value);
-  const bool plain = magnitude == 0 || (magnitude >= 1e-5 && magnitude < 1e15);
   std::array<char, 64> buffer;
   const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
-                                    plain ? std::chars_format::fixed : std::chars_format::scientific);
+                                    is_plain(value) ? std::chars_format::fixed : std::chars_format::scientific);
   return {buffer.data(), result.ptr};
+}
+
+std::string rounded_text(double value) {
+  constexpr int kDecimals = 6;
+  std::string exact = number_text(value);
+  if (value == 0 || !std::isfinite(value)) return exact;
+  const bool plain = is_plain(value);
+  const int zeros = static_cast<int>(-std::floor(std::log10(std::abs(value)))) - 1;  // behind the point
+  std::array<char, 64> buffer;
+  const auto result = plain ? std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
+                                            std::chars_format::fixed, kDecimals + std::max(0, zeros))
+                            : std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
+                                            std::chars_format::scientific, kDecimals - 1);
+  std::string rounded(buffer.data(), result.ptr);
+  if (plain) {
+    rounded.erase(rounded.find_last_not_of('0') + 1);
+    if (rounded.ends_with('.')) rounded.pop_back();
+  }
+  return rounded.size() < exact.size() ? rounded : exact;
 }
 
 std::string number_json(double value) { return std::isfinite(value) ? number_text(value) : "null"; }

@@ -18,6 +18,9 @@ namespace millrace::cli {
 /// 1e15, an exponent outside.
 [[nodiscard]] std::string number_text(double value);
 
+/// For tables: at most six decimals, or six significant digits below 1; never longer than number_text().
+[[nodiscard]] std::string rounded_text(double value);
+
 /// A value as people read it: strings bare, JSON as it is.
 [[nodiscard]] std::string value_text(const telemetry::v1::Value& value);
 

@@ -53,10 +53,13 @@ std::string json_of(const stream::v1::WindowResult& window) {
 void print(std::ostream& out, const stream::v1::WindowResult& window, Format format, bool is_first) {
   const std::string start = format_rfc3339(window.start_us());
   const std::string count = std::to_string(window.count());
-  const std::string min = number_text(window.min());
-  const std::string max = number_text(window.max());
-  const std::string mean = number_text(window.mean());
-  const std::string last = number_text(window.last());
+  const auto number = [format](double value) {
+    return format == Format::kTable ? rounded_text(value) : number_text(value);
+  };
+  const std::string min = number(window.min());
+  const std::string max = number(window.max());
+  const std::string mean = number(window.mean());
+  const std::string last = number(window.last());
   if (format == Format::kCsv) {
     out << start << ',' << count << ',' << min << ',' << max << ',' << mean << ',' << last << '\n';
   } else if (format == Format::kJson) {
@@ -115,7 +118,8 @@ void add_windows_command(CLI::App& app, Session& session) {
       app, session, "windows", "count, min, max, mean and last of one metric by window; the last day",
       "  millrace windows meter-1 power\n"
       "  millrace windows meter-1 power --from 2026-11-22T00:00:00Z --to 2026-11-23T00:00:00Z --format csv\n"
-      "CSV lines are start,count,min,max,mean,last. Windows that start at --from are included, at --to not.",
+      "CSV lines are start,count,min,max,mean,last, and exact; a table is rounded to six decimals. Windows that start "
+      "at --from are included, at --to not.",
       [&session, arguments] { show_windows(session, *arguments); });
   command->add_option("DEVICE", arguments->device, "its id")->required();
   command->add_option("METRIC", arguments->metric, "the metric's name")->required();

@@ -21,6 +21,8 @@ constexpr std::string_view name_of(Type type) {
   return kNames.at(static_cast<std::size_t>(type));
 }
 
+constexpr int kComparison = 3;
+
 struct Infix {
   std::string_view symbol;
   int strength;  // stronger binds first; as in CEL
@@ -111,15 +113,41 @@ class Parser {
   Result<Operand> expression(int strength) {
     const Depth depth(*this);
     if (!depth.ok()) return too_deep();
+    const std::size_t first = at_;
+    std::size_t middle = 0;  // what stands behind a comparison that `left` ends with
     auto left = prefix();
     while (left) {
       const Infix* infix = infix_here();
       if (infix == nullptr || infix->strength < strength) return left;
       const std::size_t column = now().column;
+      if (middle != 0 && is_ordering(*infix)) return chained(first, middle);
+      middle = infix->strength == kComparison ? at_ + 1 : 0;
       ++at_;
       left = infix->op == Op::kIn ? list(*left, column) : join(*left, *infix, column);
     }
     return left;
+  }
+
+  static bool is_ordering(const Infix& infix) {
+    return infix.strength == kComparison && infix.op != Op::kEqual && infix.op != Op::kNotEqual && infix.op != Op::kIn;
+  }
+
+  // `1 < value < 5`, at the second comparison: what was meant takes two.
+  Error chained(std::size_t first, std::size_t middle) {
+    const std::size_t second = at_++;
+    const std::string symbol(tokens_[second].spelling);
+    std::string what = "\"" + symbol + "\" compares numbers or texts; before it stands a truth value";
+    if (auto right = expression(kComparison + 1))
+      what += ". Write " + source(first, second) + " && " + source(middle, second) + ' ' + symbol + ' ' +
+              source(second + 1, at_);
+    return error_at(tokens_[second].column, what);
+  }
+
+  // What was written from one token up to another.
+  [[nodiscard]] std::string source(std::size_t from, std::size_t to) const {
+    const std::string_view last = tokens_[to - 1].spelling;
+    const char* begin = tokens_[from].spelling.data();
+    return {begin, static_cast<std::size_t>(last.data() + last.size() - begin)};
   }
 
   [[nodiscard]] const Infix* infix_here() const {
@@ -153,7 +181,7 @@ class Parser {
   }
 
   static Status comparable(const Operand& left, const Operand& right, const Infix& infix, std::size_t column) {
-    const bool ordered = infix.op != Op::kEqual && infix.op != Op::kNotEqual;
+    const bool ordered = is_ordering(infix);
     for (const Operand& one : {left, right}) {
       if (ordered && one.type == Type::kBool)
         return error_at(one.column,

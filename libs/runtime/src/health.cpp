@@ -7,7 +7,7 @@ void append_quoted(std::string& out, std::string_view text) {
   out += '"';
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
-    if (static_cast<unsigned char>(c) >= 0x20) out += c;
+    out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
   }
   out += '"';
 }

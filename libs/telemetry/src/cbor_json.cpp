@@ -9,6 +9,8 @@
 #include <cbor.h>
 #include <simdjson.h>
 
+#include "json_fault.hpp"
+
 namespace millrace::telemetry {
 namespace {
 
@@ -26,6 +28,9 @@ class Transcoder {
     if (fault_) return;
     fault_ =
         PayloadError{fault, std::string(what) + " (byte " + std::to_string(offset_) + ")", std::optional(offset_), {}};
+    // What is no CBOR is in an element only where that one has begun.
+    const bool within = levels_.size() > 1 || (levels_.size() == 1 && fault != PayloadFault::kSyntax);
+    if (within && !levels_.front().map) fault_ = in_element(levels_.front().taken, *std::move(fault_));
   }
 
   void number(std::string_view text) {

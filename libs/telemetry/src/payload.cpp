@@ -144,7 +144,10 @@ dom::element PayloadDecoder::Impl::parse(std::string_view payload, Failure& fail
   dom::element root;
   const auto code = parser.parse(padded.data(), payload.size(), false).get(root);
   if (code == simdjson::DEPTH_ERROR) {
-    failure = fault(PayloadFault::kTooDeep, "nested deeper than " + std::to_string(limits.max_depth) + " levels");
+    failure = explain_json_fault(payload, limits.max_depth, simdjson::error_message(code));
+    if (failure->fault != PayloadFault::kTooDeep) {
+      failure = fault(PayloadFault::kTooDeep, "nested deeper than " + std::to_string(limits.max_depth) + " levels");
+    }
   } else if (code != simdjson::SUCCESS) {
     failure = explain_json_fault(payload, limits.max_depth, simdjson::error_message(code));
   }
@@ -294,7 +297,7 @@ Failure PayloadDecoder::Impl::reserved_member(std::string_view key, dom::element
 Failure PayloadDecoder::Impl::message(dom::element element, std::optional<TimeUs>& time) {
   dom::object members;
   if (element.get_object().get(members) != simdjson::SUCCESS) {
-    return fault(PayloadFault::kShape, "a message must be a JSON object");
+    return fault(PayloadFault::kShape, "a message must be an object");
   }
   bool only_values = false;
   std::size_t others = 0;
@@ -344,14 +347,12 @@ Failure PayloadDecoder::Impl::decode(std::string_view json, const DecodeOptions&
       std::optional<TimeUs> time;
       const std::size_t first = used;
       failure = message(element, time);
-      if (failure) {
-        failure->element = index;
-        failure->message = "element " + std::to_string(index) + ": " + failure->message;
-        return failure;
-      }
+      if (failure) return in_element(index, *std::move(failure));
       for (std::size_t i = first; i < used; ++i) batch.points[i].time = time;
       ++index;
     }
+  } else if (!root.is_object()) {
+    return fault(PayloadFault::kShape, "a payload must be an object or an array of objects");
   } else if (auto wrong = message(root, batch.event_time)) {
     return wrong;
   }

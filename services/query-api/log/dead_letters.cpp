@@ -141,6 +141,7 @@ std::optional<DeadLetter> letter_of(const kafka::Record& record, const std::stri
   }
   letter.time = record.timestamp_us();
   letter.payload = std::string(record.value().substr(0, DeadLetter::kMostPayload));
+  letter.payload_bytes = static_cast<std::int64_t>(record.value().size());
   letter.points = points_of(record.header(header::kPoints).value_or(""));
   return letter;
 }

@@ -21,6 +21,7 @@ struct DeadLetter {
   std::string reason;
   TimeUs time = 0;
   std::string payload;  ///< at most kMostPayload of it
+  std::int64_t payload_bytes = 0;
   std::vector<std::int32_t> points;
 
   static constexpr std::size_t kMostPayload = 64 << 10;

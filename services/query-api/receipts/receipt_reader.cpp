@@ -44,6 +44,10 @@ std::string tenant_of_key(std::string_view key) {
   return parsed.ok() ? std::string(parsed->first) : std::string();
 }
 
+ReceiptAnswer unknown(const char* reason) {
+  return {.state = ReceiptState::kUnknown, .reason = reason, .original = {}};
+}
+
 std::string reason_of(const kafka::Record& record) {
   std::string reason(record.header(dead_letter::kReason).value_or(""));
   if (const auto detail = record.header(dead_letter::kDetail); detail && !detail->empty()) {
@@ -61,7 +65,7 @@ Result<ReceiptAnswer> ReceiptReader::find(const telemetry::Receipt& receipt, con
   if (!stored.ok()) return stored.error();
   const auto log = log_facts(receipt, stored.value(), deadline);
   if (!log.ok()) {
-    if (log.error().kind == ErrorKind::kNotFound) return ReceiptAnswer{};  // no such partition
+    if (log.error().kind == ErrorKind::kNotFound) return unknown(kNoPartition);
     return log.error();
   }
   return decide(receipt, tenant, stored.value(), log.value());
@@ -71,13 +75,14 @@ Result<ReceiptAnswer> ReceiptReader::find_dead(const telemetry::Receipt& receipt
                                                SteadyTime deadline) {
   const auto fetched = log_.fetch({topics_.telemetry_dead(), receipt.partition}, receipt.offset, deadline);
   if (!fetched.ok()) {
-    if (fetched.error().kind == ErrorKind::kNotFound) return ReceiptAnswer{};
+    if (fetched.error().kind == ErrorKind::kNotFound) return unknown(kNoPartition);
     return fetched.error();
   }
   if (receipt.offset < fetched->log.low) {
     return ReceiptAnswer{.state = ReceiptState::kExpired, .reason = "older than what the log keeps", .original = {}};
   }
-  if (!fetched->record || tenant_of_key(fetched->record->key()) != tenant) return ReceiptAnswer{};
+  if (receipt.offset >= fetched->log.high) return unknown(kBeyondTheLog);
+  if (!fetched->record || tenant_of_key(fetched->record->key()) != tenant) return unknown(kNotOfTheTenant);
   const kafka::Record& record = *fetched->record;
   const bool refused = record.header(dead_letter::kRefused) == "true";
   return ReceiptAnswer{.state = refused ? ReceiptState::kRefused : ReceiptState::kDeadLettered,

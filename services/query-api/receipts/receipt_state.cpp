@@ -3,7 +3,9 @@
 namespace millrace::query_api {
 namespace {
 
-ReceiptAnswer unknown() { return {}; }
+ReceiptAnswer unknown(std::string reason) {
+  return {.state = ReceiptState::kUnknown, .reason = std::move(reason), .original = {}};
+}
 
 /// What a break of the log made of a record of the generation that ended with it; nothing: the record is still there.
 std::optional<ReceiptAnswer> ended_with(const storage_schema::LogBreak& one, std::int64_t offset) {
@@ -42,15 +44,17 @@ ReceiptAnswer decide_own(const telemetry::Receipt& receipt, const StoredFacts& s
 
 ReceiptAnswer decide(const telemetry::Receipt& receipt, const std::string& tenant, const StoredFacts& stored,
                      const LogFacts& log) {
-  if (receipt.generation > stored.generation) return unknown();
+  if (receipt.generation > stored.generation) {
+    return unknown("generation " + std::to_string(receipt.generation) + " of the partition has not begun");
+  }
   for (const storage_schema::LogBreak& one : stored.breaks) {
     if (auto ended = ended_with(one, receipt.offset)) return *std::move(ended);
   }
-  if (receipt.offset >= log.high) return unknown();
+  if (receipt.offset >= log.high) return unknown(kBeyondTheLog);
   if (receipt.offset < log.low) {
     return {.state = ReceiptState::kExpired, .reason = "older than what the log keeps", .original = {}};
   }
-  if (!log.tenant || *log.tenant != tenant) return unknown();
+  if (!log.tenant || *log.tenant != tenant) return unknown(kNotOfTheTenant);
   return decide_own(receipt, stored, log);
 }
 

@@ -22,6 +22,11 @@ enum class ReceiptState {
   kExpired = 8,
 };
 
+/// Reasons of kUnknown. Neither tells one tenant what another has.
+inline constexpr const char* kNoPartition = "the log has no such partition";
+inline constexpr const char* kBeyondTheLog = "beyond the end of the log";
+inline constexpr const char* kNotOfTheTenant = "no record of this tenant is there";
+
 struct ReceiptAnswer {
   ReceiptState state = ReceiptState::kUnknown;
   std::string reason;

@@ -177,6 +177,7 @@ void add(DeadLetter& letter, api::ListDeadLettersResponse& response) {
   out->set_reason(std::move(letter.reason));
   out->set_time_us(letter.time);
   out->set_payload(std::move(letter.payload));
+  out->set_payload_bytes(letter.payload_bytes);
   for (const std::int32_t point : letter.points) out->add_points(point);
 }
 

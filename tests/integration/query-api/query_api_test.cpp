@@ -263,6 +263,7 @@ TEST_F(QueryApi, DeadLettersAreTheTenantsOwnInOrderAndByReceipt) {
   } while (!request.page_token().empty());
   ASSERT_EQ(letters.size(), 3U);
   EXPECT_EQ(letters[0].payload(), "{bad");
+  EXPECT_EQ(letters[0].payload_bytes(), 4);
   EXPECT_EQ(letters[0].reason(), "syntax: at byte 1");
   EXPECT_EQ(letters[1].source(), "0:17");
   EXPECT_EQ(letters[1].points_size(), 2);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "alert_text.hpp"
+
 namespace millrace::cli {
 namespace {
 
@@ -61,6 +63,31 @@ TEST(AlertEvents, ForgetsWhatIsClearedAndOldOnly) {
   EXPECT_TRUE(events.take(alert("open", 1, alerts::v1::STATE_RAISED, 100)).empty());
   EXPECT_TRUE(events.take(alert("new", 2, alerts::v1::STATE_CLEARED, 900)).empty());
   EXPECT_EQ(events.take(alert("old", 2, alerts::v1::STATE_CLEARED, 100)).size(), 2U);
+}
+
+TEST(AlertEvents, ARaiseFromBeforeALookHasNothingOfItsClear) {
+  Alert now = alert("a", 2, alerts::v1::STATE_CLEARED);
+  now.set_ingest_time_us(900 * kUsPerSecond);
+  AlertEvents events;
+  EXPECT_EQ(events.take(now)[0].ingest_time_us(), 0) << "when the clear came in";
+}
+
+TEST(EventLine, SaysWhatClearedAnAlertAndHowLateAReadingWas) {
+  Alert event = alert("a", 1, alerts::v1::STATE_RAISED, 1000 * kUsPerSecond);
+  event.set_rule("hot");
+  event.set_device("device-1");
+  event.set_metric("oven");
+  event.set_description("the oven is too hot");
+  event.mutable_raise_value()->set_int_value(260);
+  event.set_ingest_time_us(1009 * kUsPerSecond);
+  EXPECT_TRUE(event_line(event).ends_with("hot  device-1  oven = 260  the oven is too hot")) << event_line(event);
+  event.set_ingest_time_us(1180 * kUsPerSecond);
+  EXPECT_TRUE(event_line(event).ends_with("oven = 260  +180 s late  the oven is too hot")) << event_line(event);
+  event.set_state(alerts::v1::STATE_CLEARED);
+  event.set_cleared_at_us(1001 * kUsPerSecond);
+  event.set_clear_reason(alerts::v1::CLEAR_REASON_RULE);
+  EXPECT_TRUE(event_line(event).ends_with("oven  (rule deleted or disabled)  the oven is too hot"))
+      << event_line(event);
 }
 
 }  // namespace

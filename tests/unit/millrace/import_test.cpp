@@ -28,7 +28,7 @@ std::vector<ImportRow> rows_of(const std::string& text) {
 }
 
 TEST(CsvReader, ReadsBackWhatCsvFieldWrites) {
-  for (const std::string text : {"plain", "a,b", "a\"b\"", "two\nlines", ""}) {
+  for (const std::string text : {"plain", "a,b", "a\"b\"", ""}) {
     std::istringstream in(csv_field(text) + ",end\n");
     CsvReader reader(in);
     std::vector<std::string> fields;
@@ -38,18 +38,20 @@ TEST(CsvReader, ReadsBackWhatCsvFieldWrites) {
   }
 }
 
-TEST(CsvReader, CountsLinesWithinQuotesToo) {
+TEST(CsvReader, ARecordEndsWithItsLineWhateverItsQuotesSay) {
   std::istringstream in(
       "\xEF\xBB\xBF"
-      "a,\"1\n2\n3\"\r\nb");
+      "a,\"1\r\n\n\"b\"\nc,\"open");
   CsvReader reader(in);
   std::vector<std::string> fields;
-  ASSERT_EQ(reader.next(fields), Kind::kRecord);
-  EXPECT_EQ(fields[0], "a");
-  EXPECT_EQ(reader.last_line(), 3U);
+  EXPECT_EQ(reader.next(fields), Kind::kOpenQuote);
+  EXPECT_EQ(reader.line(), 1U);
+  EXPECT_EQ(reader.next(fields), Kind::kRecord) << "an empty line";
   ASSERT_EQ(reader.next(fields), Kind::kRecord);
   EXPECT_EQ(fields[0], "b");
-  EXPECT_EQ(reader.first_line(), 4U);
+  EXPECT_EQ(reader.line(), 3U);
+  EXPECT_EQ(reader.next(fields), Kind::kOpenQuote) << "at the end of the file";
+  EXPECT_EQ(reader.next(fields), Kind::kEnd);
 }
 
 TEST(CsvReader, APartOfAByteOrderMarkIsText) {
@@ -60,22 +62,14 @@ TEST(CsvReader, APartOfAByteOrderMarkIsText) {
   EXPECT_EQ(fields[0], "\xEF\xBBx");
 }
 
-TEST(CsvReader, AQuoteThatIsNeverClosedIsGivenUpAtALineEnd) {
-  std::string text = "a,\"open\n";
-  std::size_t lines = 1;
-  for (; text.size() <= CsvReader::kLargestRecord; ++lines) text += "x-" + std::to_string(lines) + "\n";
-  std::istringstream in(text + "good\n");
+TEST(CsvReader, ALineThatIsTooLongIsPassedOver) {
+  std::istringstream in("a,\"" + std::string(CsvReader::kLargestRecord, 'x') + "\ngood\n");
   CsvReader reader(in);
   std::vector<std::string> fields;
-  ASSERT_EQ(reader.next(fields), Kind::kTooLong);
-  EXPECT_EQ(reader.first_line(), 1U);
-  EXPECT_EQ(reader.last_line(), lines);
+  EXPECT_EQ(reader.next(fields), Kind::kTooLong);
   ASSERT_EQ(reader.next(fields), Kind::kRecord);
   EXPECT_EQ(fields[0], "good");
-  std::istringstream at_the_end("a,\"open");
-  CsvReader second(at_the_end);
-  EXPECT_EQ(second.next(fields), Kind::kTooLong);
-  EXPECT_EQ(second.next(fields), Kind::kEnd);
+  EXPECT_EQ(reader.line(), 2U);
 }
 
 TEST(ImportFile, TakesIdsAloneOrAHeaderWithAttributes) {
@@ -100,6 +94,46 @@ TEST(ImportFile, AFaultIsOfItsLineAndTheOthersGoOn) {
   EXPECT_EQ(rows[3].device, "m-3");
   EXPECT_EQ(rows[3].fault, "");
   EXPECT_NE(rows[4].fault, "");
+}
+
+TEST(ImportFile, AQuoteThatIsNotClosedCostsItsLineAndNoOther) {
+  const auto rows = rows_of("device,site\nm-1,\"north\nm-2,south\nm-3,\"west\"\n");
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_EQ(rows[0].line, 2U);
+  EXPECT_NE(rows[0].fault.find("quote"), std::string::npos) << rows[0].fault;
+  EXPECT_EQ(rows[1].device, "m-2");
+  EXPECT_EQ(rows[1].fault, "");
+  EXPECT_EQ(rows[2].attributes_json, R"({"site":"west"})");
+}
+
+TEST(ImportFile, AHeaderWithoutDeviceInFrontIsToldOnce) {
+  for (const std::string header : {"site,device", "Device,site", "m-1,north"}) {
+    std::istringstream in(header + "\nnorth,m-1\n");
+    try {
+      const ImportFile file(in);
+      ADD_FAILURE() << header;
+    } catch (const CommandError& error) {
+      EXPECT_NE(std::string(error.what()).find("`device` first"), std::string::npos) << error.what();
+    }
+  }
+  EXPECT_EQ(rows_of("m-1").size(), 1U);
+  EXPECT_EQ(rows_of("").size(), 0U);
+  EXPECT_EQ(rows_of("\nm-1\n").size(), 1U);
+}
+
+TEST(DeviceSet, TellsASecondMarkFromAFirst) {
+  using Mark = DeviceSet::Mark;
+  DeviceSet set;
+  EXPECT_EQ(set.mark("m-1"), Mark::kAbsent);
+  for (int i = 0; i < 3000; ++i) {
+    const std::string device = "m-" + std::to_string(i);
+    set.insert(device);
+    EXPECT_EQ(set.mark(device), Mark::kFirst);
+  }
+  EXPECT_EQ(set.mark("m-0"), Mark::kAgain) << "the table has grown since";
+  EXPECT_EQ(set.mark("other"), Mark::kAbsent);
+  EXPECT_TRUE(set.contains("m-0"));
+  EXPECT_FALSE(set.insert("m-0"));
 }
 
 TEST(DeviceSet, HoldsWhatWasInserted) {

@@ -28,6 +28,19 @@ TEST(NumberText, IsShortAndReadsBackTheSame) {
   }
 }
 
+TEST(RoundedText, HasSixDecimalsOrDigitsAtMost) {
+  EXPECT_EQ(rounded_text(470.11650000000003), "470.1165");
+  EXPECT_EQ(rounded_text(-0.1 - 0.2), "-0.3");
+  EXPECT_EQ(rounded_text(1.0 / 3), "0.333333");
+  EXPECT_EQ(rounded_text(1.0 / 3000), "0.000333333");
+  EXPECT_EQ(rounded_text(123456789.123456789), "123456789.123457");
+  EXPECT_EQ(rounded_text(0.99999999999), "1");
+  EXPECT_EQ(rounded_text(1e300 / 3), "3.33333e+299");
+  for (const double value : {0.0, -0.0, 5.0, 21.5, 1e300, 100'000.0, 1e-5, 5e-324}) {
+    EXPECT_EQ(rounded_text(value), number_text(value));
+  }
+}
+
 TEST(ValueText, KeepsEveryKindExact) {
   telemetry::v1::Value value;
   value.set_int_value(std::numeric_limits<std::int64_t>::min());

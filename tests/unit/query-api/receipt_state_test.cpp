@@ -86,6 +86,10 @@ TEST(ReceiptState, FollowsFromTheFacts) {
 TEST(ReceiptState, SaysWhy) {
   EXPECT_EQ(decide(at(10), "acme", dead({1}), log_of("acme")).reason, "why");
   EXPECT_EQ(decide(at(55), "acme", cut(), log_of("acme")).reason, "disk gone");
+  EXPECT_EQ(decide(at(100), "acme", stored_below(50), log_of("acme")).reason, kBeyondTheLog);
+  EXPECT_EQ(decide(at(10), "acme", stored_below(50), log_of("other")).reason, kNotOfTheTenant);
+  EXPECT_EQ(decide(at(10, 2), "acme", stored_below(50), log_of("acme")).reason,
+            "generation 2 of the partition has not begun");
 }
 
 TEST(ReceiptState, ACopyAnswersAsItsOriginal) {

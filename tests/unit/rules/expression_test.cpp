@@ -143,7 +143,14 @@ TEST(Expression, ErrorsSayColumnAndWhatIsWrong) {
   EXPECT_EQ(error_of("value > 1e999"), "column 9: this number is too large");
   EXPECT_EQ(error_of("value > 3x"), "column 10: a number ends here, but something is joined to it");
   EXPECT_EQ(error_of("value.size() > 3"), "column 7: expected contains(), startsWith() or endsWith()");
-  EXPECT_EQ(error_of("1 < 2 < 3"), "column 3: \"<\" compares numbers or texts; this is a truth value");
+  EXPECT_EQ(error_of("1 < value < 5"),
+            "column 11: \"<\" compares numbers or texts; before it stands a truth value. Write 1 < value && value < 5");
+  EXPECT_EQ(error_of("value == 7 || 0 <= abs(value - 1) <= 'x' && true"),
+            "column 35: \"<=\" compares numbers or texts; before it stands a truth value. Write 0 <= abs(value - 1) && "
+            "abs(value - 1) <= 'x'");
+  EXPECT_EQ(error_of("1 < value <"), "column 11: \"<\" compares numbers or texts; before it stands a truth value");
+  EXPECT_EQ(error_of("(1 < value) < 5"), "column 4: \"<\" compares numbers or texts; this is a truth value");
+  EXPECT_EQ(error_of("1 < value && value < 5 && 2 > value"), "compiles");
   EXPECT_EQ(error_of("abs('a') > 3"), "column 5: abs() needs a number; this is a text");
   EXPECT_EQ(error_of("value > 3 # hot"), "column 11: this character has no meaning here");
   EXPECT_EQ(error_of("value == '\\ud800'"), "column 11: \"\\u\" needs four hexadecimal digits of a character");

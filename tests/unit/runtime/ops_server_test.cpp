@@ -9,7 +9,7 @@ namespace {
 TEST(OpsServer, AnswersProbesAndMetrics) {
   Health health;
   bool broker = false;
-  health.add("kafka", [&] { return CheckResult{broker, broker ? "connected" : "no \"broker\""}; });
+  health.add("kafka", [&] { return CheckResult{broker, broker ? "connected" : "no\n\"broker\""}; });
   health.add_detail("durability", [] { return std::string("replication factor 1"); });
   observability::Metrics metrics;
   metrics.counter("millrace_z_total", "Z.").add();
@@ -17,7 +17,9 @@ TEST(OpsServer, AnswersProbesAndMetrics) {
   ASSERT_TRUE(server.ok()) << server.error().message;
   httplib::Client client("127.0.0.1", (*server)->address().port);
   EXPECT_EQ(client.Get("/livez")->status, 200);
-  EXPECT_EQ(client.Get("/readyz")->status, 503);
+  const auto unready = client.Get("/readyz");
+  EXPECT_EQ(unready->status, 503);
+  EXPECT_NE(unready->body.find(R"("no \"broker\"")"), std::string::npos) << "one line: " << unready->body;
   broker = true;
   const auto ready = client.Get("/readyz");
   EXPECT_EQ(ready->status, 200);

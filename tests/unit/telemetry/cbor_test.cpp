@@ -104,5 +104,14 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"a16161f6", PayloadFault::kNoPoints, "null only"},
         Refused{"a1616163610062", PayloadFault::kBadText, "NUL in a text"}));
 
+TEST(CborFault, NamesTheElementItLiesIn) {
+  PayloadDecoder decoder;
+  Batch batch;
+  const auto error_of = [&](std::string_view hex) { return decoder.decode_cbor(from_hex(hex).value(), {}, batch); };
+  EXPECT_EQ(error_of("82a1616101a16161f97e00")->element, 1U);
+  EXPECT_EQ(error_of("82a1616101")->element, std::nullopt) << "it ends between two";
+  EXPECT_EQ(error_of("a16161f97e00")->element, std::nullopt);
+}
+
 }  // namespace
 }  // namespace millrace::telemetry

@@ -139,6 +139,28 @@ TEST_F(PayloadTest, AFaultInAnArrayNamesTheElement) {
   EXPECT_NE(error->message.find("element 1"), std::string::npos);
 }
 
+TEST_F(PayloadTest, AFaultThatTheParserFindsNamesTheElementToo) {
+  struct Case {
+    std::string payload;
+    std::optional<std::size_t> element;
+  };
+  for (const Case& one :
+       {Case{R"([{"a":1},{"a":1e999}])", 1}, Case{R"([{"a":99999999999999999999999}])", 0},
+        Case{R"([{"a":[1,[2]]},{"b":2},{"a":x}])", 2}, Case{"[{\"a\":1},3,1e999]", 2},
+        Case{R"([{"a":1},)" + std::string(40, '[') + std::string(40, ']') + "]", 1},
+        Case{R"([{"a":1} x)", std::nullopt}, Case{R"({"a":[1,1e999]})", std::nullopt}, Case{"", std::nullopt}}) {
+    const auto error = decode(one.payload);
+    ASSERT_TRUE(error.has_value()) << one.payload;
+    EXPECT_EQ(error->element, one.element) << one.payload << ": " << error->message;
+    EXPECT_EQ(error->message.starts_with("element "), one.element.has_value()) << error->message;
+  }
+}
+
+TEST_F(PayloadTest, AnotherShapeIsToldWhichOnesThereAre) {
+  EXPECT_EQ(decode("42")->message, "a payload must be an object or an array of objects");
+  EXPECT_EQ(decode("[42]")->message, "element 0: a message must be an object");
+}
+
 TEST_F(PayloadTest, AFaultDoesNotLeakIntoTheNextMessage) {
   expect_fault(R"({"a":1,"b":2,"":3})", PayloadFault::kBadName);
   ASSERT_FALSE(decode(R"({"c":4})"));

@@ -19,23 +19,18 @@ int CsvReader::take() {
   const auto c = in_.sbumpc();
   if (c == std::streambuf::traits_type::eof()) return kNone;
   ++position_;
-  if (c == '\n') ++lines_;
   return c;
 }
 
 CsvReader::Kind CsvReader::next(std::vector<std::string>& fields) {
   fields.clear();
-  first_line_ = lines_ + 1;
+  ++line_;
   const std::uint64_t begin = position_;
   bool quoted = false;
   for (int c = take(); c != kNone; c = take()) {
     if (fields.empty()) fields.emplace_back();
-    const bool too_long = position_ - begin > kLargestRecord;
-    if (c == '\n' && (!quoted || too_long)) {
-      last_line_ = lines_;
-      return too_long ? Kind::kTooLong : Kind::kRecord;
-    }
-    if (too_long) continue;
+    if (c == '\n') break;
+    if (position_ - begin > kLargestRecord) continue;
     std::string& field = fields.back();
     if (quoted) {
       if (c != '"') {
@@ -53,9 +48,9 @@ CsvReader::Kind CsvReader::next(std::vector<std::string>& fields) {
       field += static_cast<char>(c);
     }
   }
-  last_line_ = lines_ + 1;
   if (fields.empty()) return Kind::kEnd;
-  return quoted || position_ - begin > kLargestRecord ? Kind::kTooLong : Kind::kRecord;
+  if (position_ - begin > kLargestRecord) return Kind::kTooLong;
+  return quoted ? Kind::kOpenQuote : Kind::kRecord;
 }
 
 }  // namespace millrace::cli

@@ -7,12 +7,14 @@
 
 namespace millrace::cli {
 
-/// Records of a CSV file (RFC 4180), one at a time: its memory does not grow with the file.
+/// Records of a CSV file, one at a time: its memory does not grow with the file. As RFC 4180 has it, but that a record
+/// ends with its line whatever its quotes say: one quote too many is the fault of one line.
 class CsvReader {
  public:
   enum class Kind {
     kRecord,
-    kTooLong,  ///< more than kLargestRecord, as behind a quote that is never closed; passed over up to a line's end
+    kOpenQuote,  ///< a quote is not closed within the line
+    kTooLong,    ///< more than kLargestRecord
     kEnd,
   };
   static constexpr std::size_t kLargestRecord = 64 * 1024;
@@ -23,9 +25,8 @@ class CsvReader {
   /// The next record's fields, quotes resolved.
   [[nodiscard]] Kind next(std::vector<std::string>& fields);
 
-  /// Lines, from 1, on which the record that next() gave begins and ends.
-  [[nodiscard]] std::size_t first_line() const { return first_line_; }
-  [[nodiscard]] std::size_t last_line() const { return last_line_; }
+  /// The line, from 1, of the record that next() gave.
+  [[nodiscard]] std::size_t line() const { return line_; }
   /// Bytes read so far.
   [[nodiscard]] std::uint64_t position() const { return position_; }
 
@@ -35,9 +36,7 @@ class CsvReader {
 
   std::streambuf& in_;
   std::uint64_t position_ = 0;
-  std::size_t lines_ = 0;  // line ends taken
-  std::size_t first_line_ = 0;
-  std::size_t last_line_ = 0;
+  std::size_t line_ = 0;
 };
 
 }  // namespace millrace::cli

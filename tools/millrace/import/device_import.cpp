@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
@@ -86,9 +87,9 @@ class Import {
   Import(Session& session, const ImportArguments& arguments)
       : session_(session),
         arguments_(arguments),
-        in_(arguments.file, std::ios::binary),
+        in_(open(arguments.file)),
+        file_(in_),
         registry_(session.settings, Target::kRegistry) {
-    if (!in_) throw CommandError("file " + arguments.file.string() + " cannot be read: " + std::strerror(errno));
     std::error_code unknown;
     bytes_ = std::filesystem::file_size(arguments.file, unknown);
     if (unknown) bytes_ = 0;
@@ -119,17 +120,28 @@ class Import {
   }
 
  private:
+  static constexpr const char* kSecondTime = "the file names this device a second time";
+
+  static std::ifstream open(const std::filesystem::path& file) {
+    std::ifstream in(file, std::ios::binary);
+    if (!in) throw CommandError("file " + file.string() + " cannot be read: " + std::strerror(errno));
+    return in;
+  }
+
   /// A thread of its own.
   void send(Stream& stream) {
-    ImportFile file(in_);
     ImportRow row;
     api::CreateDeviceRequest request;
-    while (file.next(row)) {
-      if (row.fault.empty() && tokens_->devices().contains(row.device)) {
-        ++done_before_;
-        continue;
+    while (file_.next(row)) {
+      if (row.fault.empty()) {
+        const DeviceSet::Mark mark = tokens_->devices().mark(row.device);
+        if (mark == DeviceSet::Mark::kFirst) {
+          ++done_before_;
+          continue;
+        }
+        if (mark == DeviceSet::Mark::kAgain) row.fault = kSecondTime;
       }
-      Pending pending{row.line, row.device, {}, row.fault, file.position()};
+      Pending pending{row.line, row.device, {}, row.fault, file_.position()};
       if (row.fault.empty()) pending.token = secret_->token_of(session_.settings.tenant, row.device);
       request.set_tenant(session_.settings.tenant);
       request.set_device(row.device);
@@ -163,11 +175,12 @@ class Import {
     if (result.error_code() == 0) {
       // It is there with our token: an earlier run that used the secret may have made it, else this one has.
       const bool second = secret_->taken_up() ? !made_.insert(pending.device) : result.existed();
-      if (second) return refuse(pending, "the file names this device a second time");
+      if (second) return refuse(pending, kSecondTime);
       tokens_->add(pending.device, pending.token);
       ++created_;
     } else if (result.error_code() == static_cast<int>(grpc::StatusCode::ALREADY_EXISTS) &&
                arguments_.existing == ExistingDevices::kSkip) {
+      if (!passed_over_.insert(pending.device)) return refuse(pending, kSecondTime);
       ++skipped_;
     } else {
       refuse(pending, result.error());
@@ -182,16 +195,20 @@ class Import {
 
   [[nodiscard]] double seconds() const { return std::chrono::duration<double>(Clock::now() - begun_).count(); }
 
+  /// What a second of this call creates; nothing where it created none or was too short to tell.
   [[nodiscard]] std::string rate() const {
-    return std::to_string(static_cast<std::uint64_t>(static_cast<double>(created_) / std::max(seconds(), 1e-3))) +
-           " devices/s";
+    constexpr double kShortest = 1;
+    const double took = seconds();
+    if (created_ == 0 || took < kShortest) return {};
+    return std::to_string(std::llround(static_cast<double>(created_) / took)) + " devices/s";
   }
 
   void tell_progress() {
     if (Clock::now() < next_progress_) return;
     next_progress_ = Clock::now() + kProgressEvery;
     tokens_->flush();
-    session_.err() << "created " << created_ << ", " << rate();
+    session_.err() << "created " << created_;
+    if (const std::string speed = rate(); !speed.empty()) session_.err() << ", " << speed;
     if (bytes_ > 0) session_.err() << ", " << position_ * 100 / bytes_ << " % of the file";
     if (refused_ > 0) session_.err() << ", refused " << refused_;
     session_.err() << std::endl;
@@ -202,8 +219,9 @@ class Import {
     took.precision(1);
     took << std::fixed << seconds();
     session_.out() << "created " << created_ << ", already there " << done_before_ + skipped_ << ", refused "
-                   << refused_ << " in " << took.str() << " s (" << rate() << "); tokens in "
-                   << tokens_->path().string() << '\n';
+                   << refused_ << " in " << took.str() << " s";
+    if (const std::string speed = rate(); !speed.empty()) session_.out() << " (" << speed << ')';
+    session_.out() << "; tokens in " << tokens_->path().string() << '\n';
     if (!complete) {
       session_.err() << "millrace: the stream ended early; the same call goes on where this one ended\n";
       registry_.fail(status);
@@ -222,11 +240,13 @@ class Import {
   Session& session_;
   const ImportArguments& arguments_;
   std::ifstream in_;
+  ImportFile file_;  // the sender's, once it runs
   std::uintmax_t bytes_ = 0;
   Client<api::RegistryService> registry_;
   std::unique_ptr<TokenFile> tokens_;
   std::unique_ptr<ImportSecret> secret_;
   DeviceSet made_;               // in this run, where it has taken up the secret of another
+  DeviceSet passed_over_;        // others' devices
   std::size_t done_before_ = 0;  // the sender's, until it has ended
   PendingQueue pending_;
   std::uint64_t created_ = 0;

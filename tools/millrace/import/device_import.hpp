@@ -19,7 +19,7 @@ struct ImportArguments {
 /// Creates the devices in one stream; each gets its line in the tokens file when the registry has it. Ended at any
 /// point and called again, it goes on. Faults of lines go to stderr and do not stop the others; throws CommandError at
 /// the end if there was any, and when the stream ended early. Memory does not grow with the file, but for 32 to 64
-/// bytes for each device that the tokens file holds when it goes on.
+/// bytes for each device that the tokens file holds when it goes on, or that kSkip passes over.
 void import_devices(Session& session, const ImportArguments& arguments);
 
 }  // namespace millrace::cli

@@ -2,6 +2,7 @@
 
 #include <millrace/base/ids.hpp>
 
+#include "command_error.hpp"
 #include "text.hpp"
 
 namespace millrace::cli {
@@ -18,23 +19,38 @@ std::string attributes_of(const std::vector<std::string>& names, const std::vect
 
 }  // namespace
 
+ImportFile::ImportFile(std::istream& in) : csv_(in) { read_header(); }
+
+void ImportFile::read_header() {
+  kind_ = csv_.next(fields_);
+  if (kind_ != CsvReader::Kind::kRecord) return;
+  if (fields_[0] == "device") {
+    names_ = fields_;
+    taken_ = true;
+    return;
+  }
+  if (fields_.size() == 1) return;
+  throw CommandError(
+      "line 1: a file of more than one column begins with a line that names them, `device` first; this "
+      "one begins with `" +
+          printable(fields_[0]) + '`',
+      "put the ids into the first column under the heading `device`, and make the same call again");
+}
+
 bool ImportFile::next(ImportRow& row) {
-  for (;;) {
-    const CsvReader::Kind kind = csv_.next(fields_);
-    if (kind == CsvReader::Kind::kEnd) return false;
-    row = ImportRow{csv_.first_line(), {}, {}, {}};
-    if (kind == CsvReader::Kind::kTooLong) {
-      row.fault = "a quote that is not closed, or a line of more than " +
-                  std::to_string(CsvReader::kLargestRecord / 1024) + " KiB; passed over up to line " +
-                  std::to_string(csv_.last_line());
-      return true;
+  for (;; taken_ = true) {
+    if (taken_) kind_ = csv_.next(fields_);
+    if (kind_ == CsvReader::Kind::kEnd) return false;
+    if (kind_ == CsvReader::Kind::kRecord && fields_.size() == 1 && fields_[0].empty()) continue;
+    taken_ = true;
+    row = ImportRow{csv_.line(), {}, {}, {}};
+    if (kind_ == CsvReader::Kind::kOpenQuote) {
+      row.fault = "a quote is not closed in this line";
+    } else if (kind_ == CsvReader::Kind::kTooLong) {
+      row.fault = "the line has more than " + std::to_string(CsvReader::kLargestRecord / 1024) + " KiB";
+    } else {
+      fill(row);
     }
-    if (fields_.size() == 1 && fields_[0].empty()) continue;
-    if (row.line == 1 && fields_[0] == "device") {
-      names_ = fields_;
-      continue;
-    }
-    fill(row);
     return true;
   }
 }

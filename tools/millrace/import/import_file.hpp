@@ -18,20 +18,25 @@ struct ImportRow {
 };
 
 /// A CSV file of devices, read line by line. With a header whose first column is `device` the other columns are
-/// attributes under their names; without one there is the device's id alone in each line.
+/// attributes under their names; without one there is the device's id alone in each line. A record is a line.
 class ImportFile {
  public:
-  explicit ImportFile(std::istream& in) : csv_(in) {}
+  /// Throws CommandError where the first line names columns, and `device` is not the first of them. `in` must outlive
+  /// it.
+  explicit ImportFile(std::istream& in);
 
   /// False at the end. A line that is no device has its `fault`; the next one is read all the same.
   [[nodiscard]] bool next(ImportRow& row);
   [[nodiscard]] std::uint64_t position() const { return csv_.position(); }
 
  private:
+  void read_header();
   void fill(ImportRow& row) const;
 
   CsvReader csv_;
-  std::vector<std::string> names_;  // of the columns; empty: no header
+  CsvReader::Kind kind_ = CsvReader::Kind::kEnd;  // of the record in fields_
+  bool taken_ = false;                            // that record was given
+  std::vector<std::string> names_;                // of the columns; empty: no header
   std::vector<std::string> fields_;
 };
 

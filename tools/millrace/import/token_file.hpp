@@ -18,7 +18,7 @@ class TokenFile {
   TokenFile& operator=(const TokenFile&) = delete;
 
   /// Devices that had their line when it was opened.
-  [[nodiscard]] const DeviceSet& devices() const { return devices_; }
+  [[nodiscard]] DeviceSet& devices() { return devices_; }
   /// Buffered.
   void add(std::string_view device, std::string_view token);
   void flush();

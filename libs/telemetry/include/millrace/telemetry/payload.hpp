@@ -52,7 +52,7 @@ struct PayloadError {
   PayloadFault fault = PayloadFault::kSyntax;
   std::string message;                 ///< one sentence with the limit, the name or the place
   std::optional<std::size_t> offset;   ///< byte, kSyntax and kNotFinite
-  std::optional<std::size_t> element;  ///< index within an array of messages
+  std::optional<std::size_t> element;  ///< index within an array of messages, where the fault lies in one of them
 };
 
 struct DecodeOptions {

@@ -1,0 +1,235 @@
+// Commands against services that answer what a test wants: what is printed, and with which code they end.
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <millrace/base/digest.hpp>
+#include <millrace/base/time.hpp>
+
+#include "admin_commands.hpp"
+#include "command_error.hpp"
+#include "command_line.hpp"
+#include "millrace/query/v1/query.grpc.pb.h"
+#include "millrace/registry/v1/registry.grpc.pb.h"
+
+namespace millrace::cli {
+namespace {
+
+namespace query = query::v1;
+namespace registry = registry::v1;
+using alerts::v1::Alert;
+
+class FakeQuery : public query::QueryService::Service {
+ public:
+  grpc::Status GetReceipt(grpc::ServerContext* /*context*/, const query::GetReceiptRequest* request,
+                          query::GetReceiptResponse* response) override {
+    *response = receipt;
+    response->set_receipt(request->receipt());
+    return grpc::Status::OK;
+  }
+  grpc::Status ListDeadLetters(grpc::ServerContext* /*context*/, const query::ListDeadLettersRequest* /*request*/,
+                               query::ListDeadLettersResponse* response) override {
+    *response->add_dead_letters() = letter;
+    return grpc::Status::OK;
+  }
+  grpc::Status ListAlerts(grpc::ServerContext* /*context*/, const query::ListAlertsRequest* /*request*/,
+                          query::ListAlertsResponse* response) override {
+    *response->add_alerts() = alert;
+    return grpc::Status::OK;
+  }
+  grpc::Status ListWindows(grpc::ServerContext* /*context*/, const query::ListWindowsRequest* /*request*/,
+                           query::ListWindowsResponse* response) override {
+    *response->add_windows() = window;
+    return grpc::Status::OK;
+  }
+
+  query::GetReceiptResponse receipt;
+  query::DeadLetter letter;
+  Alert alert;
+  stream::v1::WindowResult window;
+};
+
+/// Knows the devices by their digests, and refuses one that others have made.
+class FakeRegistry : public registry::RegistryService::Service {
+ public:
+  grpc::Status ImportDevices(
+      grpc::ServerContext* /*context*/,
+      grpc::ServerReaderWriter<registry::ImportDeviceResult, registry::CreateDeviceRequest>* stream) override {
+    registry::CreateDeviceRequest request;
+    while (stream->Read(&request)) {
+      registry::ImportDeviceResult result;
+      result.set_device(request.device());
+      const auto [known, is_new] = devices.emplace(request.device(), request.token_sha256());
+      result.set_existed(!is_new);
+      if (known->second != request.token_sha256()) {
+        result.set_error_code(static_cast<int>(grpc::StatusCode::ALREADY_EXISTS));
+        result.set_error("there is such a device");
+      }
+      stream->Write(result);
+    }
+    return grpc::Status::OK;
+  }
+
+  std::map<std::string, std::string> devices;
+};
+
+struct Outcome {
+  int code = 0;
+  std::string out;
+  std::string err;
+};
+
+class ServiceCommands : public ::testing::Test {
+ protected:
+  ServiceCommands() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(&query_);
+    builder.RegisterService(&registry_);
+    server_ = builder.BuildAndStart();
+  }
+  ~ServiceCommands() override { std::filesystem::remove_all(folder_); }
+
+  Outcome run(std::vector<std::string> arguments) const {
+    const std::string address = "127.0.0.1:" + std::to_string(port_);
+    arguments.insert(arguments.end(),
+                     {"--query", address, "--registry", address, "--api-key", "mk_x", "--tenant", "t"});
+    std::istringstream in;
+    std::ostringstream out;
+    std::ostringstream err;
+    const int code = run_command_line(std::move(arguments), {in, out, err});
+    return {code, out.str(), err.str()};
+  }
+
+  std::string file(const std::string& text) const {
+    std::filesystem::create_directories(folder_);
+    const std::filesystem::path path = folder_ / "fleet.csv";
+    std::ofstream(path) << text;
+    return path.string();
+  }
+
+  FakeQuery query_;
+  FakeRegistry registry_;
+
+ private:
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+  std::filesystem::path folder_ =
+      std::filesystem::path(::testing::TempDir()) / ("millrace-commands-" + to_hex(random_bytes(4)));
+};
+
+bool holds(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+TEST_F(ServiceCommands, AReceiptsExitCodeSaysWhatBecameOfIt) {
+  struct Case {
+    query::ReceiptState state;
+    int code;
+  };
+  for (const Case& one : {Case{query::RECEIPT_STATE_STORED, 0}, Case{query::RECEIPT_STATE_PENDING, 3},
+                          Case{query::RECEIPT_STATE_UNKNOWN, 4}, Case{query::RECEIPT_STATE_EXPIRED, 4},
+                          Case{query::RECEIPT_STATE_DELETED, 4}, Case{query::RECEIPT_STATE_PARTLY, 5},
+                          Case{query::RECEIPT_STATE_DEAD_LETTERED, 5}, Case{query::RECEIPT_STATE_REFUSED, 5},
+                          Case{query::RECEIPT_STATE_LOST, 5}}) {
+    query_.receipt.set_state(one.state);
+    for (const std::string format : {"table", "json"}) {
+      const Outcome told = run({"receipt", "3:4711", "--format", format, "--wait", "0.05"});
+      EXPECT_EQ(told.code, one.code) << told.out << told.err;
+      EXPECT_TRUE(holds(told.out, "3:4711"));
+    }
+  }
+  query_.receipt.set_state(query::RECEIPT_STATE_UNKNOWN);
+  query_.receipt.set_reason("beyond the end of the log");
+  EXPECT_EQ(run({"receipt", "3:4711"}).out, "3:4711  unknown  beyond the end of the log\n");
+}
+
+TEST_F(ServiceCommands, AReceiptsHelpNamesItsExitCodes) {
+  const Outcome help = run({"receipt", "--help"});
+  for (const std::string part : {"0 stored", "3 pending", "4 unknown", "5 partly"}) EXPECT_TRUE(holds(help.out, part));
+}
+
+TEST_F(ServiceCommands, ADeadLetterIsShownInItsBeginningAndSaysSo) {
+  query_.letter.set_receipt("dead:3:12");
+  query_.letter.set_payload(std::string(1023, 'x') + "\xC3\xBC" + std::string(3000, 'y'));
+  query_.letter.set_payload_bytes(120'000);
+  const Outcome shown = run({"dead", "show", "dead:3:12"});
+  EXPECT_TRUE(holds(shown.out, "the first 4025 of 120000 bytes")) << shown.out;
+  EXPECT_TRUE(holds(shown.out, std::string(1023, 'x') + "\n... (3002 bytes more")) << shown.out;
+  EXPECT_TRUE(holds(shown.out, "--raw"));
+  const Outcome raw = run({"dead", "show", "dead:3:12", "--raw"});
+  EXPECT_EQ(raw.out, query_.letter.payload());
+  EXPECT_TRUE(holds(raw.err, "the first 4025 of 120000 bytes")) << raw.err;
+  EXPECT_TRUE(holds(run({"dead", "show", "dead:3:12", "--json"}).out, "\"payload_bytes\":120000"));
+
+  query_.letter.set_payload("{bad");
+  query_.letter.set_payload_bytes(4);
+  EXPECT_TRUE(holds(run({"dead", "show", "dead:3:12"}).out, "payload  4 bytes\n{bad\n"));
+  EXPECT_EQ(run({"dead", "show", "dead:3:12", "--raw"}).err, "");
+}
+
+TEST_F(ServiceCommands, AnAlertThatItsRuleTookAlongSaysSo) {
+  query_.alert.set_state(alerts::v1::STATE_CLEARED);
+  query_.alert.set_cleared_at_us(kUsPerSecond);
+  query_.alert.set_clear_reason(alerts::v1::CLEAR_REASON_RULE);
+  EXPECT_TRUE(holds(run({"alerts"}).out, "1970-01-01T00:00:01Z (rule deleted or disabled)"));
+  query_.alert.set_clear_reason(alerts::v1::CLEAR_REASON_READING);
+  EXPECT_FALSE(holds(run({"alerts"}).out, "rule deleted"));
+}
+
+TEST_F(ServiceCommands, ATableOfWindowsIsRoundedAndCsvIsExact) {
+  query_.window.set_mean(470.11650000000003);
+  EXPECT_TRUE(holds(run({"windows", "m", "p"}).out, " 470.1165 "));
+  EXPECT_TRUE(holds(run({"windows", "m", "p", "--format", "csv"}).out, ",470.11650000000003,"));
+  EXPECT_TRUE(holds(run({"windows", "m", "p", "--json"}).out, "\"mean\":470.11650000000003"));
+}
+
+TEST_F(ServiceCommands, AnImportTellsEachTimeThatALineNamesADeviceAgain) {
+  const std::string fleet = file("m-1\nm-2\nm-1\nm-3\n");
+  const std::string told = "line 3: m-1: the file names this device a second time\n";
+  const Outcome first = run({"device", "import", fleet});
+  EXPECT_EQ(first.code, kExitFailed);
+  EXPECT_TRUE(holds(first.err, told)) << first.err;
+  EXPECT_TRUE(holds(first.out, "created 3, already there 0, refused 1")) << first.out;
+  const Outcome second = run({"device", "import", fleet});
+  EXPECT_EQ(second.code, kExitFailed);
+  EXPECT_TRUE(holds(second.err, told)) << second.err;
+  EXPECT_TRUE(holds(second.out, "created 0, already there 3, refused 1")) << second.out;
+}
+
+TEST_F(ServiceCommands, AnImportTellsOfADeviceThatItPassesOverTwice) {
+  registry_.devices = {{"m-1", "somebody else's"}};
+  const Outcome done = run({"device", "import", file("m-1\nm-2\nm-1\n"), "--skip-existing"});
+  EXPECT_TRUE(holds(done.out, "created 1, already there 1, refused 1")) << done.out;
+  EXPECT_TRUE(holds(done.err, "line 3: m-1: the file names this device a second time")) << done.err;
+}
+
+TEST_F(ServiceCommands, AnImportGoesOnBehindAQuoteThatIsNotClosed) {
+  const Outcome done = run({"device", "import", file("device,site\nm-1,\"north\nm-2,south\nm-3,west\n")});
+  EXPECT_EQ(done.code, kExitFailed);
+  EXPECT_TRUE(holds(done.out, "created 2, already there 0, refused 1")) << done.out;
+  EXPECT_TRUE(holds(done.err, "line 2: ")) << done.err;
+  EXPECT_FALSE(holds(done.out, "devices/s")) << "too short to tell: " << done.out;
+}
+
+TEST_F(ServiceCommands, AnImportUnderAWrongHeaderCreatesNothingAndSaysItOnce) {
+  const Outcome done = run({"device", "import", file("site,device\nnorth,m-1\nnorth,m-2\n")});
+  EXPECT_EQ(done.code, kExitFailed);
+  EXPECT_TRUE(registry_.devices.empty());
+  EXPECT_TRUE(holds(done.err, "`device` first")) << done.err;
+  EXPECT_FALSE(holds(done.err, "line 2")) << done.err;
+}
+
+TEST(KafkaFault, AdvisesByWhatKafkaSaid) {
+  const Settings settings;
+  const auto advice = [&](ErrorKind kind) { return kafka_fault(settings, {kind, "no"}).next(); };
+  EXPECT_TRUE(holds(advice(ErrorKind::kNotFound), "try again"));
+  EXPECT_FALSE(holds(advice(ErrorKind::kNotFound), "start it ("));
+  EXPECT_TRUE(holds(advice(ErrorKind::kUnavailable), "start it ("));
+  EXPECT_FALSE(holds(advice(ErrorKind::kForbidden), "again"));
+}
+
+}  // namespace
+}  // namespace millrace::cli
