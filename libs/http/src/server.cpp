@@ -14,6 +14,18 @@ namespace {
 
 constexpr std::chrono::milliseconds kAcceptPause{100};
 
+// Takes what it needs of the server and no more: posted to one context it must not keep alive what belongs to another,
+// which may be destroyed first.
+template <typename Action>
+void on_each(const Shared& shared, std::size_t index, Action action) {
+  // A connection that ends takes itself out of the set.
+  std::vector<std::shared_ptr<Connection>> open;
+  for (Connection* connection : shared.open[index]) {
+    if (auto alive = connection->weak_from_this().lock()) open.push_back(std::move(alive));
+  }
+  for (const auto& connection : open) action(*connection);
+}
+
 Result<tcp::endpoint> resolve(asio::io_context& context, const Address& address) {
   boost::system::error_code error;
   const asio::ip::address number = asio::ip::make_address(address.host, error);
@@ -88,16 +100,6 @@ struct Server::Impl : std::enable_shared_from_this<Impl> {
     });
   }
 
-  template <typename Action>
-  void on_each(std::size_t index, Action action) {
-    // A connection that ends takes itself out of the set.
-    std::vector<std::shared_ptr<Connection>> open;
-    for (Connection* connection : shared->open[index]) {
-      if (auto alive = connection->weak_from_this().lock()) open.push_back(std::move(alive));
-    }
-    for (const auto& connection : open) action(*connection);
-  }
-
   std::shared_ptr<Shared> shared;
   tcp::acceptor acceptor;
   asio::steady_timer pause;
@@ -127,7 +129,8 @@ void Server::stop_intake() {
   impl_->shared->draining.store(true);
   impl_->close_acceptor();
   for (std::size_t i = 0; i < impl_->shared->contexts.size(); ++i) {
-    asio::post(*impl_->shared->contexts[i], [impl = impl_, i] { impl->on_each(i, [](Connection& c) { c.drain(); }); });
+    asio::post(*impl_->shared->contexts[i],
+               [shared = impl_->shared, i] { on_each(*shared, i, [](Connection& c) { c.drain(); }); });
   }
 }
 
@@ -139,8 +142,8 @@ void Server::close() {
     auto done = std::make_shared<std::promise<void>>();
     std::future<void> ended = done->get_future();
     asio::io_context& context = *impl_->shared->contexts[i];
-    asio::post(context, [impl = impl_, i, done] {
-      impl->on_each(i, [](Connection& c) { c.abort(); });
+    asio::post(context, [shared = impl_->shared, i, done] {
+      on_each(*shared, i, [](Connection& c) { c.abort(); });
       done->set_value();
     });
     // A context that was stopped runs nothing any more, which is just as good.
