@@ -27,8 +27,9 @@ StreamMetrics::StreamMetrics(observability::Metrics& metrics)
       alerts_raised(metrics.counter(kAlerts, kAlertsHelp, {{"event", "raised"}})),
       alerts_cleared(metrics.counter(kAlerts, kAlertsHelp, {{"event", "cleared"}})),
       transactions(metrics.counter("millrace_stream_transactions_total", "Kafka transactions committed.")),
-      restarts(metrics.counter("millrace_stream_worker_restarts_total",
-                               "Times a worker made its consumer and producer anew after a failure.")),
+      restarts(metrics.counter(
+          "millrace_stream_worker_restarts_total",
+          "Times a worker made its consumer and producer anew after a failure, or was replaced because it hung.")),
       commit_seconds(metrics.histogram("millrace_stream_commit_seconds", "One commit of a Kafka transaction.")),
       alert_seconds(metrics.histogram("millrace_stream_alert_seconds",
                                       "From the gateway's taking a reading to the commit of the alert it raised.")),

@@ -39,15 +39,15 @@ std::string json_of(const api::DeadLetter& letter) {
          ",\"payload_base64\":" + json_string(to_base64(letter.payload())) + "}";
 }
 
-/// How much of the payload came: `42 bytes`, or that it is only the beginning.
-std::string payload_size_text(const api::DeadLetter& letter) {
-  const auto came = static_cast<std::int64_t>(letter.payload().size());
-  if (letter.payload_bytes() <= came) return std::to_string(came) + " bytes";
-  return "the first " + std::to_string(came) + " of " + std::to_string(letter.payload_bytes()) + " bytes";
-}
-
 bool is_cut(const api::DeadLetter& letter) {
   return letter.payload_bytes() > static_cast<std::int64_t>(letter.payload().size());
+}
+
+/// How much of the payload came: `42 bytes`, or that it is only the beginning.
+std::string payload_size_text(const api::DeadLetter& letter) {
+  const std::string came = std::to_string(letter.payload().size());
+  if (!is_cut(letter)) return came + " bytes";
+  return "the first " + came + " of " + std::to_string(letter.payload_bytes()) + " bytes";
 }
 
 /// At most `size` bytes, and no part of a character at the end.

@@ -21,7 +21,7 @@ constexpr std::string_view name_of(Type type) {
   return kNames.at(static_cast<std::size_t>(type));
 }
 
-constexpr int kComparison = 3;
+constexpr int kComparison = 3;  // weaker: of truth values; stronger: of numbers
 
 struct Infix {
   std::string_view symbol;
@@ -29,11 +29,20 @@ struct Infix {
   Op op;
 };
 constexpr std::array kInfix{
-    Infix{"||", 1, Op::kOr},       Infix{"&&", 2, Op::kAnd},       Infix{"==", 3, Op::kEqual},
-    Infix{"!=", 3, Op::kNotEqual}, Infix{"<=", 3, Op::kLessEqual}, Infix{">=", 3, Op::kGreaterEqual},
-    Infix{"<", 3, Op::kLess},      Infix{">", 3, Op::kGreater},    Infix{"in", 3, Op::kIn},
-    Infix{"+", 4, Op::kAdd},       Infix{"-", 4, Op::kSubtract},   Infix{"*", 5, Op::kMultiply},
-    Infix{"/", 5, Op::kDivide},    Infix{"%", 5, Op::kModulo},
+    Infix{"||", 1, Op::kOr},
+    Infix{"&&", 2, Op::kAnd},
+    Infix{"==", kComparison, Op::kEqual},
+    Infix{"!=", kComparison, Op::kNotEqual},
+    Infix{"<=", kComparison, Op::kLessEqual},
+    Infix{">=", kComparison, Op::kGreaterEqual},
+    Infix{"<", kComparison, Op::kLess},
+    Infix{">", kComparison, Op::kGreater},
+    Infix{"in", kComparison, Op::kIn},
+    Infix{"+", 4, Op::kAdd},
+    Infix{"-", 4, Op::kSubtract},
+    Infix{"*", 5, Op::kMultiply},
+    Infix{"/", 5, Op::kDivide},
+    Infix{"%", 5, Op::kModulo},
 };
 
 struct Function {
@@ -162,9 +171,9 @@ class Parser {
     if (!right) return right;
     Type result = Type::kBool;
     Status fits;
-    if (infix.strength <= 2) {
+    if (infix.strength < kComparison) {
       fits = both(left, *right, Type::kBool, infix.symbol);
-    } else if (infix.strength >= 4) {
+    } else if (infix.strength > kComparison) {
       fits = both(left, *right, Type::kNumber, infix.symbol);
       result = Type::kNumber;
     } else {

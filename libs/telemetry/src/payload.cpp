@@ -143,12 +143,7 @@ dom::element PayloadDecoder::Impl::parse(std::string_view payload, Failure& fail
   std::memset(padded.data() + payload.size(), 0, simdjson::SIMDJSON_PADDING);
   dom::element root;
   const auto code = parser.parse(padded.data(), payload.size(), false).get(root);
-  if (code == simdjson::DEPTH_ERROR) {
-    failure = explain_json_fault(payload, limits.max_depth, simdjson::error_message(code));
-    if (failure->fault != PayloadFault::kTooDeep) {
-      failure = fault(PayloadFault::kTooDeep, "nested deeper than " + std::to_string(limits.max_depth) + " levels");
-    }
-  } else if (code != simdjson::SUCCESS) {
+  if (code != simdjson::SUCCESS) {
     failure = explain_json_fault(payload, limits.max_depth, simdjson::error_message(code));
   }
   return root;

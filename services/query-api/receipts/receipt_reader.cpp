@@ -44,10 +44,6 @@ std::string tenant_of_key(std::string_view key) {
   return parsed.ok() ? std::string(parsed->first) : std::string();
 }
 
-ReceiptAnswer unknown(const char* reason) {
-  return {.state = ReceiptState::kUnknown, .reason = reason, .original = {}};
-}
-
 std::string reason_of(const kafka::Record& record) {
   std::string reason(record.header(dead_letter::kReason).value_or(""));
   if (const auto detail = record.header(dead_letter::kDetail); detail && !detail->empty()) {

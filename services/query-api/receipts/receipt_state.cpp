@@ -3,10 +3,6 @@
 namespace millrace::query_api {
 namespace {
 
-ReceiptAnswer unknown(std::string reason) {
-  return {.state = ReceiptState::kUnknown, .reason = std::move(reason), .original = {}};
-}
-
 /// What a break of the log made of a record of the generation that ended with it; nothing: the record is still there.
 std::optional<ReceiptAnswer> ended_with(const storage_schema::LogBreak& one, std::int64_t offset) {
   if (offset >= one.lost_from && offset < one.lost_to) {
@@ -41,6 +37,10 @@ ReceiptAnswer decide_own(const telemetry::Receipt& receipt, const StoredFacts& s
 }
 
 }  // namespace
+
+ReceiptAnswer unknown(std::string reason) {
+  return {.state = ReceiptState::kUnknown, .reason = std::move(reason), .original = {}};
+}
 
 ReceiptAnswer decide(const telemetry::Receipt& receipt, const std::string& tenant, const StoredFacts& stored,
                      const LogFacts& log) {

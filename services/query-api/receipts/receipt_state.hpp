@@ -33,6 +33,9 @@ struct ReceiptAnswer {
   std::string original;  ///< receipt of the record it repeats
 };
 
+/// kUnknown, and why.
+[[nodiscard]] ReceiptAnswer unknown(std::string reason);
+
 /// What the database says about one offset.
 struct StoredFacts {
   bool known_partition = false;  ///< there is an offset row

@@ -8,11 +8,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// A batch waits for company anyway; a fetch for every request of the gateways would cost more than all that is done
-// with what it brings.
-constexpr milliseconds kFetchWait{10};
-constexpr std::size_t kFetchMinBytes = 256 * 1024;
-
 // How long a full batch waits before the partitions are paused: short beside the time after which a member that does
 // not poll is taken for dead.
 constexpr std::chrono::seconds kPauseAfter{2};
@@ -65,8 +60,7 @@ void LogReader::run() {
     options.session_timeout = config_.session_timeout;
     options.isolation = kafka::Isolation::kReadUncommitted;  // `telemetry` is never transactional
     options.prefetch_bytes = config_.prefetch_bytes;
-    options.fetch_wait = kFetchWait;
-    options.fetch_min_bytes = kFetchMinBytes;
+    options.in_bulk();
     {
       kafka::Consumer consumer(config_.kafka, options);
       losses_seen_ = 0;

@@ -11,9 +11,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// A critical alert can wait this long; a fetch for every request of the gateways would cost more than the rules.
-constexpr milliseconds kFetchWait{10};
-constexpr std::size_t kFetchMinBytes = 256 * 1024;
 constexpr milliseconds kAnswer{10'000};
 constexpr milliseconds kCommit{15'000};
 constexpr milliseconds kHousekeeping{200};
@@ -32,8 +29,7 @@ kafka::ConsumerOptions consumer_options(const Session::Parts& parts) {
   // For the group's positions: it makes committed() wait for open transactions.
   options.isolation = kafka::Isolation::kReadCommitted;
   options.prefetch_bytes = parts.config.prefetch_bytes;
-  options.fetch_wait = kFetchWait;
-  options.fetch_min_bytes = kFetchMinBytes;
+  options.in_bulk();
   return options;
 }
 

@@ -28,6 +28,7 @@ void Worker::join() {
 
 void Worker::abandon() {
   stopping_ = true;
+  restarts_.add();
   if (thread_.joinable()) thread_.detach();
 }
 

@@ -18,7 +18,7 @@ class Worker : public std::enable_shared_from_this<Worker> {
  public:
   /// One life of the worker: until `stopping` (then ok) or until something fails. Runs on the worker's thread.
   using Session = std::function<Status(WorkerState& state, const std::atomic<bool>& stopping)>;
-  /// Whether a session may begin, and else what it waits for.
+  /// Whether a session may begin: asked again and again until then.
   using Ready = std::function<bool()>;
 
   Worker(Session session, Ready ready, observability::Counter restarts);
@@ -34,8 +34,8 @@ class Worker : public std::enable_shared_from_this<Worker> {
   /// Started and not done.
   [[nodiscard]] bool is_running() const { return thread_.joinable() && !done_; }
   void join();
-  /// Its thread hangs in a call that nobody can end. It is left alone: should it come back, it ends without another
-  /// session.
+  /// Its thread hangs in a call that nobody can end. It is left alone, which counts as a restart: should it come back,
+  /// it ends without another session.
   void abandon();
 
   [[nodiscard]] WorkerState::Report report() const { return state_.report(); }

@@ -47,16 +47,9 @@ class WorkersTest : public ::testing::Test {
   std::latch release{1};
 };
 
-TEST_F(WorkersTest, AWorkerThatHangsIsReplacedAndSaysSoBefore) {
+TEST_F(WorkersTest, AWorkerThatHangsIsReplacedAndOneThatBeatsIsNot) {
   Workers two = workers(2, 1);
   two.start();
-  // Not ready from half of the time on.
-  EXPECT_TRUE(millrace::testing::eventually([&] {
-    for (const auto& report : two.reports()) {
-      if (!report.ok && report.detail.starts_with("no progress")) return true;
-    }
-    return begun == 3;
-  }));
   EXPECT_TRUE(millrace::testing::eventually([&] { return begun == 3; }));
   EXPECT_TRUE(millrace::testing::eventually([&] {
     const auto reports = two.reports();
@@ -77,19 +70,14 @@ TEST_F(WorkersTest, TheEndWaitsForNobodyWhoHangs) {
   one.start();
   EXPECT_TRUE(millrace::testing::eventually([&] { return begun >= 1; }));
   one.stop();
+  // Nobody is replaced any more; that it hangs is said all the same.
+  EXPECT_TRUE(millrace::testing::eventually([&] {
+    const auto report = one.reports().at(0);
+    return !report.ok && report.detail.starts_with("no progress");
+  }));
   EXPECT_FALSE(one.join());
   release.count_down();
   EXPECT_TRUE(millrace::testing::eventually([&] { return one.join(); }));
-}
-
-TEST_F(WorkersTest, AWorkerThatBeatsIsLeftAlone) {
-  Workers one = workers(1, 0);
-  one.start();
-  EXPECT_TRUE(millrace::testing::eventually([&] { return begun == 1; }));
-  std::this_thread::sleep_for(kStall + kStall / 2);
-  EXPECT_EQ(begun, 1);
-  one.stop();
-  EXPECT_TRUE(one.join());
 }
 
 }  // namespace

@@ -70,6 +70,13 @@ struct ConsumerOptions {
   /// 1: new data ends the wait at once. A reader of a busy topic asks for more, or it fetches once for every request of
   /// every producer; what it then waits at most is fetch_wait.
   std::size_t fetch_min_bytes = 1;
+
+  /// For a topic that many producers write to all the time, by readers that can wait 10 ms.
+  ConsumerOptions& in_bulk() {
+    fetch_wait = std::chrono::milliseconds{10};
+    fetch_min_bytes = 256 * 1024;
+    return *this;
+  }
 };
 
 /// Why a consumer cannot go on, or that it had to wait.
