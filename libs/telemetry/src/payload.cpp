@@ -134,9 +134,11 @@ struct PayloadDecoder::Impl {
 };
 
 dom::element PayloadDecoder::Impl::parse(std::string_view payload, Failure& failure) {
-  if (parser.max_depth() != limits.max_depth || parser.capacity() < payload.size()) {
+  // simdjson refuses what reaches its bound; ours is the deepest level that is allowed.
+  const std::size_t refused_depth = limits.max_depth + 1;
+  if (parser.max_depth() != refused_depth || parser.capacity() < payload.size()) {
     const std::size_t capacity = std::max<std::size_t>(payload.size(), 4096);
-    if (parser.allocate(capacity, limits.max_depth) != simdjson::SUCCESS) std::abort();
+    if (parser.allocate(capacity, refused_depth) != simdjson::SUCCESS) std::abort();
   }
   padded.resize(payload.size() + simdjson::SIMDJSON_PADDING);
   std::memcpy(padded.data(), payload.data(), payload.size());

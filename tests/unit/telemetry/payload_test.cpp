@@ -98,8 +98,9 @@ TEST_F(PayloadTest, EveryFaultHasItsReason) {
   expect_fault(R"({"a":9223372036854775808})", PayloadFault::kIntegerRange);
   expect_fault(R"({"a":99999999999999999999999})", PayloadFault::kIntegerRange);
   // Sixteen levels are allowed, though no message looks like that.
-  expect_fault(std::string(16, '[') + std::string(16, ']'), PayloadFault::kShape);
-  expect_fault(std::string(17, '[') + std::string(17, ']'), PayloadFault::kTooDeep);
+  expect_fault(std::string(16, '[') + "1" + std::string(16, ']'), PayloadFault::kShape);
+  expect_fault(std::string(17, '[') + "1" + std::string(17, ']'), PayloadFault::kTooDeep);
+  expect_fault(std::string(16, '[') + "1,[]" + std::string(16, ']'), PayloadFault::kShape);
   expect_fault(std::string(40, '[') + std::string(40, ']'), PayloadFault::kTooDeep);
   expect_fault(std::string(100000, '['), PayloadFault::kTooDeep);
   expect_fault("3", PayloadFault::kShape);

@@ -16,7 +16,8 @@ namespace millrace::telemetry {
 struct PayloadLimits {
   std::size_t max_bytes = 256 * 1024;
   std::size_t max_points = 1000;
-  std::size_t max_depth = 16;  ///< nesting of objects and arrays, the outermost is 1
+  /// Nesting of objects and arrays, the outermost is 1. In JSON an empty one is not counted.
+  std::size_t max_depth = 16;
   std::size_t max_metric_bytes = 128;
   std::size_t max_text_bytes = 32 * 1024;  ///< one text or JSON value
   TimeUs min_time = 0;                     ///< 1970-01-01
