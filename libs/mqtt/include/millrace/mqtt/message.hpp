@@ -19,8 +19,8 @@ using TimePoint = std::chrono::steady_clock::time_point;
 struct Message {
   std::string topic;
   std::string payload;
-  /// The properties that a server passes on unaltered (section 3.3.2.3: payload format indicator, content type, response
-  /// topic, correlation data, user properties in their order), as on the wire. Empty from 3.1.1 clients.
+  /// The properties that a server passes on unaltered (section 3.3.2.3: payload format indicator, content type,
+  /// response topic, correlation data, user properties in their order), as on the wire. Empty from 3.1.1 clients.
   std::string properties;
   Qos qos = Qos::kAtMostOnce;
   bool retain = false;
