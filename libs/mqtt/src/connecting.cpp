@@ -119,7 +119,7 @@ void ServerConnection::refuse(ReasonCode reason, std::string_view reason_string)
 
 void ServerConnection::send_connack_failure(ReasonCode reason, std::string_view reason_string) {
   Connack connack;
-  connack.reason = kConnackReasons.has(reason) ? reason : ReasonCode::kUnspecifiedError;
+  connack.reason = is_failure(reason) && kConnackReasons.has(reason) ? reason : ReasonCode::kUnspecifiedError;
   const std::size_t start = output_.size();
   connack.properties = explained(reason_string, {});
   encode(version_, connack, output_);

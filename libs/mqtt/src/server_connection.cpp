@@ -140,7 +140,9 @@ Event ServerConnection::fail(Fault fault, CloseCause cause) {
 void ServerConnection::send_disconnect(ReasonCode reason, std::string_view reason_string) {
   if (version_ == Version::k311) return;  // there only clients send DISCONNECT
   Disconnect disconnect;
-  disconnect.reason = kDisconnectReasons.has(reason) ? reason : ReasonCode::kUnspecifiedError;
+  // [MQTT-3.14.2-1]; "with will" is for clients to say.
+  const bool known = kDisconnectReasons.has(reason) && reason != ReasonCode::kDisconnectWithWill;
+  disconnect.reason = known ? reason : ReasonCode::kUnspecifiedError;
   const std::size_t start = output_.size();
   disconnect.properties = explained(reason_string, {});
   encode(version_, disconnect, output_);
