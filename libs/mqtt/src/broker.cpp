@@ -7,17 +7,17 @@
 //   - After unsubscribe(), connect() or disconnect() has returned, nothing more comes of what was before.
 // Locks are taken in the order tables, Session; a Session knows nothing of the tables.
 //
-// No callback runs with the tables held: wakes (a wrapper around the connection's own, see attach()), `end` and wills are
-// put on a list of the thread (afterwards.hpp) and called when the tables are free. So each of them may call the broker.
-// Nor is a connection's closure destroyed with the tables held, for the same reason.
+// No callback runs with the tables held: wakes (a wrapper around the connection's own, see attach()), `end` and wills
+// are put on a list of the thread (afterwards.hpp) and called when the tables are free. So each of them may call the
+// broker. Nor is a connection's closure destroyed with the tables held, for the same reason.
 //
-// A publisher that finds a session's queue full may not end it (it holds the tables shared): it sets `overflowed`, after
-// which nobody puts anything into that session, and ends it as soon as it has let go. A CONNECT that comes in between
-// sees the flag and ends the session itself, so it can never be gone on with.
-#include <millrace/mqtt/broker.hpp>
-
+// A publisher that finds a session's queue full may not end it (it holds the tables shared): it sets `overflowed`,
+// after which nobody puts anything into that session, and ends it as soon as it has let go. A CONNECT that comes in
+// between sees the flag and ends the session itself, so it can never be gone on with.
 #include <algorithm>
 #include <utility>
+
+#include <millrace/mqtt/broker.hpp>
 
 #include "broker_tables.hpp"
 #include "routing.hpp"

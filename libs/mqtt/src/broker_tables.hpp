@@ -23,7 +23,9 @@ struct Broker::Tables {
   using Shared = Section<std::shared_lock<TableMutex>>;
 
   Tables(BrokerLimits wanted, WillSink wills)
-      : limits(wanted), sink(std::move(wills)), retained({wanted.maximum_retained_messages, wanted.maximum_retained_bytes}) {}
+      : limits(wanted),
+        sink(std::move(wills)),
+        retained({wanted.maximum_retained_messages, wanted.maximum_retained_bytes}) {}
 
   const BrokerLimits limits;
   const WillSink sink;

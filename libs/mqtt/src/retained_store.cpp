@@ -5,8 +5,8 @@ namespace millrace::mqtt {
 bool RetainedStore::store(const MessagePtr& message, std::string_view publisher, TimePoint now) {
   drop_expired(now);
   if (Node* old = trie_.find(message->topic); old != nullptr && !old->value.empty()) remove(*old);
-  if (message->payload.empty()) return true;                                   // [MQTT-3.3.1-6], -7
-  if (message->expires_at && *message->expires_at <= now) return true;         // kept for no time at all
+  if (message->payload.empty()) return true;                            // [MQTT-3.3.1-6], -7
+  if (message->expires_at && *message->expires_at <= now) return true;  // kept for no time at all
   if (count_levels(message->topic) > kMaximumLevels) return false;
   Entry entry{message, std::string(publisher)};
   if (size_ >= limits_.messages || bytes_ + cost(entry) > limits_.bytes) return false;

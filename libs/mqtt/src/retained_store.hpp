@@ -28,9 +28,9 @@ class RetainedStore {
 
   explicit RetainedStore(RetainedLimits limits) : limits_(limits) {}
 
-  /// Keeps the message in place of an earlier one of its topic; an empty payload only takes that away. False: there is no
-  /// room, or the topic has more than kMaximumLevels levels. The earlier message is gone then too: it must be replaced
-  /// [MQTT-3.3.1-5], and an old value must not pass for the present one.
+  /// Keeps the message in place of an earlier one of its topic; an empty payload only takes that away. False: there is
+  /// no room, or the topic has more than kMaximumLevels levels. The earlier message is gone then too: it must be
+  /// replaced [MQTT-3.3.1-5], and an old value must not pass for the present one.
   bool store(const MessagePtr& message, std::string_view publisher, TimePoint now);
 
   /// Calls on_entry(const Entry&) for every message that has not expired and whose topic the filter matches, until it

@@ -43,8 +43,8 @@ ReasonCode Broker::Tables::subscribe(SessionRecord& record, const Subscription& 
   }
   const bool shared = is_shared_filter(subscription.filter);
   const bool wants_retained =
-      !shared && (subscription.retain_handling == RetainHandling::kSend ||                     // [MQTT-3.3.1-9]
-                  (subscription.retain_handling == RetainHandling::kSendIfNew && is_new));     // [MQTT-3.3.1-10]
+      !shared && (subscription.retain_handling == RetainHandling::kSend ||                  // [MQTT-3.3.1-9]
+                  (subscription.retain_handling == RetainHandling::kSendIfNew && is_new));  // [MQTT-3.3.1-10]
   std::vector<MessagePtr> messages;
   if (wants_retained && !collect_retained(record, subscription, now, messages)) return ReasonCode::kQuotaExceeded;
 
@@ -95,8 +95,8 @@ bool Broker::Tables::collect_retained(const SessionRecord& record, const Subscri
     const std::size_t part = effective(*entry.message, subscription) == Qos::kAtMostOnce ? 2 : 1;
     ++messages;
     bytes += entry.message->cost();
-    fits = messages <= (limits.session.maximum_messages + part - 1) / part &&
-           bytes <= limits.session.maximum_bytes / part;
+    fits =
+        messages <= (limits.session.maximum_messages + part - 1) / part && bytes <= limits.session.maximum_bytes / part;
     if (fits) out.push_back(entry.message);
     return fits;
   });

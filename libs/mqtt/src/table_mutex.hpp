@@ -1,5 +1,9 @@
 // A shared mutex under which writers do not starve: std::shared_mutex of glibc lets readers pass a waiting writer, so
 // that two threads publishing without a pause could keep a CONNECT out for ever.
+//
+// Why shared at all: it costs a short publish 6 ns more than a std::mutex (28 against 22), but beside a thread that
+// sends to 2,000 sessions at a time, another one gets seven times as many publishes done, and its 99th percentile is
+// 0.4 us instead of 46 (two cores).
 #pragma once
 
 #include <atomic>

@@ -1,6 +1,6 @@
-// Which subscriptions match a topic (sections 4.7 and 4.8). Filters without a wildcard are in one hash table, so a topic
-// costs one look-up however many there are; those with a wildcard are in a tree of levels, and a match visits at most
-// the nodes that agree with the topic so far.
+// Which subscriptions match a topic (sections 4.7 and 4.8). Filters without a wildcard are in one hash table, so a
+// topic costs one look-up however many there are; those with a wildcard are in a tree of levels, and a match visits at
+// most the nodes that agree with the topic so far.
 //
 // Not thread-safe, but matching changes nothing: any number of threads may match while none adds or removes.
 #pragma once

@@ -1,10 +1,10 @@
 // Publish/subscribe inside one process for one name space (a tenant, or the `open` listener): sessions by client id,
 // subscriptions, retained messages, wills. No I/O, no clock: `now` comes in, due times go out.
 //
-// Thread-safe. Every call is one step: after it has returned, nothing comes of what was before. What a call brings about
-// for others (wake, end, wills) is called by its thread before it returns, when no lock is held any more; so these may
-// call the broker. Where they do, what that brings about is called after them, not inside. They must not throw, block or
-// destroy the broker.
+// Thread-safe. Every call is one step: after it has returned, nothing comes of what was before. What a call brings
+// about for others (wake, end, wills) is called by its thread before it returns, when no lock is held any more; so
+// these may call the broker. Where they do, what that brings about is called after them, not inside. They must not
+// throw, block or destroy the broker.
 //
 // Who may do what is decided by the caller before it calls (topic filter ACL, quotas by policy).
 #pragma once
@@ -34,25 +34,25 @@ struct BrokerLimits {
 
 /// What a connection asks of the broker when CONNECT has been let in.
 struct ConnectSpec {
-  std::string client_id;   ///< never empty: an assigned one counts
+  std::string client_id;  ///< never empty: an assigned one counts
   bool clean_start = true;
   /// Seconds that the session outlives the connection; 0xFFFFFFFF = for ever (section 3.1.2.11.2). 3.1.1: 0 with clean
   /// session, else for ever.
   std::uint32_t session_expiry_s = 0;
   Session::Link link;
-  /// The session is another connection's from now on (DISCONNECT 0x8E), or was ended by the server (its queue overflowed:
-  /// 0x97). Called at most once, by the thread that caused it, and not after disconnect(). Nothing else need be done: the
-  /// will and the session have been seen to. `why` is a static text.
+  /// The session is another connection's from now on (DISCONNECT 0x8E), or was ended by the server (its queue
+  /// overflowed: 0x97). Called at most once, by the thread that caused it, and not after disconnect(). Nothing else
+  /// need be done: the will and the session have been seen to. `why` is a static text.
   std::function<void(ReasonCode, const char* why)> end;
-  MessagePtr will;         ///< null = none; expires_at is set when it is published
+  MessagePtr will;  ///< null = none; expires_at is set when it is published
   std::uint32_t will_delay_s = 0;
   std::optional<std::uint32_t> will_expiry_s;
 };
 
 class Broker {
  public:
-  /// Where wills go when they are due: the owner decides (a topic of `devices/` is ingest, others come back by publish()).
-  /// The message's expires_at counts from now on. May be empty: then wills go nowhere.
+  /// Where wills go when they are due: the owner decides (a topic of `devices/` is ingest, others come back by
+  /// publish()). The message's expires_at counts from now on. May be empty: then wills go nowhere.
   using WillSink = std::function<void(const std::string& client_id, MessagePtr)>;
 
   Broker(BrokerLimits limits, WillSink wills);
@@ -67,12 +67,12 @@ class Broker {
     bool session_present = false;
   };
   /// [MQTT-3.1.4-3] takes over from a live connection of this client id; [MQTT-3.1.2-4..6] clean start. A will that was
-  /// waiting for its delay is dropped where the session goes on [MQTT-3.1.3-9], published where it ends. The will of the
-  /// connection that was taken over is published where it has no delay or its session ends (section 3.1.3.2.2).
+  /// waiting for its delay is dropped where the session goes on [MQTT-3.1.3-9], published where it ends. The will of
+  /// the connection that was taken over is published where it has no delay or its session ends (section 3.1.3.2.2).
   Connected connect(ConnectSpec spec, TimePoint now);
 
   struct Goodbye {
-    bool publish_will = true;  ///< false after DISCONNECT with reason 0 [MQTT-3.14.4-3]
+    bool publish_will = true;                       ///< false after DISCONNECT with reason 0 [MQTT-3.14.4-3]
     std::optional<std::uint32_t> session_expiry_s;  ///< from DISCONNECT
   };
   /// The network connection is closed. No effect if another one has the session.
@@ -88,21 +88,21 @@ class Broker {
   ReasonCode unsubscribe(const Session& session, std::string_view filter);
 
   struct Published {
-    /// Sessions (and groups of shared subscriptions) that it was for; 0 = reason kNoMatchingSubscribers. A QoS 0 message
-    /// may have been dropped there.
+    /// Sessions (and groups of shared subscriptions) that it was for; 0 = reason kNoMatchingSubscribers. A QoS 0
+    /// message may have been dropped there.
     std::size_t matched = 0;
     /// A retained message found no room (or has more than 128 levels): it was not kept, and an earlier one of its topic
     /// is gone too. Reason kQuotaExceeded.
     bool retained_full = false;
   };
-  /// Hands the message to every subscriber and keeps it if it is retained. `publisher` (may be null: the server itself) is
-  /// for No Local. Messages that one publisher hands in one after another reach each subscriber in that order
+  /// Hands the message to every subscriber and keeps it if it is retained. `publisher` (may be null: the server itself)
+  /// is for No Local. Messages that one publisher hands in one after another reach each subscriber in that order
   /// [MQTT-4.6.0-5]. A session that has no room for a QoS 1 or 2 message is ended: its connection is told, its state
   /// discarded, its will published.
   Published publish(const MessagePtr& message, const Session* publisher, TimePoint now);
 
-  /// When on_timer() is due at the latest: will delays, session expiry. It changes only by disconnect() (earlier) and by
-  /// connect(), publish() and on_timer() (later).
+  /// When on_timer() is due at the latest: will delays, session expiry. It changes only by disconnect() (earlier) and
+  /// by connect(), publish() and on_timer() (later).
   [[nodiscard]] std::optional<TimePoint> deadline() const;
   void on_timer(TimePoint now);
 
