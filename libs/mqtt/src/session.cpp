@@ -221,7 +221,7 @@ bool Session::on_pubrec(Attachment attachment, std::uint16_t packet_id, ReasonCo
     state_->finish(*entry);
     return true;
   }
-  // [MQTT-4.3.3-5]: the message is the client's from here on and must not be sent again.
+  // [MQTT-4.3.3-6]: the message is the client's from here on and must not be sent again.
   if (entry->delivery.message) state_->bytes -= entry->delivery.message->cost();
   entry->delivery = {};
   entry->phase = Phase::kPubcomp;

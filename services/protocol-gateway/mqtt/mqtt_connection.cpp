@@ -25,6 +25,13 @@ constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::size_t kMaxMessageIdBytes = 128;
 constexpr unsigned kPacketIdBits = 16;
 
+// What this gateway has for its clients.
+constexpr mqtt::Offers kOffers{.maximum_qos = mqtt::Qos::kAtLeastOnce,
+                               .retain = false,
+                               .wildcard_subscriptions = true,
+                               .subscription_ids = true,
+                               .shared_subscriptions = true};
+
 // What settle() must know of a message, without a table: its packet id and the bytes it was counted with.
 std::uint64_t token_of(std::uint16_t packet_id, std::size_t payload_bytes) {
   return static_cast<std::uint64_t>(payload_bytes) << kPacketIdBits | packet_id;
@@ -63,7 +70,7 @@ MqttConnection::MqttConnection(tcp::socket socket, std::size_t io_index, MqttCon
       timer_(socket_.get_executor()),
       io_index_(io_index),
       context_(context),
-      session_(context.options.session, Clock::now()) {
+      connection_(context.options.session, Clock::now()) {
   context_.open_connections.fetch_add(1, std::memory_order_relaxed);
   context_.metrics.mqtt_connections.add(1);
 }
@@ -102,17 +109,17 @@ void MqttConnection::process() {
   const auto now = Clock::now();
   std::string_view input(input_.data(), filled_);
   while (!closing_ && !must_wait()) {
-    mqtt::Event event = session_.next(input, now);
+    mqtt::Event event = connection_.next(input, now);
     if (!handle(event)) break;
   }
   if (!input.empty() && input.data() != input_.data()) std::memmove(input_.data(), input.data(), input.size());
   filled_ = input.size();
-  if (const std::uint64_t repeated = session_.repeated_in_flight(); repeated != repeated_) {
+  if (const std::uint64_t repeated = connection_.repeated_in_flight(); repeated != repeated_) {
     context_.metrics.mqtt_repeated_in_flight.add(static_cast<double>(repeated - repeated_));
     repeated_ = repeated;
   }
   write();
-  if (!closing_ && !held_ && !session_.blocked()) read();
+  if (!closing_ && !held_ && !connection_.blocked()) read();
 }
 
 bool MqttConnection::handle(mqtt::Event& event) {
@@ -120,6 +127,10 @@ bool MqttConnection::handle(mqtt::Event& event) {
     on_publish(publish->publish);
   } else if (auto* connect = std::get_if<mqtt::ConnectRequested>(&event)) {
     on_connect(connect->connect);
+  } else if (auto* subscribe = std::get_if<mqtt::SubscribeRequested>(&event)) {
+    on_subscribe(subscribe->subscribe);
+  } else if (auto* unsubscribe = std::get_if<mqtt::UnsubscribeRequested>(&event)) {
+    on_unsubscribe(unsubscribe->unsubscribe);
   } else if (auto* closed = std::get_if<mqtt::Closed>(&event)) {
     on_closed(*closed);
   } else {
@@ -130,14 +141,14 @@ bool MqttConnection::handle(mqtt::Event& event) {
 
 // True while nothing more may be taken from this client; it is then read on by resume(), flush() or the write's end.
 bool MqttConnection::must_wait() {
-  if (identity_ == nullptr || session_.state() != mqtt::SessionState::kConnected) return false;
+  if (identity_ == nullptr || connection_.state() != mqtt::ConnectionState::kConnected) return false;
   const bool platform_full = !context_.workers[io_index_]->accepting();
   const bool too_much = in_flight_bytes_ >= context_.options.max_in_flight_bytes;
-  const bool not_reading = session_.output().size() + writing_.size() >= context_.options.max_unsent_bytes;
+  const bool not_reading = connection_.output().size() + writing_.size() >= context_.options.max_unsent_bytes;
   if (!platform_full && !too_much && !not_reading && !draining_) return false;
   if (!held_) {
     held_ = true;
-    session_.hold();
+    connection_.hold();
     if (platform_full) context_.held[io_index_].push_back(weak_from_this());
   }
   return true;
@@ -146,7 +157,7 @@ bool MqttConnection::must_wait() {
 void MqttConnection::resume() {
   if (!held_ || ended_) return;
   held_ = false;
-  session_.resume(Clock::now());
+  connection_.resume(Clock::now());
   process();
 }
 
@@ -157,9 +168,13 @@ void MqttConnection::on_connect(const mqtt::Connect& connect) {
     context_.metrics
         .ingested(protocol_of(connect.version), later ? IngestResult::kThrottled : IngestResult::kUnauthorized)
         .add();
-    session_.refuse(reason, why);
+    connection_.refuse(reason, why);
     closing_ = true;
   };
+  if (const auto fault = mqtt::check_will(connect, kOffers)) {
+    connection_.refuse(fault.code, fault.rule);
+    return on_closed({mqtt::CloseCause::kProtocolError, fault.code, fault.rule});
+  }
   const auto name = parse_device_name(connect.user_name.value_or(""));
   if (!name.ok()) return refuse(ReasonCode::kBadUserNameOrPassword, name.error().message);
   auto identity = std::make_shared<Identity>();
@@ -178,20 +193,45 @@ void MqttConnection::on_connect(const mqtt::Connect& connect) {
     before->close_from_outside(ReasonCode::kSessionTakenOver, "the same client id connected again");
   }
   context_.metrics.mqtt_connects_accepted.add();
-  session_.accept(Clock::now(), {.assigned_client_id = connect.client_id.empty() ? std::string_view(client_id_) : ""});
+  auto session = std::make_shared<mqtt::Session>(client_id_, mqtt::SessionLimits{});
+  const auto attachment = session->attach({});
+  const bool open = connection_.accept(Clock::now(), std::move(session), attachment,
+                                       {.session_present = false, .session_expiry_s = 0, .offers = kOffers});
+  if (!open) closing_ = true;
+}
+
+// Refused as a whole, each filter with its own code: this gateway hands out no subscriptions.
+void MqttConnection::on_subscribe(const mqtt::Subscribe& subscribe) {
+  std::vector<ReasonCode> codes;
+  mqtt::SubscriptionReader reader = subscribe.reader();
+  for (mqtt::Subscription subscription; reader.next(subscription);) {
+    const bool valid = mqtt::valid_topic_filter(subscription.filter);
+    codes.push_back(valid ? ReasonCode::kNotAuthorized : ReasonCode::kTopicFilterInvalid);
+  }
+  connection_.suback(subscribe.packet_id, codes);
+}
+
+void MqttConnection::on_unsubscribe(const mqtt::Unsubscribe& unsubscribe) {
+  std::vector<ReasonCode> codes;
+  mqtt::FilterReader reader = unsubscribe.reader();
+  for (std::string_view filter; reader.next(filter);) {
+    const bool valid = mqtt::valid_topic_filter(filter);
+    codes.push_back(valid ? ReasonCode::kNoSubscriptionExisted : ReasonCode::kTopicFilterInvalid);
+  }
+  connection_.unsuback(unsubscribe.packet_id, codes);
 }
 
 void MqttConnection::refuse_publish(const mqtt::Publish& publish, ReasonCode reason, std::string_view why,
                                     IngestResult result) {
-  context_.metrics.ingested(protocol_of(session_.version()), result).add();
+  context_.metrics.ingested(protocol_of(connection_.version()), result).add();
   // QoS 0 has no answer in either version.
   if (publish.qos == mqtt::Qos::kAtMostOnce) return;
-  if (session_.version() == Version::k5) {
-    session_.puback(publish.packet_id, {.reason = reason, .reason_string = why, .user_properties = {}});
+  if (connection_.version() == Version::k5) {
+    connection_.acknowledge(publish.packet_id, {.reason = reason, .reason_string = why, .user_properties = {}});
     return;
   }
   // MQTT-3.3.5-2: a 3.1.1 server that does not allow a PUBLISH acknowledges it or closes; acknowledging would be a lie.
-  session_.disconnect(reason, why);
+  connection_.disconnect(reason, why);
   context_.metrics.mqtt_closed_protocol_error.add();
   closing_ = true;
 }
@@ -214,7 +254,7 @@ void MqttConnection::on_publish(const mqtt::Publish& publish) {
   const auto traceparent = publish.properties.user("traceparent").value_or("");
   const bool qos1 = publish.qos == mqtt::Qos::kAtLeastOnce;
   Message message{.identity = identity_,
-                  .protocol = protocol_of(session_.version()),
+                  .protocol = protocol_of(connection_.version()),
                   .qos = static_cast<std::uint8_t>(publish.qos),
                   .topic = publish.topic,
                   .content_type = publish.properties.text(mqtt::PropertyId::kContentType).value_or(""),
@@ -259,35 +299,36 @@ void MqttConnection::settle(std::uint64_t token, const Outcome& outcome) {
   in_flight_bytes_ -= token >> kPacketIdBits;
   if (ended_ || closing_) return;
   if (outcome.kind != Outcome::Kind::kAcknowledged) return answer_refused(packet_id, outcome);
-  if (session_.version() == Version::k311) {
-    session_.puback(packet_id);
+  if (connection_.version() == Version::k311) {
+    connection_.acknowledge(packet_id);
     return;
   }
   const std::string receipt = outcome.receipt.to_string();
   const std::array<mqtt::UserProperty, 1> properties{{{"receipt", receipt}}};
-  session_.puback(packet_id, {.reason = ReasonCode::kSuccess, .reason_string = "", .user_properties = properties});
+  connection_.acknowledge(packet_id,
+                          {.reason = ReasonCode::kSuccess, .reason_string = "", .user_properties = properties});
 }
 
 void MqttConnection::answer_refused(std::uint16_t packet_id, const Outcome& outcome) {
-  const bool v5 = session_.version() == Version::k5;
+  const bool v5 = connection_.version() == Version::k5;
   if (outcome.kind == Outcome::Kind::kKeptAsRefused) {
     // 3.1.1 cannot be told: there PUBACK means "kept as refused" (docs/protocols.md).
     const std::string receipt = outcome.receipt.to_string();
     const std::string reason(to_string(outcome.payload_error->fault));
     const std::array<mqtt::UserProperty, 2> properties{{{"receipt", receipt}, {"reason", reason}}};
-    session_.puback(packet_id, {.reason = v5 ? ReasonCode::kPayloadFormatInvalid : ReasonCode::kSuccess,
-                                .reason_string = outcome.payload_error->message,
-                                .user_properties = properties});
+    connection_.acknowledge(packet_id, {.reason = v5 ? ReasonCode::kPayloadFormatInvalid : ReasonCode::kSuccess,
+                                        .reason_string = outcome.payload_error->message,
+                                        .user_properties = properties});
     return;
   }
   if (outcome.kind == Outcome::Kind::kRefused && v5) {
-    session_.puback(
+    connection_.acknowledge(
         packet_id,
         {.reason = reason_of(outcome.error.kind), .reason_string = outcome.error.message, .user_properties = {}});
     return;
   }
   // Unknown, or refused where that cannot be said: no PUBACK; the client sends it again over its next connection.
-  session_.disconnect(ReasonCode::kServerBusy, "the outcome of a message is not known; send it again");
+  connection_.disconnect(ReasonCode::kServerBusy, "the outcome of a message is not known; send it again");
   context_.metrics.mqtt_closed_by_server.add();
   closing_ = true;
 }
@@ -298,22 +339,22 @@ void MqttConnection::flush() {
   const bool waits_here = held_ && room && !draining_ && context_.workers[io_index_]->accepting();
   if (waits_here) {
     resume();
-  } else if (filled_ > 0 && !held_ && !session_.blocked()) {
+  } else if (filled_ > 0 && !held_ && !connection_.blocked()) {
     process();
   } else {
     write();
-    if (!closing_ && !held_ && !session_.blocked()) read();
+    if (!closing_ && !held_ && !connection_.blocked()) read();
   }
 }
 
 void MqttConnection::write() {
   if (write_pending_ || ended_) return;
-  if (session_.output().empty()) {
+  if (connection_.output().empty()) {
     if (closing_) end();
     return;
   }
   writing_.clear();
-  writing_.swap(session_.output());
+  writing_.swap(connection_.output());
   write_pending_ = true;
   write_began_ = Clock::now();
   boost::asio::async_write(socket_, boost::asio::buffer(writing_),
@@ -330,7 +371,7 @@ void MqttConnection::write() {
 
 void MqttConnection::arm_timer() {
   auto due = Clock::now() + context_.options.write_timeout;
-  if (const auto deadline = session_.deadline(); deadline && *deadline < due) due = *deadline;
+  if (const auto deadline = connection_.deadline(); deadline && *deadline < due) due = *deadline;
   timer_.expires_at(due);
   timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
     const auto self = weak.lock();
@@ -348,7 +389,7 @@ void MqttConnection::on_timer() {
     end();
     return;
   }
-  mqtt::Event event = session_.on_timer(now);
+  mqtt::Event event = connection_.on_timer(now);
   static_cast<void>(handle(event));
   write();
   if (!ended_) arm_timer();
@@ -357,7 +398,7 @@ void MqttConnection::on_timer() {
 void MqttConnection::close_from_outside(ReasonCode reason, std::string_view why) {
   boost::asio::post(socket_.get_executor(), [self = shared_from_this(), reason, text = std::string(why)] {
     if (self->ended_ || self->closing_) return;
-    self->session_.disconnect(reason, text);
+    self->connection_.disconnect(reason, text);
     self->context_.metrics.mqtt_closed_by_server.add();
     self->closing_ = true;
     self->write();

@@ -9,13 +9,13 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include <millrace/mqtt/server_session.hpp>
+#include <millrace/mqtt/server_connection.hpp>
 
 #include "mqtt/mqtt_context.hpp"
 
 namespace millrace::gateway {
 
-/// One MQTT connection: socket and timer around mqtt::ServerSession. Everything runs on its io thread, except
+/// One MQTT connection: socket and timer around mqtt::ServerConnection. Everything runs on its io thread, except
 /// close_from().
 class MqttConnection final : public AckSink, public std::enable_shared_from_this<MqttConnection> {
  public:
@@ -49,6 +49,8 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   void process();
   [[nodiscard]] bool handle(mqtt::Event& event);
   void on_connect(const mqtt::Connect& connect);
+  void on_subscribe(const mqtt::Subscribe& subscribe);
+  void on_unsubscribe(const mqtt::Unsubscribe& unsubscribe);
   void on_publish(const mqtt::Publish& publish);
   void on_closed(const mqtt::Closed& closed);
   void refuse_publish(const mqtt::Publish& publish, mqtt::ReasonCode reason, std::string_view why, IngestResult result);
@@ -63,14 +65,14 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   boost::asio::steady_timer timer_;
   std::size_t io_index_;
   MqttContext& context_;
-  mqtt::ServerSession session_;
+  mqtt::ServerConnection connection_;
   std::shared_ptr<const Identity> identity_;  // set once, before the connection is in the directory
   std::string client_id_;
   std::uint64_t epoch_ = 0;
 
   std::vector<char> input_;
   std::size_t filled_ = 0;
-  std::string writing_;  // being written; the session gathers the next output
+  std::string writing_;  // being written; the connection gathers the next output
   Clock::time_point write_began_{};
   std::size_t in_flight_bytes_ = 0;
   std::uint64_t repeated_ = 0;
@@ -78,7 +80,7 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   bool write_pending_ = false;
   bool held_ = false;
   bool draining_ = false;
-  bool closing_ = false;  // the session is over: close the socket when the output is written
+  bool closing_ = false;  // it is over: close the socket when the output is written
   bool ended_ = false;
 };
 

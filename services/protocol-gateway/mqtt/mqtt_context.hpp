@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include <millrace/mqtt/server_session.hpp>
+#include <millrace/mqtt/server_connection.hpp>
 #include <millrace/observability/log.hpp>
 #include <millrace/registry_view/registry_view.hpp>
 
