@@ -42,7 +42,7 @@ TEST(BrokerRetained, AnEmptyPayloadDeletesAndIsPassedOn) {
   EXPECT_EQ(world.publish(retained("t", "")).matched, 1U);
   EXPECT_EQ(a.texts(), (Texts{"x", ""}));  // [MQTT-3.3.1-6]: processed normally
   a.subscribe("t");
-  EXPECT_TRUE(a.receive().empty());  // [MQTT-3.3.1-6], -7; 3.1.1 [MQTT-3.3.1-10], -11
+  EXPECT_TRUE(a.receive().empty());  // [MQTT-3.3.1-6], [MQTT-3.3.1-7]; 3.1.1 [MQTT-3.3.1-10], [MQTT-3.3.1-11]
   EXPECT_EQ(world.broker.counts().retained, 0U);
   EXPECT_EQ(world.broker.counts().retained_bytes, 0U);
   world.publish(message("t", ""));
@@ -70,6 +70,17 @@ TEST(BrokerRetained, RetainHandling) {
   Client again(world, "a", {.clean_start = false});
   again.subscribe(with("t", RetainHandling::kSendIfNew));
   EXPECT_TRUE(again.receive().empty()) << "the session has had it";
+}
+
+TEST(BrokerRetained, OutlivesTheSessionOfItsPublisher) {
+  World world;
+  Client a(world, "a");
+  a.publish(retained("t", "x"));
+  a.disconnect();
+  EXPECT_EQ(world.broker.counts().sessions, 0U);
+  Client b(world, "b");
+  b.subscribe("t");
+  EXPECT_EQ(b.texts(), Texts{"x"});  // 3.1.1 [MQTT-3.1.2-7]
 }
 
 TEST(BrokerRetained, TheFlagOfLiveMessagesIsTheSubscribersChoice) {
@@ -191,7 +202,8 @@ TEST(BrokerRetained, ProvidesTheMessageUnaltered) {
   Client a(world, "a");
   a.subscribe("t");
   const auto next = a.session().next_outgoing(a.connected.attachment, world.now);
-  EXPECT_EQ(next.delivery.message, original) << "[MQTT-3.3.2-4], -15 to -18, -20: shared, so unaltered";
+  EXPECT_EQ(next.delivery.message, original)
+      << "[MQTT-3.3.2-4], [MQTT-3.3.2-15] to [MQTT-3.3.2-18], [MQTT-3.3.2-20]: shared, so unaltered";
 }
 
 }  // namespace

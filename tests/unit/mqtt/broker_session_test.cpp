@@ -16,6 +16,16 @@ TEST(BrokerSession, IsNewWhereThereWasNone) {
   }
 }
 
+TEST(BrokerSession, GoesByTheClientId) {
+  World world;
+  Client a(world, "a", {.clean_start = false, .session_expiry_s = 10});
+  a.drop();
+  Client other(world, "A", {.clean_start = false});
+  EXPECT_FALSE(other.session_present());  // [MQTT-3.1.3-2]
+  Client again(world, "a", {.clean_start = false});
+  EXPECT_TRUE(again.session_present());  // [MQTT-3.1.3-2]
+}
+
 TEST(BrokerSession, GoesOnWithSubscriptionsAndMessages) {
   World world;
   Client a(world, "a", {.clean_start = false, .session_expiry_s = 10});
@@ -30,7 +40,7 @@ TEST(BrokerSession, GoesOnWithSubscriptionsAndMessages) {
   EXPECT_TRUE(again.session_present());  // [MQTT-3.2.2-3]
   EXPECT_EQ(again.connected.session, a.connected.session);
   world.publish(message("t", "3"));
-  EXPECT_EQ(again.texts(), (Texts{"1", "2", "3"}));  // [MQTT-3.1.2-5], -23, [MQTT-4.5.0-1]
+  EXPECT_EQ(again.texts(), (Texts{"1", "2", "3"}));  // [MQTT-3.1.2-5], [MQTT-3.1.2-23], [MQTT-4.5.0-1]
   world.pass(1h);
   EXPECT_EQ(world.broker.counts().sessions, 1U);  // [MQTT-4.1.0-1]: no expiry while connected
 }
@@ -45,7 +55,7 @@ TEST(BrokerSession, CleanStartDiscardsTheOldOne) {
   EXPECT_FALSE(again.session_present());  // [MQTT-3.1.2-4], [MQTT-3.2.2-2], 3.1.1 [MQTT-3.1.2-6]
   EXPECT_EQ(world.publish(message("t", "2")).matched, 0U);
   EXPECT_TRUE(again.receive().empty());
-  EXPECT_EQ(world.broker.counts().subscriptions, 0U);
+  EXPECT_EQ(world.broker.counts().subscriptions, 0U);  // [MQTT-3.1.4-4]
 }
 
 TEST(BrokerSession, WithExpiryZeroEndsWithItsConnection) {

@@ -61,7 +61,7 @@ TEST(BrokerSubscription, OverlappingOnesGiveOneCopyAtTheHighestQosWithAllIdentif
   a.subscribe("t/1", k1);
   a.subscribe("u/1", k1, 33);
   world.publish(message("t/1", "x", k2));
-  // [MQTT-3.3.4-2], -3, -4, 3.1.1 [MQTT-3.3.5-1]
+  // [MQTT-3.3.4-2], [MQTT-3.3.4-3], [MQTT-3.3.4-4], 3.1.1 [MQTT-3.3.5-1]
   EXPECT_EQ(a.receive(), (std::vector<Received>{{"t/1", "x", k2, false, {11, 22}}}));
   world.publish(message("u/1", "y"));
   EXPECT_EQ(a.receive(), (std::vector<Received>{{"u/1", "y", k1, false, {33}}}));
@@ -198,7 +198,7 @@ TEST(BrokerSubscription, MessagesOfAPublisherStayInOrder) {
     world.publish(message("t/1", std::to_string(i), i % 2 == 0 ? k1 : k2));
     wanted.push_back(std::to_string(i));
   }
-  EXPECT_EQ(a.texts(), wanted);  // [MQTT-4.6.0-5], -6
+  EXPECT_EQ(a.texts(), wanted);  // [MQTT-4.6.0-5], [MQTT-4.6.0-6]
 }
 
 TEST(BrokerSubscription, QosZeroIsNotKeptForTheAbsent) {

@@ -26,6 +26,13 @@ TEST(BrokerWill, IsPublishedWhenTheConnectionFails) {
   EXPECT_EQ(world.wills.size(), 1U);  // [MQTT-3.1.2-10]: once
 }
 
+TEST(BrokerWill, ThereIsNoneUnlessConnectHadOne) {
+  World world;
+  Client a(world, "a");
+  a.drop();
+  EXPECT_TRUE(world.wills.empty());  // 3.1.1 [MQTT-3.1.2-12]
+}
+
 TEST(BrokerWill, IsForgottenOnDisconnect) {
   World world;
   Client a(world, "a", lasting(60, 10));
@@ -151,7 +158,7 @@ TEST(BrokerWill, IsRetainedAsItSays) {
   b.drop();
   Client late(world, "late");
   late.subscribe("#");
-  EXPECT_EQ(late.texts(), Texts{"1"});  // [MQTT-3.1.2-14], -15; 3.1.1 [MQTT-3.1.2-16], -17
+  EXPECT_EQ(late.texts(), Texts{"1"});  // [MQTT-3.1.2-14], [MQTT-3.1.2-15]; 3.1.1 [MQTT-3.1.2-16], [MQTT-3.1.2-17]
 }
 
 TEST(BrokerWill, ItsExpiryCountsFromItsPublication) {

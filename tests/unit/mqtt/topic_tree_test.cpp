@@ -123,7 +123,7 @@ TEST(TopicTree, ReplacesInPlace) {
 TEST(TopicTree, FiltersAreTakenApart) {
   EXPECT_EQ(split_filter("a/b").filter, "a/b");
   EXPECT_TRUE(split_filter("$shared/b").group.empty());
-  EXPECT_EQ(split_filter("$share/g//x").group, "g");  // [MQTT-4.8.2-1], -2
+  EXPECT_EQ(split_filter("$share/g//x").group, "g");  // [MQTT-4.8.2-1], [MQTT-4.8.2-2]
   EXPECT_EQ(split_filter("$share/g//x").filter, "/x");
 }
 
