@@ -23,9 +23,9 @@ Fault check_will(const Connect& connect, const Offers& offers) {
 Event ServerConnection::on_connect(const Frame& frame) {
   ConnectRequested event;
   Connect& connect = event.connect;
-  Fault fault = decode(frame, connect);
+  const Fault broken = decode(frame, connect);
   version_ = connect.version;
-  if (fault) return fail(fault);
+  if (broken) return fail(broken);
   const Properties& properties = connect.properties;
   peer_maximum_packet_size_ = properties.number(PropertyId::kMaximumPacketSize).value_or(0xFFFFFFFF);
   peer_topic_aliases_ = static_cast<std::uint16_t>(properties.number(PropertyId::kTopicAliasMaximum).value_or(0));
@@ -35,7 +35,7 @@ Event ServerConnection::on_connect(const Frame& frame) {
   } else {
     session_expiry_asked_s_ = connect.clean_start ? 0 : kNeverExpires;
   }
-  if ((fault = check_connect(connect))) return fail(fault);
+  if (const Fault fault = check_connect(connect)) return fail(fault);
   client_id_missing_ = connect.client_id.empty();
   client_keep_alive_s_ = connect.keep_alive_s;
   event.session_expiry_s = session_expiry_asked_s_;

@@ -120,6 +120,8 @@ struct Case {
   R reason;
 };
 
+// [MQTT-4.13.1-1] [MQTT-3.1.0-2] [MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.2.2-17] [MQTT-3.3.4-6] [MQTT-4.12.0-7],
+// 3.1.1 [MQTT-4.8.0-1]
 TEST(Refusal, PacketsThatEndAConnection) {
   PropertyWriter alias, unknown_alias, subscription;
   alias.add(PropertyId::kTopicAlias, 17U);

@@ -31,6 +31,7 @@ TEST(ServerConnection, AcceptOf311SaysNothingButYes) {
   EXPECT_EQ(wire.connection.output(), std::string("\x20\x02\x00\x00", 4));
 }
 
+// [MQTT-3.2.2-9] [MQTT-3.2.2-16] [MQTT-3.1.3-7] [MQTT-3.1.4-5]
 TEST(ServerConnection, AcceptOf5SaysWhatThisServerHas) {
   ServerOptions options;
   options.keep_alive_maximum_s = 100;
@@ -97,6 +98,7 @@ TEST(ServerConnection, PublishIsGivenWithItsProperties) {
   EXPECT_TRUE(wire.connection.output().empty()) << "PUBACK before the owner's answer";
 }
 
+// 3.1.1 [MQTT-4.6.0-2]; [MQTT-4.3.2-4]
 TEST(ServerConnection, PubacksLeaveInPublishOrder) {
   for (const Version version : {Version::k311, Version::k5}) {
     Wire wire;
@@ -217,6 +219,7 @@ TEST(ServerConnection, AnIdInFlightIsTheSameMessage) {
   }
 }
 
+// [MQTT-3.3.4-7]
 TEST(ServerConnection, ReceiveMaximumIsEnforcedOn5AndHoldsReadingOn311) {
   ServerOptions options;
   options.receive_maximum = 2;
@@ -277,6 +280,7 @@ TEST(ServerConnection, PingsAreAnswered) {
   EXPECT_EQ(wire.connection.output(), std::string("\xD0\x00", 2));
 }
 
+// [MQTT-3.1.2-22], 3.1.1 [MQTT-3.1.2-24]
 TEST(ServerConnection, KeepAliveEndsAfterOneAndAHalf) {
   for (const Version version : {Version::k311, Version::k5}) {
     Wire wire;
@@ -344,6 +348,7 @@ TEST(ServerConnection, OwnerEndsIt) {
   EXPECT_TRUE(three.connection.output().empty());
 }
 
+// [MQTT-4.2.0-1]
 TEST(ServerConnection, TheSameEventsWhetherBytesComeAtOnceOrOneByOne) {
   std::string bytes;
   Connect connect;
