@@ -108,7 +108,9 @@ void ServerConnection::put_connack_properties(const AcceptOptions& options, Prop
   if (!offers_.wildcard_subscriptions) writer.add(PropertyId::kWildcardSubscriptionAvailable, 0U);
   if (!offers_.subscription_ids) writer.add(PropertyId::kSubscriptionIdentifierAvailable, 0U);
   if (!offers_.shared_subscriptions) writer.add(PropertyId::kSharedSubscriptionAvailable, 0U);
-  if (client_id_missing_) writer.add(PropertyId::kAssignedClientIdentifier, session_->client_id());  // [MQTT-3.2.2-16]
+  if (!client_id_missing_) return;
+  const std::string_view assigned = options.assigned_client_id;
+  writer.add(PropertyId::kAssignedClientIdentifier, assigned.empty() ? session_->client_id() : assigned);
 }
 
 void ServerConnection::refuse(ReasonCode reason, std::string_view reason_string) {

@@ -130,6 +130,9 @@ struct Offers {
 
 struct AcceptOptions {
   bool session_present = false;
+  /// What a client that sent no client id is told as its own [MQTT-3.2.2-16]. Empty: the session's, which an owner may
+  /// have made longer than the client's own to keep name spaces apart.
+  std::string_view assigned_client_id = {};
   /// Granted; the client is told where it asked for something else. None: as asked.
   std::optional<std::uint32_t> session_expiry_s;
   Offers offers;
@@ -180,9 +183,8 @@ class ServerConnection {
   std::string& output() { return output_; }
 
   /// Answers ConnectRequested. From here on `session`, attached for this connection as `attachment`, is where messages
-  /// for the client come from (pump()) and where QoS 2 is remembered. Null throws std::invalid_argument. A client that
-  /// sent no client id is told the session's [MQTT-3.2.2-16]. A version 5 CONNACK also says the limits of
-  /// ServerOptions. False: the connection is over (write output() and close): it was closed meanwhile, or it takes no
+  /// for the client come from (pump()) and where QoS 2 is remembered. Null throws std::invalid_argument. A version 5
+  /// CONNACK also says the limits of ServerOptions. False: the connection is over (write output() and close): it was closed meanwhile, or it takes no
   /// packet as large as CONNACK [MQTT-3.1.2-24]. Does not repeat check_will().
   [[nodiscard]] bool accept(TimePoint now, std::shared_ptr<Session> session, Session::Attachment attachment,
                             const AcceptOptions& options = {});
