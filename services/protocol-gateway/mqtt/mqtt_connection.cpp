@@ -192,13 +192,14 @@ void MqttConnection::write() {
                            });
 }
 
+// Armed from start() to end(): this is what keeps a connection that neither reads nor writes (held, or waiting for an
+// earlier one's outcome) alive.
 void MqttConnection::arm_timer() {
   auto due = Clock::now() + context_.options.write_timeout;
   if (const auto deadline = connection_.deadline(); deadline && *deadline < due) due = *deadline;
   timer_.expires_at(due);
-  timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
-    const auto self = weak.lock();
-    if (!error && self) self->on_timer();
+  timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (!error) self->on_timer();
   });
 }
 
