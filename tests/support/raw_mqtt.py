@@ -61,6 +61,7 @@ class RawMqtt:
         self.version = version
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self._buffer = b""
+        self._early = []  # packets that came before one that was waited for
 
     def connect(self, user, password, client_id, clean=True, keep_alive=60, properties=b"", will=None):
         """Sends CONNECT and returns CONNACK."""
@@ -152,7 +153,9 @@ class RawMqtt:
             self.acknowledge(PUBACK, message.packet_id)
         elif message.qos == 2:
             self.acknowledge(PUBREC, message.packet_id)
-            assert self.expect(PUBREL).packet_id == message.packet_id
+            while (packet := self._read_wire()).kind != PUBREL:
+                self._early.append(packet)
+            assert packet.packet_id == message.packet_id, packet
             self.acknowledge(PUBCOMP, message.packet_id)
         return message
 
@@ -182,6 +185,9 @@ class RawMqtt:
 
     def read(self, timeout=60):
         """The next packet; Closed when there is none any more; TimeoutError when nothing comes."""
+        return self._early.pop(0) if self._early else self._read_wire(timeout)
+
+    def _read_wire(self, timeout=60):
         self._socket.settimeout(timeout)
         first = self._take(1)[0]
         length, shift = 0, 0
@@ -200,6 +206,11 @@ class RawMqtt:
     def disconnect(self, reason=0):
         self.send(14, 0, bytes([reason]) if reason else b"")
         self._socket.close()
+
+    def leave(self):
+        """DISCONNECT, and the server has taken note of it."""
+        self.send(14, 0, b"")
+        self.assert_closed()
 
     def _take(self, count):
         while len(self._buffer) < count:
