@@ -52,9 +52,8 @@ void MqttConnection::on_subscribe(const mqtt::SubscribeRequested& requested) {
   for (mqtt::Subscription subscription; reader.next(subscription);) {
     const bool forbidden =
         mqtt::valid_topic_filter(subscription.filter) && !policy().may_subscribe(subscription.filter);
-    codes.push_back(forbidden
-                        ? ReasonCode::kNotAuthorized
-                        : space_->broker().subscribe(*session_, subscription, requested.subscription_id, now));
+    codes.push_back(forbidden ? ReasonCode::kNotAuthorized
+                              : space_->broker().subscribe(*session_, subscription, requested.subscription_id, now));
   }
   connection_.suback(requested.subscribe.packet_id, codes);
 }

@@ -9,9 +9,10 @@ namespace millrace::gateway {
 NameSpace::NameSpace(boost::asio::io_context& timer_thread, const mqtt::BrokerLimits& limits,
                      mqtt::Broker::WillSink wills)
     : timer_(timer_thread),
-      broker_(limits, wills ? std::move(wills) : [this](const std::string&, const mqtt::MessagePtr& will) {
-        broker_.publish(will, nullptr, Clock::now());
-      }) {}
+      broker_(
+          limits, wills ? std::move(wills) : [this](const std::string&, const mqtt::MessagePtr& will) {
+            broker_.publish(will, nullptr, Clock::now());
+          }) {}
 
 void NameSpace::disconnect(const mqtt::Session& session, mqtt::Session::Attachment attachment,
                            mqtt::Broker::Goodbye goodbye) {

@@ -42,7 +42,7 @@ class NameSpace {
 
   void arm();
 
-  boost::asio::steady_timer timer_;             // its thread only
+  boost::asio::steady_timer timer_;            // its thread only
   std::atomic<Clock::rep> armed_for_{kNever};  // the timer looks at the broker's deadline then at the latest
   mqtt::Broker broker_;
 };

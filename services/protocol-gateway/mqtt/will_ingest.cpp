@@ -13,9 +13,8 @@ namespace millrace::gateway {
 
 void WillIngest::take(const std::string& tenant, const std::string& session, mqtt::MessagePtr will) {
   const std::size_t index = std::hash<std::string>{}(session) % threads_.size();
-  boost::asio::post(threads_.context(index), [this, index, tenant, session, will = std::move(will)] {
-    submit(index, tenant, session, *will);
-  });
+  boost::asio::post(threads_.context(index),
+                    [this, index, tenant, session, will = std::move(will)] { submit(index, tenant, session, *will); });
 }
 
 void WillIngest::submit(std::size_t io_index, const std::string& tenant, const std::string& session,

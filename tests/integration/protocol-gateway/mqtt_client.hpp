@@ -139,7 +139,8 @@ class MqttClient {
     mqtt::Suback suback;
     std::vector<mqtt::ReasonCode> codes;
     if (!next() || mqtt::decode(frame_, version_, suback)) return codes;
-    for (const char code : suback.codes) codes.push_back(static_cast<mqtt::ReasonCode>(static_cast<unsigned char>(code)));
+    for (const char code : suback.codes)
+      codes.push_back(static_cast<mqtt::ReasonCode>(static_cast<unsigned char>(code)));
     return codes;
   }
 

@@ -198,8 +198,8 @@ TEST_F(MqttTest, SessionsLastAsLongAsIsGranted) {
 }
 
 TEST_F(MqttTest, ADeviceSubscribesToItsOwnErrorsAndCommandsOnly) {
-  const std::vector<std::string> filters{"devices/m-1/errors",   "devices/m-1/commands/#", "devices/m-2/errors", "#",
-                                         "devices/m-1/telemetry", "bad#"};
+  const std::vector<std::string> filters{
+      "devices/m-1/errors", "devices/m-1/commands/#", "devices/m-2/errors", "#", "devices/m-1/telemetry", "bad#"};
   MqttClient five = client(Version::k5);
   const auto connected = five.connect({.client_id = "five"});
   EXPECT_EQ(connected.numbers.at(mqtt::PropertyId::kRetainAvailable), 0U);
@@ -212,8 +212,8 @@ TEST_F(MqttTest, ADeviceSubscribesToItsOwnErrorsAndCommandsOnly) {
   MqttClient old = client(Version::k311);
   ASSERT_EQ(old.connect({.client_id = "old"}).reason, ReasonCode::kSuccess);
   const auto failure = ReasonCode::kUnspecifiedError;
-  EXPECT_EQ(old.subscribe(filters), (std::vector{ReasonCode::kGrantedQos1, ReasonCode::kGrantedQos1, failure, failure,
-                                                 failure, failure}));
+  EXPECT_EQ(old.subscribe(filters),
+            (std::vector{ReasonCode::kGrantedQos1, ReasonCode::kGrantedQos1, failure, failure, failure, failure}));
 }
 
 TEST_F(MqttTest, AWillIsAReadingOfItsDevice) {
@@ -253,9 +253,8 @@ TEST_F(MqttTest, ADeviceThatIsDisabledIsClosedAndHasNoLastWord) {
   const mqtt::Will will{"devices/m-2/status", R"({"lastword":1})", Qos::kAtLeastOnce, false, {}};
   ASSERT_EQ(device.connect({.user = "m-2@acme", .password = kSecondToken, .will = will}).reason, ReasonCode::kSuccess);
   kafka::SyncProducer producer(settings_, seconds(60));
-  const std::vector<kafka::OutgoingRecord> records{{.topic = topics_.registry(),
-                                                    .key = "device/acme/m-2",
-                                                    .value = device_entry("m-2", 8, kSecondToken, 4, false)}};
+  const std::vector<kafka::OutgoingRecord> records{
+      {.topic = topics_.registry(), .key = "device/acme/m-2", .value = device_entry("m-2", 8, kSecondToken, 4, false)}};
   ASSERT_TRUE(producer.send(records).ok());
   const MqttClient::Answer told = device.answer();
   EXPECT_EQ(told.type, PacketType::kDisconnect);

@@ -51,8 +51,8 @@ void expect_malformed(Wire& wire, Version version, const Event& event, PacketTyp
   }
 }
 
-// [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-1.5.7-1], 3.1.1 [MQTT-1.5.3-1] 3.1.1 [MQTT-1.5.3-2]; [MQTT-3.1.3-4] [MQTT-3.1.3-11]
-// [MQTT-3.1.3-12] [MQTT-3.3.2-1] [MQTT-3.3.2-13] [MQTT-3.3.2-19] [MQTT-3.8.3-1] [MQTT-3.10.3-1]
+// [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-1.5.7-1], 3.1.1 [MQTT-1.5.3-1] 3.1.1 [MQTT-1.5.3-2]; [MQTT-3.1.3-4]
+// [MQTT-3.1.3-11] [MQTT-3.1.3-12] [MQTT-3.3.2-1] [MQTT-3.3.2-13] [MQTT-3.3.2-19] [MQTT-3.8.3-1] [MQTT-3.10.3-1]
 TEST(Conformance, StringsThatAreNoUtf8OrHoldANulEndTheConnection) {
   for (const auto bad : {"\xC0\x80"sv, "\xED\xA0\x80"sv, "abc\xC3"sv, "a\0b"sv, "\xF4\x90\x80\x80"sv}) {
     for (const Version version : kBoth) {

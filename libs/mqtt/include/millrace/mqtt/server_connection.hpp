@@ -184,8 +184,8 @@ class ServerConnection {
 
   /// Answers ConnectRequested. From here on `session`, attached for this connection as `attachment`, is where messages
   /// for the client come from (pump()) and where QoS 2 is remembered. Null throws std::invalid_argument. A version 5
-  /// CONNACK also says the limits of ServerOptions. False: the connection is over (write output() and close): it was closed meanwhile, or it takes no
-  /// packet as large as CONNACK [MQTT-3.1.2-24]. Does not repeat check_will().
+  /// CONNACK also says the limits of ServerOptions. False: the connection is over (write output() and close): it was
+  /// closed meanwhile, or it takes no packet as large as CONNACK [MQTT-3.1.2-24]. Does not repeat check_will().
   [[nodiscard]] bool accept(TimePoint now, std::shared_ptr<Session> session, Session::Attachment attachment,
                             const AcceptOptions& options = {});
   /// CONNACK with a failure (3.1.1: the nearest return code) and the end; without effect when the
