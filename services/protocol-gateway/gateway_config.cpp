@@ -15,6 +15,14 @@ constexpr std::array kOptions{
            .type = Type::kAddress,
            .default_value = "127.0.0.1:1883",
            .help = "Where MQTT listens (IP address and port)."},
+    Option{.key = "MQTT_OPEN_ADDR",
+           .type = Type::kAddress,
+           .help = "Where a general MQTT broker listens that lets anybody use every topic, apart from devices and "
+                   "Kafka: for tests and edge sites. Empty: off."},
+    Option{.key = "MQTT_OPEN_ANYWHERE",
+           .type = Type::kBoolean,
+           .default_value = "false",
+           .help = "Lets MQTT_OPEN_ADDR be another than a loopback address: whoever reaches it may read and write."},
     Option{
         .key = "HTTP_ADDR", .type = Type::kAddress, .default_value = "127.0.0.1:8080", .help = "Where HTTP listens."},
     Option{.key = "COAP_ADDR",
@@ -95,9 +103,21 @@ constexpr std::array kOptions{
     Option{.key = "MQTT_RECEIVE_MAXIMUM",
            .type = Type::kInteger,
            .default_value = "1024",
-           .help = "QoS 1 messages of one connection without PUBACK.",
+           .help = "QoS 1 and 2 messages of one connection without PUBACK or PUBREC.",
            .least = 1,
            .most = 65'535},
+    Option{.key = "MQTT_SESSION_EXPIRY_LIMIT_S",
+           .type = Type::kInteger,
+           .default_value = "86400",
+           .help = "Longest that a session is kept without a connection, whatever its client asks.",
+           .least = 0,
+           .most = 4'294'967'294},
+    Option{.key = "MQTT_SESSIONS_LIMIT",
+           .type = Type::kInteger,
+           .default_value = "100000",
+           .help = "Sessions of one tenant, those without a connection too; further clients are refused.",
+           .least = 1,
+           .most = 100'000'000},
     Option{.key = "STOP_DEADLINE_MS",
            .type = Type::kInteger,
            .default_value = "30000",
@@ -129,6 +149,8 @@ Config read_config(const config::Values& values) {
   const auto ms = [&](std::string_view key) { return std::chrono::milliseconds{values.integer(key)}; };
   Config config;
   config.mqtt = values.address("MQTT_ADDR");
+  if (!values.string("MQTT_OPEN_ADDR").empty()) config.mqtt_open = values.address("MQTT_OPEN_ADDR");
+  config.mqtt_open_anywhere = values.boolean("MQTT_OPEN_ANYWHERE");
   config.http = values.address("HTTP_ADDR");
   if (!values.string("COAP_ADDR").empty()) config.coap.plain = values.address("COAP_ADDR");
   if (!values.string("COAPS_ADDR").empty()) config.coap.secure = values.address("COAPS_ADDR");
@@ -149,6 +171,8 @@ Config read_config(const config::Values& values) {
   config.max_connections = size("CONNECTIONS_LIMIT");
   config.max_packet_bytes = static_cast<std::uint32_t>(values.integer("MQTT_PACKET_LIMIT_BYTES"));
   config.receive_maximum = static_cast<std::uint16_t>(values.integer("MQTT_RECEIVE_MAXIMUM"));
+  config.max_session_expiry_s = static_cast<std::uint32_t>(values.integer("MQTT_SESSION_EXPIRY_LIMIT_S"));
+  config.max_sessions = size("MQTT_SESSIONS_LIMIT");
   config.stop_deadline = ms("STOP_DEADLINE_MS");
   config.log_level = observability::parse_level(values.string("LOG_LEVEL"));
   return config;

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include <millrace/config/options.hpp>
@@ -15,6 +17,8 @@ namespace millrace::gateway {
 
 struct Config {
   Address mqtt;
+  std::optional<Address> mqtt_open;  ///< none: off
+  bool mqtt_open_anywhere = false;
   Address http;
   CoapOptions coap;
   Address ops;
@@ -30,6 +34,8 @@ struct Config {
   std::size_t max_connections = 0;
   std::uint32_t max_packet_bytes = 0;
   std::uint16_t receive_maximum = 0;
+  std::uint32_t max_session_expiry_s = 0;
+  std::size_t max_sessions = 0;
   std::chrono::milliseconds stop_deadline{0};
   observability::Level log_level = observability::Level::kInfo;
 };

@@ -91,6 +91,12 @@ Counter closed(Metrics& metrics, const char* cause) {
   return metrics.counter("millrace_gateway_mqtt_closed_total", "MQTT connections ended, by cause.", {{"cause", cause}});
 }
 
+Counter sessions_ended(Metrics& metrics, const char* cause) {
+  return metrics.counter("millrace_gateway_mqtt_sessions_ended_total",
+                         "MQTT sessions that the gateway discarded: their queue overflowed, or their time was up.",
+                         {{"cause", cause}});
+}
+
 Counter connects(Metrics& metrics, const char* outcome) {
   return metrics.counter("millrace_gateway_mqtt_connects_total", "CONNECT packets answered, by outcome.",
                          {{"outcome", outcome}});
@@ -122,6 +128,17 @@ GatewayMetrics::GatewayMetrics(Metrics& metrics)
       mqtt_repeated_in_flight(
           metrics.counter("millrace_gateway_mqtt_repeated_in_flight_total",
                           "PUBLISH packets that repeated a packet id in flight: the same message.")),
+      mqtt_sessions(metrics.gauge("millrace_gateway_mqtt_sessions", "MQTT sessions, those without a connection too.")),
+      mqtt_subscriptions(metrics.gauge("millrace_gateway_mqtt_subscriptions", "MQTT subscriptions of all sessions.")),
+      mqtt_retained(metrics.gauge("millrace_gateway_mqtt_retained_messages", "Retained MQTT messages.")),
+      mqtt_retained_bytes(
+          metrics.gauge("millrace_gateway_mqtt_retained_bytes", "Retained MQTT messages, with their overhead.")),
+      mqtt_deliveries(metrics.counter("millrace_gateway_mqtt_deliveries_total",
+                                      "MQTT messages put into the queue of a subscriber, once for each.")),
+      mqtt_dropped_qos0(metrics.counter("millrace_gateway_mqtt_dropped_qos0_total",
+                                        "QoS 0 MQTT messages that a subscriber had no room or no connection for.")),
+      mqtt_sessions_overflowed(sessions_ended(metrics, "overflowed")),
+      mqtt_sessions_expired(sessions_ended(metrics, "expired")),
       http_connections(metrics.gauge("millrace_gateway_http_connections", "Open HTTP connections.")),
       http_requests(status_counters(metrics)),
       http_seconds(

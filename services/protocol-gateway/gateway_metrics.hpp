@@ -42,6 +42,14 @@ struct GatewayMetrics {
   observability::Counter mqtt_closed_timeout;
   observability::Counter mqtt_closed_by_server;
   observability::Counter mqtt_repeated_in_flight;
+  observability::Gauge mqtt_sessions;
+  observability::Gauge mqtt_subscriptions;
+  observability::Gauge mqtt_retained;
+  observability::Gauge mqtt_retained_bytes;
+  observability::Counter mqtt_deliveries;
+  observability::Counter mqtt_dropped_qos0;
+  observability::Counter mqtt_sessions_overflowed;
+  observability::Counter mqtt_sessions_expired;
 
   observability::Gauge http_connections;
   std::vector<observability::Counter> http_requests;  // by hundreds of the status: 2xx at 2

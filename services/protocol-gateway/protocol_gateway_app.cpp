@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <boost/asio/ip/address.hpp>
+
 namespace millrace::gateway {
 namespace {
 
@@ -26,6 +28,12 @@ DeadLetterOptions dead_letter_options(const Config& config, const kafka::TopicNa
   return options;
 }
 
+mqtt::BrokerLimits broker_limits(const Config& config) {
+  mqtt::BrokerLimits limits;
+  limits.maximum_sessions = config.max_sessions;
+  return limits;
+}
+
 http::ServerSettings http_settings(const Config& config) {
   http::ServerSettings settings;
   settings.address = config.http;
@@ -48,7 +56,12 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
                  [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
       dead_letters_(dead_letter_options(config_, topics_), gateway_metrics_,
                     [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
-      durability_(config_.kafka, topics_.telemetry()) {}
+      durability_(config_.kafka, topics_.telemetry()),
+      wills_(threads_, workers_, registry_, gateway_metrics_),
+      name_spaces_(threads_, broker_limits(config_),
+                   [this](const std::string& tenant, const std::string& session, mqtt::MessagePtr will) {
+                     wills_.take(tenant, session, std::move(will));
+                   }) {}
 
 ProtocolGatewayApp::~ProtocolGatewayApp() {
   // Callbacks into the parts end before the parts do.
@@ -78,8 +91,12 @@ void ProtocolGatewayApp::wire() {
   options.max_connections = config_.max_connections;
   options.session.maximum_packet_size = config_.max_packet_bytes;
   options.session.receive_maximum = config_.receive_maximum;
-  mqtt_context_.reset(new MqttContext{options, threads_, workers_, registry_, *epochs_, gateway_metrics_});
-  listener_ = std::make_unique<MqttListener>(*mqtt_context_);
+  options.max_session_expiry_s = config_.max_session_expiry_s;
+  mqtt_context_.reset(
+      new MqttContext{options, threads_, workers_, registry_, *epochs_, gateway_metrics_, name_spaces_});
+  metrics_.on_collect([this] { name_spaces_.report(gateway_metrics_); });
+  listener_ = std::make_unique<MqttListener>(*mqtt_context_, MqttAccess::kDevices);
+  if (config_.mqtt_open) open_listener_ = std::make_unique<MqttListener>(*mqtt_context_, MqttAccess::kOpen);
   handler_ =
       std::make_unique<TelemetryHandler>(threads_, workers_, registry_, gateway_metrics_, config_.answer_deadline);
   coap_ =
@@ -89,7 +106,17 @@ void ProtocolGatewayApp::wire() {
       [this](const registry_view::Revocation& revocation) { listener_->on_revocation(revocation); });
 }
 
+Status ProtocolGatewayApp::check_open_address() const {
+  if (!config_.mqtt_open || config_.mqtt_open_anywhere || config_.mqtt_open->host == "localhost") return {};
+  boost::system::error_code error;
+  const auto host = boost::asio::ip::make_address(config_.mqtt_open->host, error);
+  if (!error && host.is_loopback()) return {};
+  return Error{ErrorKind::kInvalid, "MQTT_OPEN_ADDR " + config_.mqtt_open->to_string() +
+                                        " is no loopback address: everybody could use it (MQTT_OPEN_ANYWHERE)"};
+}
+
 Status ProtocolGatewayApp::start() {
+  if (auto status = check_open_address(); !status.ok()) return status;
   auto epochs = Epochs::open(config_.state_dir);
   if (!epochs.ok()) return epochs.error();
   epochs_ = std::move(*epochs);
@@ -110,6 +137,9 @@ Status ProtocolGatewayApp::start() {
 
 Status ProtocolGatewayApp::start_listeners() {
   if (auto status = listener_->start(config_.mqtt); !status.ok()) return status;
+  if (open_listener_) {
+    if (auto status = open_listener_->start(*config_.mqtt_open); !status.ok()) return status;
+  }
   http::Observer observer;
   observer.answered = [this](int status, std::chrono::nanoseconds took) {
     gateway_metrics_.http_requests[static_cast<std::size_t>(std::clamp(status / 100, 0, 5))].add();
@@ -128,6 +158,7 @@ Status ProtocolGatewayApp::start_listeners() {
   const auto shown = [](const std::optional<Address>& address) { return address ? address->to_string() : "off"; };
   const observability::Logger log("gateway");
   log.info("listening", {{"mqtt", listener_->address().to_string()},
+                         {"mqtt open", open_listener_ ? open_listener_->address().to_string() : "off"},
                          {"http", http_->address().to_string()},
                          {"coap", shown(coap_->plain_address())},
                          {"coaps", shown(coap_->secure_address())}});
@@ -145,6 +176,7 @@ std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
       {"stop intake",
        [this](Deadline) {
          listener_->stop_intake();
+         if (open_listener_) open_listener_->stop_intake();
          http_->stop_intake();
          coap_->stop_intake();
          return Status{};

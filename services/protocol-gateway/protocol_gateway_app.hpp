@@ -21,6 +21,8 @@
 #include "ingest/kafka_publisher.hpp"
 #include "io/io_threads.hpp"
 #include "mqtt/mqtt_listener.hpp"
+#include "mqtt/name_spaces.hpp"
+#include "mqtt/will_ingest.hpp"
 
 namespace millrace::gateway {
 
@@ -35,6 +37,7 @@ class ProtocolGatewayApp final : public runtime::App {
 
   /// With the ports that were really bound; after start().
   [[nodiscard]] const Address& mqtt_address() const { return listener_->address(); }
+  [[nodiscard]] const Address& mqtt_open_address() const { return open_listener_->address(); }
   [[nodiscard]] const Address& http_address() const { return http_->address(); }
   [[nodiscard]] const std::optional<Address>& coap_address() const { return coap_->plain_address(); }
   [[nodiscard]] const std::optional<Address>& coaps_address() const { return coap_->secure_address(); }
@@ -42,6 +45,7 @@ class ProtocolGatewayApp final : public runtime::App {
  private:
   void add_checks();
   void wire();
+  [[nodiscard]] Status check_open_address() const;
   [[nodiscard]] Status start_listeners();
 
   Config config_;
@@ -60,7 +64,10 @@ class ProtocolGatewayApp final : public runtime::App {
   KafkaPublisher publisher_;
   DeadLetters dead_letters_;
   Durability durability_;
+  WillIngest wills_;
+  NameSpaces name_spaces_;
   std::unique_ptr<MqttListener> listener_;
+  std::unique_ptr<MqttListener> open_listener_;  // null: off
   std::unique_ptr<TelemetryHandler> handler_;
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<CoapServer> coap_;

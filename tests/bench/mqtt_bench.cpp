@@ -1,7 +1,7 @@
 #include <benchmark/benchmark.h>
 
 #include <millrace/mqtt/codec.hpp>
-#include <millrace/mqtt/server_session.hpp>
+#include <millrace/mqtt/server_connection.hpp>
 
 namespace millrace::mqtt {
 namespace {
@@ -28,34 +28,36 @@ std::string publish_bytes(Version version) {
 
 /// What the gateway pays per pipelined QoS 1 message: frame, decode, in-flight window, PUBACK (version 5: with
 /// receipt).
-void BM_SessionPublishQos1(benchmark::State& state) {
+void BM_ConnectionPublishQos1(benchmark::State& state) {
   const Version version = state.range(0) == 5 ? Version::k5 : Version::k311;
   const ServerOptions options;
   TimePoint now{};
-  ServerSession session(options, now);
+  ServerConnection connection(options, now);
   const std::string connect = connect_bytes(version);
   std::string_view input = connect;
-  benchmark::DoNotOptimize(session.next(input, now));
-  session.accept(now);
+  benchmark::DoNotOptimize(connection.next(input, now));
+  auto session = std::make_shared<Session>("meter-1", SessionLimits{});
+  const auto attachment = session->attach({});
+  if (!connection.accept(now, session, attachment)) state.SkipWithError("not accepted");
   const std::string bytes = publish_bytes(version);
   const UserProperty receipt{"receipt", "3:4711"};
-  PubackOptions answer;
+  AckOptions answer;
   if (version == Version::k5) answer.user_properties = {&receipt, 1};
   std::int64_t acknowledged = 0;
   for (auto _ : state) {
-    session.output().clear();
+    connection.output().clear();
     input = bytes;
     for (;;) {
-      const Event event = session.next(input, now);
+      const Event event = connection.next(input, now);
       const auto* received = std::get_if<PublishReceived>(&event);
       if (received == nullptr) break;
-      acknowledged += session.puback(received->publish.packet_id, answer) ? 1 : 0;
+      acknowledged += connection.acknowledge(received->publish.packet_id, answer) ? 1 : 0;
     }
   }
   if (acknowledged != state.iterations() * kBatch) state.SkipWithError("messages went missing");
   state.SetItemsProcessed(acknowledged);
 }
-BENCHMARK(BM_SessionPublishQos1)->Arg(4)->Arg(5);
+BENCHMARK(BM_ConnectionPublishQos1)->Arg(4)->Arg(5);
 
 void BM_DecodePublish(benchmark::State& state) {
   const Version version = state.range(0) == 5 ? Version::k5 : Version::k311;

@@ -90,6 +90,7 @@ def test_env_is_for_any_shell(system):
     done = subprocess.run(["sh", "-euc", printed + "\ncommand -v grpcurl millrace; echo $MILLRACE_MQTT_ADDR"],
                           capture_output=True, text=True, check=True, env={"PATH": "/usr/bin:/bin"}).stdout
     assert f"127.0.0.1:{1883 + offset}" in done and "grpcurl" in done
+    assert f"export MILLRACE_OPEN_MQTT_ADDR=127.0.0.1:{1884 + offset}" in printed
     for name in ("MQTT_ADDR", "HTTP_URL", "COAP_URI", "COAPS_URI", "DEVICE_PSK", "REGISTRY_ADDR", "QUERY_ADDR", "KAFKA",
                  "DATABASE_URL", "TENANT", "API_KEY", "DEVICE_ID", "DEVICE_TOKEN", "BIN"):
         assert f"export MILLRACE_{name}=" in printed

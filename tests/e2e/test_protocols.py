@@ -222,13 +222,56 @@ def test_mqtt_refuses_another_devices_topic(lab, device):
         old.read()
 
 
-def test_mqtt_qos2_is_refused_as_the_standard_says(lab, device):
+@pytest.mark.parametrize("version", [4, 5])
+def test_mqtt_qos2_is_one_row_over_connections(lab, device, version):
     name, token = device
-    client = RawMqtt(lab.mqtt_port)
-    assert client.connect(f"{name}@{TENANT}", token, name).properties[0x24] == 1  # Maximum QoS
-    client.publish(f"devices/{name}/telemetry", b'{"a":1}', 1, qos=2)
-    answer = client.read()
-    assert answer.kind == raw_mqtt.DISCONNECT and answer.reason == 0x9B
+    topic = f"devices/{name}/telemetry"
+    kept = raw_mqtt.encode_properties({0x11: 3600}) if version == 5 else b""  # session expiry interval
+
+    def connect():
+        client = RawMqtt(lab.mqtt_port, version)
+        connack = client.connect(f"{name}@{TENANT}", token, name, clean=False, properties=kept)
+        assert connack.reason == 0 and 0x24 not in connack.properties  # no Maximum QoS
+        return client, connack.session_present
+    for number in range(1, 21):
+        client, _ = connect()
+        client.publish(topic, b'{"n":%d}' % number, number, qos=2)
+        if number % 2:
+            client.expect(raw_mqtt.PUBREC)
+        client.close()
+        client, present = connect()
+        assert present
+        client.publish(topic, b'{"n":%d}' % number, number, qos=2, dup=True)
+        assert client.expect(raw_mqtt.PUBREC).packet_id == number
+        client.acknowledge(raw_mqtt.PUBREL, number)
+        assert client.expect(raw_mqtt.PUBCOMP).packet_id == number
+        client.disconnect()
+    eventually(lambda: len(_rows(lab, name, "n")) >= 20, 60, "20 rows")
+    assert sorted(_value(sample) for sample in _rows(lab, name, "n")) == list(range(1, 21))
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_mqtt_a_will_is_stored_when_its_device_is_cut_off(lab, device, version):
+    name, token = device
+    client = RawMqtt(lab.mqtt_port, version)
+    will = raw_mqtt.Will(f"devices/{name}/status", b'{"online":false}', 1)
+    assert client.connect(f"{name}@{TENANT}", token, name, will=will).reason == 0
+    client.close()
+    eventually(lambda: [_value(s) for s in _rows(lab, name, "status.online")] == [False], 60, "the will")
+    elsewhere = RawMqtt(lab.mqtt_port, version)
+    will.topic = "elsewhere"
+    assert elsewhere.connect(f"{name}@{TENANT}", token, name, will=will).reason == (0x87 if version == 5 else 5)
+    elsewhere.assert_closed()
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_mqtt_a_device_listens_to_its_own_topics(lab, device, version):
+    name, token = device
+    client = RawMqtt(lab.mqtt_port, version)
+    assert client.connect(f"{name}@{TENANT}", token, name).reason == 0
+    answer = client.subscribe(f"devices/{name}/commands/#", f"devices/{name}/errors", "devices/somebody-else/errors", "#")
+    refused = 0x87 if version == 5 else 0x80
+    assert answer.codes == [2, 2, refused, refused]
 
 
 def test_a_device_time_is_kept_to_the_microsecond_and_corrected_by_a_later_message(lab, device):

@@ -113,6 +113,10 @@ class Lab:
         return self.stack.settings.ports["mqtt"]
 
     @property
+    def open_mqtt_port(self):
+        return self.stack.settings.ports["open_mqtt"]
+
+    @property
     def api_key(self):
         return self.stack.settings.kept("api_key")
 

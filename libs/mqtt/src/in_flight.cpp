@@ -4,7 +4,7 @@
 
 namespace millrace::mqtt {
 
-std::size_t ServerSession::InFlight::find(std::uint16_t packet_id) const {
+std::size_t ServerConnection::InFlight::find(std::uint16_t packet_id) const {
   if (slots_.empty()) return 0;
   for (std::size_t slot = home(packet_id); slots_[slot] != kEmpty; slot = (slot + 1) & slot_mask()) {
     if (ring_[slots_[slot]].packet_id == packet_id) return slot;
@@ -12,15 +12,15 @@ std::size_t ServerSession::InFlight::find(std::uint16_t packet_id) const {
   return slots_.size();
 }
 
-bool ServerSession::InFlight::contains(std::uint16_t packet_id) const { return find(packet_id) != slots_.size(); }
+bool ServerConnection::InFlight::contains(std::uint16_t packet_id) const { return find(packet_id) != slots_.size(); }
 
-void ServerSession::InFlight::insert(std::uint16_t packet_id, std::uint32_t index) {
+void ServerConnection::InFlight::insert(std::uint16_t packet_id, std::uint32_t index) {
   std::size_t slot = home(packet_id);
   while (slots_[slot] != kEmpty) slot = (slot + 1) & slot_mask();
   slots_[slot] = index;
 }
 
-void ServerSession::InFlight::erase(std::uint16_t packet_id) {
+void ServerConnection::InFlight::erase(std::uint16_t packet_id) {
   std::size_t hole = find(packet_id);
   // Entries behind the hole move up unless that would put them before their home slot.
   for (std::size_t slot = (hole + 1) & slot_mask(); slots_[slot] != kEmpty; slot = (slot + 1) & slot_mask()) {
@@ -33,7 +33,7 @@ void ServerSession::InFlight::erase(std::uint16_t packet_id) {
   slots_[hole] = kEmpty;
 }
 
-void ServerSession::InFlight::grow() {
+void ServerConnection::InFlight::grow() {
   std::vector<Entry> ring(ring_.empty() ? 16 : 2 * ring_.size());
   for (std::size_t i = 0; i < count_; ++i) ring[i] = std::move(ring_[(head_ + i) & (ring_.size() - 1)]);
   ring_ = std::move(ring);
@@ -42,28 +42,38 @@ void ServerSession::InFlight::grow() {
   for (std::size_t i = 0; i < count_; ++i) insert(ring_[i].packet_id, static_cast<std::uint32_t>(i));
 }
 
-void ServerSession::InFlight::push(std::uint16_t packet_id) {
+void ServerConnection::InFlight::push(std::uint16_t packet_id, Qos qos) {
   if (count_ == ring_.size()) grow();
   const std::size_t index = (head_ + count_) & (ring_.size() - 1);
-  ring_[index].packet_id = packet_id;
-  ring_[index].answered = false;
+  Entry& entry = ring_[index];
+  entry.packet_id = packet_id;
+  entry.qos = qos;
+  entry.answered = false;
   insert(packet_id, static_cast<std::uint32_t>(index));
   ++count_;
 }
 
-ServerSession::InFlight::Place ServerSession::InFlight::place(std::uint16_t packet_id) const {
+ServerConnection::InFlight::Found ServerConnection::InFlight::find_unanswered(std::uint16_t packet_id) const {
   const std::size_t slot = find(packet_id);
-  if (slot == slots_.size() || ring_[slots_[slot]].answered) return Place::kUnknown;
-  return slots_[slot] == head_ ? Place::kFirst : Place::kLater;
+  if (slot == slots_.size()) return {};
+  const Entry& entry = ring_[slots_[slot]];
+  if (entry.answered) return {};
+  return {slots_[slot] == head_ ? Place::kFirst : Place::kLater, entry.qos};
 }
 
-void ServerSession::InFlight::drop_first() {
-  erase(ring_[head_].packet_id);
+void ServerConnection::InFlight::drop_first() {
+  const Entry& entry = ring_[head_];
+  if (entry.after == After::kPubrel) {
+    if (!unreleased_) unreleased_ = std::make_unique<PacketIdSet>();
+    unreleased_->insert(entry.packet_id);
+  }
+  erase(entry.packet_id);
   head_ = (head_ + 1) & (ring_.size() - 1);
   --count_;
 }
 
-void ServerSession::InFlight::pop_first(std::string& out) {
+void ServerConnection::InFlight::pop_first(After after, std::string& out) {
+  ring_[head_].after = after;
   drop_first();
   while (count_ != 0 && ring_[head_].answered) {
     out.append(ring_[head_].held);
@@ -72,10 +82,15 @@ void ServerSession::InFlight::pop_first(std::string& out) {
   }
 }
 
-void ServerSession::InFlight::hold(std::uint16_t packet_id, std::string puback) {
+void ServerConnection::InFlight::hold(std::uint16_t packet_id, After after, std::string answer) {
   Entry& entry = ring_[slots_[find(packet_id)]];
   entry.answered = true;
-  entry.held = std::move(puback);
+  entry.after = after;
+  entry.held = std::move(answer);
+}
+
+void ServerConnection::InFlight::released(std::uint16_t packet_id) {
+  if (unreleased_ && unreleased_->erase(packet_id) && unreleased_->size() == 0) unreleased_.reset();
 }
 
 }  // namespace millrace::mqtt

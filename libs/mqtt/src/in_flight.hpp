@@ -1,35 +1,62 @@
-// The QoS 1 messages of one connection that have no PUBACK on the wire yet, in the order in which they came.
+// The QoS 1 and 2 messages of one connection that have no PUBACK or PUBREC on the wire yet, in the order in which they
+// came; and the QoS 2 messages that came over it and wait for PUBREL. Together they count against the Receive Maximum.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include <millrace/mqtt/server_session.hpp>
+#include <millrace/mqtt/server_connection.hpp>
+
+#include "packet_id_set.hpp"
 
 namespace millrace::mqtt {
 
 /// A ring of messages in arrival order, and a hash table from packet id to place in the ring (linear probing, at most
 /// half full). Everything is O(1); memory grows with the messages in flight and is not taken before the first.
-class ServerSession::InFlight {
+class ServerConnection::InFlight {
  public:
+  /// Messages without an answer on the wire.
   std::size_t size() const { return count_; }
+  /// What counts against the Receive Maximum (section 3.3.4).
+  std::size_t counted() const { return count_ + (unreleased_ ? unreleased_->size() : 0); }
   bool contains(std::uint16_t packet_id) const;
   /// Precondition: not contains(packet_id).
-  void push(std::uint16_t packet_id);
+  void push(std::uint16_t packet_id, Qos qos);
 
   enum class Place : std::uint8_t { kUnknown, kFirst, kLater };
-  /// Where an unanswered message stands: first means that its PUBACK may leave now.
-  Place place(std::uint16_t packet_id) const;
-  /// Precondition: place() is kFirst. Drops the message, then appends the held PUBACKs that no longer wait.
-  void pop_first(std::string& out);
-  /// Precondition: place() is kLater. Keeps the encoded PUBACK until all before it are answered.
-  void hold(std::uint16_t packet_id, std::string puback);
+  struct Found {
+    Place place = Place::kUnknown;
+    Qos qos = Qos::kAtMostOnce;
+  };
+  /// Where an unanswered message stands: first means that its answer may leave now.
+  Found find_unanswered(std::uint16_t packet_id) const;
+
+  enum class After : std::uint8_t { kNothing, kPubrel };  // what the client sends when it has the answer
+  /// Precondition: the message is first and its answer was appended to `out`. Drops the message, then appends the held
+  /// answers that no longer wait.
+  void pop_first(After after, std::string& out);
+  /// Precondition: the message is a later one. Keeps the encoded answer until all before it are answered.
+  void hold(std::uint16_t packet_id, After after, std::string answer);
+  /// PUBREL has come.
+  void released(std::uint16_t packet_id);
+
+  /// Calls f(packet_id) for each QoS 2 message without an answer.
+  template <typename F>
+  void for_each_unanswered_qos2(F&& f) {
+    for (std::size_t i = 0; i < count_; ++i) {
+      const Entry& entry = ring_[(head_ + i) & (ring_.size() - 1)];
+      if (!entry.answered && entry.qos == Qos::kExactlyOnce) f(entry.packet_id);
+    }
+  }
 
  private:
   struct Entry {
     std::uint16_t packet_id = 0;
+    Qos qos = Qos::kAtMostOnce;
     bool answered = false;
+    After after = After::kNothing;
     std::string held;
   };
 
@@ -47,6 +74,7 @@ class ServerSession::InFlight {
   std::vector<std::uint32_t> slots_;  // twice that; an index into ring_ or kEmpty
   std::size_t head_ = 0;
   std::size_t count_ = 0;
+  std::unique_ptr<PacketIdSet> unreleased_;
 };
 
 }  // namespace millrace::mqtt

@@ -259,6 +259,11 @@ PropertyWriter& PropertyWriter::add_user(std::string_view name, std::string_view
   return *this;
 }
 
+PropertyWriter& PropertyWriter::add_encoded(std::string_view bytes) {
+  bytes_.append(bytes);
+  return *this;
+}
+
 void PropertyWriter::clear() {
   bytes_.clear();
   present_ = 0;

@@ -1,69 +1,30 @@
 #include "mqtt/mqtt_connection.hpp"
 
-#include <array>
+#include <algorithm>
 #include <cstring>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 
-#include <millrace/base/ids.hpp>
-#include <millrace/observability/trace.hpp>
-
-#include "http/credentials.hpp"
-#include "mqtt/topic.hpp"
-
 namespace millrace::gateway {
 namespace {
 
 using boost::asio::ip::tcp;
 using mqtt::ReasonCode;
-using mqtt::Version;
 
 constexpr std::size_t kFirstInputBytes = 2048;
 constexpr std::size_t kReadBytes = 16 * 1024;
-constexpr std::size_t kMaxMessageIdBytes = 128;
-constexpr unsigned kPacketIdBits = 16;
-
-// What settle() must know of a message, without a table: its packet id and the bytes it was counted with.
-std::uint64_t token_of(std::uint16_t packet_id, std::size_t payload_bytes) {
-  return static_cast<std::uint64_t>(payload_bytes) << kPacketIdBits | packet_id;
-}
-
-telemetry::Protocol protocol_of(Version version) {
-  return version == Version::k5 ? telemetry::Protocol::kMqtt5 : telemetry::Protocol::kMqtt311;
-}
-
-ReasonCode reason_of(ErrorKind kind) {
-  switch (kind) {
-    case ErrorKind::kTooLarge:
-      return ReasonCode::kPacketTooLarge;
-    case ErrorKind::kThrottled:
-      return ReasonCode::kQuotaExceeded;
-    case ErrorKind::kInvalid:
-    case ErrorKind::kUnauthenticated:
-    case ErrorKind::kForbidden:
-    case ErrorKind::kNotFound:
-    case ErrorKind::kAlreadyExists:
-    case ErrorKind::kUnavailable:
-    case ErrorKind::kUnknownOutcome:
-    case ErrorKind::kConflict:
-    case ErrorKind::kPrecondition:
-    case ErrorKind::kCorrupt:
-    case ErrorKind::kInternal:
-      return ReasonCode::kUnspecifiedError;
-  }
-  return ReasonCode::kUnspecifiedError;
-}
 
 }  // namespace
 
-MqttConnection::MqttConnection(tcp::socket socket, std::size_t io_index, MqttContext& context)
+MqttConnection::MqttConnection(tcp::socket socket, std::size_t io_index, MqttContext& context, MqttAccess access)
     : socket_(std::move(socket)),
       timer_(socket_.get_executor()),
       io_index_(io_index),
       context_(context),
-      session_(context.options.session, Clock::now()) {
+      access_(access),
+      connection_(context.options.session, Clock::now()) {
   context_.open_connections.fetch_add(1, std::memory_order_relaxed);
   context_.metrics.mqtt_connections.add(1);
 }
@@ -96,30 +57,38 @@ void MqttConnection::read() {
                           });
 }
 
+void MqttConnection::read_on() {
+  if (!closing_ && !held_ && !connection_.blocked()) read();
+}
+
 // Takes what has come, until the session wants more bytes or an answer, or messages cannot be taken.
 void MqttConnection::process() {
   if (ended_) return;
   const auto now = Clock::now();
   std::string_view input(input_.data(), filled_);
   while (!closing_ && !must_wait()) {
-    mqtt::Event event = session_.next(input, now);
+    mqtt::Event event = connection_.next(input, now);
     if (!handle(event)) break;
   }
   if (!input.empty() && input.data() != input_.data()) std::memmove(input_.data(), input.data(), input.size());
   filled_ = input.size();
-  if (const std::uint64_t repeated = session_.repeated_in_flight(); repeated != repeated_) {
+  if (const std::uint64_t repeated = connection_.repeated_in_flight(); repeated != repeated_) {
     context_.metrics.mqtt_repeated_in_flight.add(static_cast<double>(repeated - repeated_));
     repeated_ = repeated;
   }
   write();
-  if (!closing_ && !held_ && !session_.blocked()) read();
+  read_on();
 }
 
 bool MqttConnection::handle(mqtt::Event& event) {
   if (auto* publish = std::get_if<mqtt::PublishReceived>(&event)) {
     on_publish(publish->publish);
   } else if (auto* connect = std::get_if<mqtt::ConnectRequested>(&event)) {
-    on_connect(connect->connect);
+    on_connect(*connect);
+  } else if (auto* subscribe = std::get_if<mqtt::SubscribeRequested>(&event)) {
+    on_subscribe(*subscribe);
+  } else if (auto* unsubscribe = std::get_if<mqtt::UnsubscribeRequested>(&event)) {
+    on_unsubscribe(unsubscribe->unsubscribe);
   } else if (auto* closed = std::get_if<mqtt::Closed>(&event)) {
     on_closed(*closed);
   } else {
@@ -130,14 +99,14 @@ bool MqttConnection::handle(mqtt::Event& event) {
 
 // True while nothing more may be taken from this client; it is then read on by resume(), flush() or the write's end.
 bool MqttConnection::must_wait() {
-  if (identity_ == nullptr || session_.state() != mqtt::SessionState::kConnected) return false;
-  const bool platform_full = !context_.workers[io_index_]->accepting();
+  if (connection_.state() != mqtt::ConnectionState::kConnected) return false;
+  const bool platform_full = access_ == MqttAccess::kDevices && !context_.workers[io_index_]->accepting();
   const bool too_much = in_flight_bytes_ >= context_.options.max_in_flight_bytes;
-  const bool not_reading = session_.output().size() + writing_.size() >= context_.options.max_unsent_bytes;
+  const bool not_reading = connection_.output().size() + writing_.size() >= context_.options.max_unsent_bytes;
   if (!platform_full && !too_much && !not_reading && !draining_) return false;
   if (!held_) {
     held_ = true;
-    session_.hold();
+    connection_.hold();
     if (platform_full) context_.held[io_index_].push_back(weak_from_this());
   }
   return true;
@@ -146,100 +115,19 @@ bool MqttConnection::must_wait() {
 void MqttConnection::resume() {
   if (!held_ || ended_) return;
   held_ = false;
-  session_.resume(Clock::now());
+  connection_.resume(Clock::now());
   process();
-}
-
-void MqttConnection::on_connect(const mqtt::Connect& connect) {
-  const auto refuse = [&](ReasonCode reason, std::string_view why) {
-    context_.metrics.mqtt_connects_refused.add();
-    const bool later = reason == ReasonCode::kServerUnavailable;
-    context_.metrics
-        .ingested(protocol_of(connect.version), later ? IngestResult::kThrottled : IngestResult::kUnauthorized)
-        .add();
-    session_.refuse(reason, why);
-    closing_ = true;
-  };
-  const auto name = parse_device_name(connect.user_name.value_or(""));
-  if (!name.ok()) return refuse(ReasonCode::kBadUserNameOrPassword, name.error().message);
-  auto identity = std::make_shared<Identity>();
-  identity->token = sha256(connect.password.value_or(""));
-  auto device = context_.registry.authenticate(name->tenant, name->device, identity->token);
-  if (!device.ok()) {
-    const bool later = device.error().kind == ErrorKind::kUnavailable;
-    return refuse(later ? ReasonCode::kServerUnavailable : ReasonCode::kBadUserNameOrPassword, device.error().message);
-  }
-  identity->device = std::move(*device);
-  identity->key = record_key(identity->device.tenant, identity->device.device);
-  epoch_ = context_.epochs.next();
-  client_id_ = connect.client_id.empty() ? "auto-" + std::to_string(epoch_) : std::string(connect.client_id);
-  identity_ = std::move(identity);
-  if (const auto before = context_.sessions.enter(*identity_, client_id_, shared_from_this())) {
-    before->close_from_outside(ReasonCode::kSessionTakenOver, "the same client id connected again");
-  }
-  context_.metrics.mqtt_connects_accepted.add();
-  session_.accept(Clock::now(), {.assigned_client_id = connect.client_id.empty() ? std::string_view(client_id_) : ""});
-}
-
-void MqttConnection::refuse_publish(const mqtt::Publish& publish, ReasonCode reason, std::string_view why,
-                                    IngestResult result) {
-  context_.metrics.ingested(protocol_of(session_.version()), result).add();
-  // QoS 0 has no answer in either version.
-  if (publish.qos == mqtt::Qos::kAtMostOnce) return;
-  if (session_.version() == Version::k5) {
-    session_.puback(publish.packet_id, {.reason = reason, .reason_string = why, .user_properties = {}});
-    return;
-  }
-  // MQTT-3.3.5-2: a 3.1.1 server that does not allow a PUBLISH acknowledges it or closes; acknowledging would be a lie.
-  session_.disconnect(reason, why);
-  context_.metrics.mqtt_closed_protocol_error.add();
-  closing_ = true;
-}
-
-void MqttConnection::on_publish(const mqtt::Publish& publish) {
-  context_.metrics.mqtt_qos[static_cast<std::size_t>(publish.qos)].add();
-  const auto topic = parse_ingest_topic(publish.topic);
-  if (!topic)
-    return refuse_publish(publish, ReasonCode::kTopicNameInvalid,
-                          "publish to devices/{id}/telemetry or devices/{id}/status", IngestResult::kInvalid);
-  if (topic->device != identity_->device.device) {
-    return refuse_publish(publish, ReasonCode::kNotAuthorized, "the topic names another device",
-                          IngestResult::kUnauthorized);
-  }
-  const auto message_id = publish.properties.user("message-id").value_or("");
-  if (message_id.size() > kMaxMessageIdBytes) {
-    return refuse_publish(publish, ReasonCode::kQuotaExceeded, "the user property message-id is longer than 128 bytes",
-                          IngestResult::kInvalid);
-  }
-  const auto traceparent = publish.properties.user("traceparent").value_or("");
-  const bool qos1 = publish.qos == mqtt::Qos::kAtLeastOnce;
-  Message message{.identity = identity_,
-                  .protocol = protocol_of(session_.version()),
-                  .qos = static_cast<std::uint8_t>(publish.qos),
-                  .topic = publish.topic,
-                  .content_type = publish.properties.text(mqtt::PropertyId::kContentType).value_or(""),
-                  .payload = publish.payload,
-                  .metric_prefix = topic->metric_prefix,
-                  .traceparent = observability::is_traceparent(traceparent) ? traceparent : "",
-                  .facts = {}};
-  message.facts.message_id.assign(message_id);
-  message.facts.client_id = client_id_;
-  message.facts.connection_epoch = epoch_;
-  message.facts.packet_id = publish.packet_id;
-  message.facts.dup = publish.dup;
-  const Status taken = context_.workers[io_index_]->submit(
-      message, qos1 ? Waiter{shared_from_this(), token_of(publish.packet_id, publish.payload.size())} : Waiter{});
-  if (!taken.ok()) {
-    const IngestResult result = qos1 ? IngestResult::kThrottled : IngestResult::kDropped;
-    return refuse_publish(publish, reason_of(taken.error().kind), taken.error().message, result);
-  }
-  if (qos1) in_flight_bytes_ += publish.payload.size();
+  hasten_timer();
 }
 
 void MqttConnection::on_closed(const mqtt::Closed& closed) {
-  closing_ = true;
+  mqtt::Broker::Goodbye goodbye;
   switch (closed.cause) {
     case mqtt::CloseCause::kClientDisconnect:
+      goodbye.publish_will = closed.reason != ReasonCode::kSuccess;
+      if (closed.session_expiry_s) {
+        goodbye.session_expiry_s = std::min(*closed.session_expiry_s, context_.options.max_session_expiry_s);
+      }
       context_.metrics.mqtt_closed_by_client.add();
       break;
     case mqtt::CloseCause::kProtocolError:
@@ -252,68 +140,44 @@ void MqttConnection::on_closed(const mqtt::Closed& closed) {
       context_.metrics.mqtt_closed_timeout.add();
       break;
   }
-}
-
-void MqttConnection::settle(std::uint64_t token, const Outcome& outcome) {
-  const auto packet_id = static_cast<std::uint16_t>(token);
-  in_flight_bytes_ -= token >> kPacketIdBits;
-  if (ended_ || closing_) return;
-  if (outcome.kind != Outcome::Kind::kAcknowledged) return answer_refused(packet_id, outcome);
-  if (session_.version() == Version::k311) {
-    session_.puback(packet_id);
-    return;
-  }
-  const std::string receipt = outcome.receipt.to_string();
-  const std::array<mqtt::UserProperty, 1> properties{{{"receipt", receipt}}};
-  session_.puback(packet_id, {.reason = ReasonCode::kSuccess, .reason_string = "", .user_properties = properties});
-}
-
-void MqttConnection::answer_refused(std::uint16_t packet_id, const Outcome& outcome) {
-  const bool v5 = session_.version() == Version::k5;
-  if (outcome.kind == Outcome::Kind::kKeptAsRefused) {
-    // 3.1.1 cannot be told: there PUBACK means "kept as refused" (docs/protocols.md).
-    const std::string receipt = outcome.receipt.to_string();
-    const std::string reason(to_string(outcome.payload_error->fault));
-    const std::array<mqtt::UserProperty, 2> properties{{{"receipt", receipt}, {"reason", reason}}};
-    session_.puback(packet_id, {.reason = v5 ? ReasonCode::kPayloadFormatInvalid : ReasonCode::kSuccess,
-                                .reason_string = outcome.payload_error->message,
-                                .user_properties = properties});
-    return;
-  }
-  if (outcome.kind == Outcome::Kind::kRefused && v5) {
-    session_.puback(
-        packet_id,
-        {.reason = reason_of(outcome.error.kind), .reason_string = outcome.error.message, .user_properties = {}});
-    return;
-  }
-  // Unknown, or refused where that cannot be said: no PUBACK; the client sends it again over its next connection.
-  session_.disconnect(ReasonCode::kServerBusy, "the outcome of a message is not known; send it again");
-  context_.metrics.mqtt_closed_by_server.add();
-  closing_ = true;
+  begin_closing(goodbye);
 }
 
 void MqttConnection::flush() {
   if (ended_) return;
   const bool room = in_flight_bytes_ <= context_.options.max_in_flight_bytes / 2;
-  const bool waits_here = held_ && room && !draining_ && context_.workers[io_index_]->accepting();
+  const bool accepting = access_ == MqttAccess::kOpen || context_.workers[io_index_]->accepting();
+  const bool waits_here = held_ && room && !draining_ && accepting;
   if (waits_here) {
     resume();
-  } else if (filled_ > 0 && !held_ && !session_.blocked()) {
+  } else if (filled_ > 0 && !held_ && !connection_.blocked()) {
     process();
   } else {
     write();
-    if (!closing_ && !held_ && !session_.blocked()) read();
+    read_on();
   }
 }
 
+// Any thread. One turn does for all that has come until it begins.
+void MqttConnection::wake() {
+  if (woken_.exchange(true)) return;
+  boost::asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    self->woken_.store(false);
+    self->process();
+  });
+}
+
+// Whoever only sends pays nothing for what it could receive.
 void MqttConnection::write() {
-  if (write_pending_ || ended_) return;
-  if (session_.output().empty()) {
+  if (ended_) return;
+  if (receives_ && !closing_) connection_.pump(Clock::now());
+  if (write_pending_) return;
+  if (connection_.output().empty()) {
     if (closing_) end();
     return;
   }
   writing_.clear();
-  writing_.swap(session_.output());
+  writing_.swap(connection_.output());
   write_pending_ = true;
   write_began_ = Clock::now();
   boost::asio::async_write(socket_, boost::asio::buffer(writing_),
@@ -328,14 +192,21 @@ void MqttConnection::write() {
                            });
 }
 
+// Armed from start() to end(): this is what keeps a connection that neither reads nor writes (held, or waiting for an
+// earlier one's outcome) alive.
 void MqttConnection::arm_timer() {
   auto due = Clock::now() + context_.options.write_timeout;
-  if (const auto deadline = session_.deadline(); deadline && *deadline < due) due = *deadline;
+  if (const auto deadline = connection_.deadline(); deadline && *deadline < due) due = *deadline;
   timer_.expires_at(due);
-  timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
-    const auto self = weak.lock();
-    if (!error && self) self->on_timer();
+  timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (!error) self->on_timer();
   });
+}
+
+// A keep alive that begins to run (after CONNECT, or after a hold) may end before what the timer was armed for.
+void MqttConnection::hasten_timer() {
+  const auto deadline = connection_.deadline();
+  if (!ended_ && deadline && *deadline < timer_.expiry()) arm_timer();
 }
 
 // Fires at the earliest of what may be due and asks; rearming on every packet would cost more than an idle look now and
@@ -348,7 +219,7 @@ void MqttConnection::on_timer() {
     end();
     return;
   }
-  mqtt::Event event = session_.on_timer(now);
+  mqtt::Event event = connection_.on_timer(now);
   static_cast<void>(handle(event));
   write();
   if (!ended_) arm_timer();
@@ -357,11 +228,19 @@ void MqttConnection::on_timer() {
 void MqttConnection::close_from_outside(ReasonCode reason, std::string_view why) {
   boost::asio::post(socket_.get_executor(), [self = shared_from_this(), reason, text = std::string(why)] {
     if (self->ended_ || self->closing_) return;
-    self->session_.disconnect(reason, text);
+    self->connection_.disconnect(reason, text);
     self->context_.metrics.mqtt_closed_by_server.add();
-    self->closing_ = true;
+    // A gateway that goes down says nothing of its clients; section 3.1.2.5 allows to put wills off then.
+    self->begin_closing({.publish_will = reason != ReasonCode::kServerShuttingDown, .session_expiry_s = std::nullopt});
     self->write();
   });
+}
+
+// The session is free for the client's next connection from here on, whatever is still to be written.
+void MqttConnection::begin_closing(mqtt::Broker::Goodbye goodbye) {
+  if (closing_) return;
+  closing_ = true;
+  if (session_) space_->disconnect(*session_, attachment_, goodbye);
 }
 
 void MqttConnection::stop_reading() { draining_ = true; }
@@ -372,8 +251,10 @@ bool MqttConnection::still_valid() const {
 
 void MqttConnection::end() {
   if (ended_) return;
+  begin_closing({});
   ended_ = true;
-  if (identity_) context_.sessions.leave(*identity_, client_id_, this);
+  connection_.disconnect(ReasonCode::kUnspecifiedError);  // nobody hears it: answers that come later are not written
+  context_.connections.leave(identity_ ? identity_->key : std::string(), this);
   timer_.cancel();
   boost::system::error_code ignored;  // the peer may be gone already
   socket_.shutdown(tcp::socket::shutdown_both, ignored);

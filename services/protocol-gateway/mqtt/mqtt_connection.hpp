@@ -1,25 +1,29 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include <millrace/mqtt/server_session.hpp>
+#include <millrace/mqtt/broker.hpp>
+#include <millrace/mqtt/server_connection.hpp>
 
 #include "mqtt/mqtt_context.hpp"
+#include "mqtt/topic_policy.hpp"
 
 namespace millrace::gateway {
 
-/// One MQTT connection: socket and timer around mqtt::ServerSession. Everything runs on its io thread, except
-/// close_from().
+/// One MQTT connection: socket and timer around mqtt::ServerConnection, between the ingest core and its name space's
+/// broker. Everything runs on its io thread, except what says otherwise.
 class MqttConnection final : public AckSink, public std::enable_shared_from_this<MqttConnection> {
  public:
-  MqttConnection(boost::asio::ip::tcp::socket socket, std::size_t io_index, MqttContext& context);
+  MqttConnection(boost::asio::ip::tcp::socket socket, std::size_t io_index, MqttContext& context, MqttAccess access);
   ~MqttConnection() override;
   MqttConnection(const MqttConnection&) = delete;
   MqttConnection& operator=(const MqttConnection&) = delete;
@@ -45,40 +49,64 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
  private:
   using Clock = std::chrono::steady_clock;
 
+  // mqtt_connection.cpp: bytes, time and the end
   void read();
+  void read_on();
   void process();
   [[nodiscard]] bool handle(mqtt::Event& event);
-  void on_connect(const mqtt::Connect& connect);
-  void on_publish(const mqtt::Publish& publish);
-  void on_closed(const mqtt::Closed& closed);
-  void refuse_publish(const mqtt::Publish& publish, mqtt::ReasonCode reason, std::string_view why, IngestResult result);
   [[nodiscard]] bool must_wait();
-  void answer_refused(std::uint16_t packet_id, const Outcome& outcome);
   void write();
   void arm_timer();
+  void hasten_timer();
   void on_timer();
+  void wake();
+  void on_closed(const mqtt::Closed& closed);
+  void begin_closing(mqtt::Broker::Goodbye goodbye);
   void end();
+
+  // mqtt_connecting.cpp
+  void on_connect(const mqtt::ConnectRequested& requested);
+  [[nodiscard]] bool admit(const mqtt::Connect& connect);
+  [[nodiscard]] bool check_will(const mqtt::Connect& connect);
+  void refuse_connect(const mqtt::Connect& connect, mqtt::ReasonCode reason, std::string_view why);
+  [[nodiscard]] mqtt::ConnectSpec connect_spec(const mqtt::ConnectRequested& requested, std::string_view client_id);
+  [[nodiscard]] TopicPolicy policy() const;
+
+  // mqtt_messages.cpp
+  void on_subscribe(const mqtt::SubscribeRequested& requested);
+  void on_unsubscribe(const mqtt::Unsubscribe& unsubscribe);
+  void on_publish(const mqtt::Publish& publish);
+  void publish_locally(const mqtt::Publish& publish);
+  void ingest(const mqtt::Publish& publish, std::string_view metric_prefix);
+  void refuse_publish(const mqtt::Publish& publish, mqtt::ReasonCode reason, std::string_view why, IngestResult result);
+  void answer_refused(std::uint16_t packet_id, const Outcome& outcome);
 
   boost::asio::ip::tcp::socket socket_;
   boost::asio::steady_timer timer_;
   std::size_t io_index_;
   MqttContext& context_;
-  mqtt::ServerSession session_;
-  std::shared_ptr<const Identity> identity_;  // set once, before the connection is in the directory
-  std::string client_id_;
+  MqttAccess access_;
+  mqtt::ServerConnection connection_;
+  std::shared_ptr<const Identity> identity_;  // of a device; set once, before the connection is in the directory
+  NameSpace* space_ = nullptr;
+  std::shared_ptr<mqtt::Session> session_;  // from CONNACK on
+  mqtt::Session::Attachment attachment_ = 0;
+  std::string_view client_id_;  // the client's own; the end of the session's
   std::uint64_t epoch_ = 0;
 
   std::vector<char> input_;
   std::size_t filled_ = 0;
-  std::string writing_;  // being written; the session gathers the next output
+  std::string writing_;  // being written; the connection gathers the next output
   Clock::time_point write_began_{};
   std::size_t in_flight_bytes_ = 0;
   std::uint64_t repeated_ = 0;
+  std::atomic<bool> woken_{false};  // process() is on its way
+  bool receives_ = false;           // the session may have something for the client
   bool reading_ = false;
   bool write_pending_ = false;
   bool held_ = false;
   bool draining_ = false;
-  bool closing_ = false;  // the session is over: close the socket when the output is written
+  bool closing_ = false;  // it is over: close the socket when the output is written
   bool ended_ = false;
 };
 

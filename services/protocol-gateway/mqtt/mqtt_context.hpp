@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include <millrace/mqtt/server_session.hpp>
+#include <millrace/mqtt/server_connection.hpp>
 #include <millrace/observability/log.hpp>
 #include <millrace/registry_view/registry_view.hpp>
 
@@ -14,9 +14,16 @@
 #include "ingest/epoch.hpp"
 #include "ingest/ingest_worker.hpp"
 #include "io/io_threads.hpp"
-#include "mqtt/session_directory.hpp"
+#include "mqtt/connection_directory.hpp"
+#include "mqtt/name_spaces.hpp"
 
 namespace millrace::gateway {
+
+/// Whom a listener lets in, and to what.
+enum class MqttAccess {
+  kDevices,  ///< known devices, each to its own topics
+  kOpen,     ///< anybody, to all topics of the open name space; nothing goes to Kafka
+};
 
 struct MqttOptions {
   mqtt::ServerOptions session;
@@ -24,6 +31,7 @@ struct MqttOptions {
   std::size_t max_in_flight_bytes = 4ULL * 1024 * 1024;  ///< payload bytes of one connection without an answer
   std::size_t max_unsent_bytes = 256ULL * 1024;          ///< answers that a client does not read
   std::chrono::milliseconds write_timeout{30'000};
+  std::uint32_t max_session_expiry_s = 24 * 60 * 60;  ///< longest that a session outlives its connection
 };
 
 /// What all MQTT connections share; outlives them.
@@ -34,7 +42,8 @@ struct MqttContext {
   const registry_view::RegistryView& registry;
   Epochs& epochs;
   GatewayMetrics& metrics;
-  SessionDirectory sessions = {};
+  NameSpaces& spaces;
+  ConnectionDirectory connections = {};
   std::atomic<std::size_t> open_connections{0};
   std::vector<std::vector<std::weak_ptr<MqttConnection>>> held =
       {};  // by io thread: not read on until messages are taken again

@@ -14,8 +14,8 @@ constexpr std::chrono::milliseconds kPauseAfterError{100};
 
 }  // namespace
 
-MqttListener::MqttListener(MqttContext& context)
-    : context_(context), acceptor_(context.threads.context(0)), pause_(context.threads.context(0)) {
+MqttListener::MqttListener(MqttContext& context, MqttAccess access)
+    : context_(context), access_(access), acceptor_(context.threads.context(0)), pause_(context.threads.context(0)) {
   context_.held.resize(context_.threads.size());
 }
 
@@ -59,7 +59,7 @@ void MqttListener::accept() {
           boost::system::error_code ignored;
           socket.close(ignored);
         } else {
-          auto connection = std::make_shared<MqttConnection>(std::move(socket), index, context_);
+          auto connection = std::make_shared<MqttConnection>(std::move(socket), index, context_, access_);
           boost::asio::post(context_.threads.context(index), [connection] { connection->start(); });
         }
         accept();
@@ -78,7 +78,7 @@ void MqttListener::resume_held() {
 }
 
 void MqttListener::on_revocation(const registry_view::Revocation& revocation) {
-  for (const auto& connection : context_.sessions.of(revocation.tenant, revocation.device)) {
+  for (const auto& connection : context_.connections.of(revocation.tenant, revocation.device)) {
     if (!connection->still_valid()) {
       connection->close_from_outside(mqtt::ReasonCode::kNotAuthorized,
                                      "the device's credentials are not valid any more");
@@ -93,13 +93,13 @@ void MqttListener::stop_intake() {
     acceptor_.close(ignored);
     pause_.cancel();
   });
-  for (const auto& connection : context_.sessions.all()) {
+  for (const auto& connection : context_.connections.all()) {
     boost::asio::post(context_.threads.context(connection->io_index()), [connection] { connection->stop_reading(); });
   }
 }
 
 void MqttListener::close_all() {
-  for (const auto& connection : context_.sessions.all()) {
+  for (const auto& connection : context_.connections.all()) {
     connection->close_from_outside(mqtt::ReasonCode::kServerShuttingDown, "the gateway is going down");
   }
 }

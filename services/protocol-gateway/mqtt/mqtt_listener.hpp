@@ -16,7 +16,7 @@ namespace millrace::gateway {
 class MqttListener {
  public:
   /// `context` must outlive the listener and the threads.
-  explicit MqttListener(MqttContext& context);
+  MqttListener(MqttContext& context, MqttAccess access);
   ~MqttListener();
   MqttListener(const MqttListener&) = delete;
   MqttListener& operator=(const MqttListener&) = delete;
@@ -24,6 +24,8 @@ class MqttListener {
   /// kUnavailable names the address if it is taken.
   [[nodiscard]] Status start(const Address& address);
   [[nodiscard]] const Address& address() const { return address_; }
+
+  // What follows concerns the connections of all listeners of the context.
 
   /// Messages are taken again: every connection held for that reads on. Any thread.
   void resume_held();
@@ -40,6 +42,7 @@ class MqttListener {
   void accept();
 
   MqttContext& context_;
+  MqttAccess access_;
   boost::asio::ip::tcp::acceptor acceptor_;
   boost::asio::steady_timer pause_;
   Address address_;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -26,6 +27,7 @@ using std::chrono::seconds;
 
 inline constexpr int kPartitions = 4;
 inline constexpr const char* kToken = "mt_integration";
+inline constexpr const char* kSecondToken = "mt_second";  // of the device m-2
 
 /// The whole gateway against a real broker, with topics and a state folder of its own.
 class GatewayFixture : public ::testing::Test {
@@ -41,11 +43,12 @@ class GatewayFixture : public ::testing::Test {
     kafka::Admin admin(settings_);
     const auto created = admin.create_missing(kafka::wanted_topics(topics_, {kPartitions, 1}), seconds(60));
     ASSERT_TRUE(created.ok()) << created.error().message;
-    register_device();
+    register_devices();
     std::string name = (std::filesystem::temp_directory_path() / "millrace-gateway-XXXXXX").string();
     folder_ = ::mkdtemp(name.data());
     Config config;
     config.mqtt = config.http = config.ops = {"127.0.0.1", 0};
+    config.mqtt_open = Address{"127.0.0.1", 0};
     config.coap.plain = config.coap.secure = Address{"127.0.0.1", 0};
     config.kafka = settings_;
     config.topic_prefix = topics_.prefix;
@@ -59,6 +62,8 @@ class GatewayFixture : public ::testing::Test {
     config.max_connections = 100;
     config.max_packet_bytes = 64 * 1024;
     config.receive_maximum = 100;
+    config.max_session_expiry_s = 3600;
+    config.max_sessions = 1000;
     config_ = config;
     app_ = std::make_unique<ProtocolGatewayApp>(config);
     const Status started = app_->start();
@@ -76,25 +81,30 @@ class GatewayFixture : public ::testing::Test {
     if (!folder_.empty()) std::filesystem::remove_all(folder_);
   }
 
-  void register_device() {
+  void register_devices() {
     registry::v1::Entry tenant;
     tenant.mutable_tenant()->set_tenant("acme");
     tenant.mutable_tenant()->set_tenant_key(1);
     tenant.mutable_tenant()->set_enabled(true);
     tenant.set_revision(1);
-    registry::v1::Entry device;
-    device.mutable_device()->set_tenant("acme");
-    device.mutable_device()->set_device("m-1");
-    device.mutable_device()->set_device_key(7);
-    device.mutable_device()->set_enabled(true);
-    device.mutable_device()->add_token_sha256(std::string(bytes_of(sha256(kToken))));
-    device.set_revision(2);
     kafka::SyncProducer producer(settings_, seconds(60));
     const std::vector<kafka::OutgoingRecord> records{
         {.topic = topics_.registry(), .key = "tenant/acme", .value = tenant.SerializeAsString()},
-        {.topic = topics_.registry(), .key = "device/acme/m-1", .value = device.SerializeAsString()}};
+        {.topic = topics_.registry(), .key = "device/acme/m-1", .value = device_entry("m-1", 7, kToken, 2)},
+        {.topic = topics_.registry(), .key = "device/acme/m-2", .value = device_entry("m-2", 8, kSecondToken, 3)}};
     const auto sent = producer.send(records);
     ASSERT_TRUE(sent.ok()) << sent.error().message;
+  }
+  static std::string device_entry(const std::string& name, int key, const char* token, int revision,
+                                  bool enabled = true) {
+    registry::v1::Entry device;
+    device.mutable_device()->set_tenant("acme");
+    device.mutable_device()->set_device(name);
+    device.mutable_device()->set_device_key(key);
+    device.mutable_device()->set_enabled(enabled);
+    device.mutable_device()->add_token_sha256(std::string(bytes_of(sha256(token))));
+    device.set_revision(revision);
+    return device.SerializeAsString();
   }
 
   RawAnswer post(const std::string& body, const std::string& fields = "", const std::string& token = kToken) {
@@ -107,6 +117,17 @@ class GatewayFixture : public ::testing::Test {
     const std::size_t begin = body.find("\"receipt\":\"");
     if (begin == std::string::npos) return {};
     return body.substr(begin + 11, body.find('"', begin + 11) - begin - 11);
+  }
+  /// What is in the log with this metric, in the order of its partitions.
+  std::vector<telemetry::Batch> stored_metric(const std::string& metric) {
+    std::vector<telemetry::Batch> found;
+    telemetry::BatchCodec codec;
+    for (const auto& entry : testing::read_log(settings_, topics_.telemetry(), kPartitions)) {
+      telemetry::Batch batch;
+      if (codec.decode(entry.value, batch).ok() && batch.points.at(0).metric == metric)
+        found.push_back(std::move(batch));
+    }
+    return found;
   }
   std::optional<telemetry::Batch> stored(const std::string& receipt_text) {
     const auto receipt = telemetry::parse_receipt(receipt_text);

@@ -1,61 +1,9 @@
-#include <millrace/mqtt/codec.hpp>
-
 #include "gateway_fixture.hpp"
 
 namespace millrace::gateway {
 namespace {
 
-class GatewayTest : public GatewayFixture {
- protected:
-  /// An MQTT client that has sent CONNECT.
-  void connect(RawSocket& client, mqtt::Version version, const std::string& password = kToken) {
-    mqtt::Connect connect;
-    connect.version = version;
-    connect.client_id = "client-1";
-    connect.user_name = "m-1@acme";
-    connect.password = password;
-    std::string bytes;
-    mqtt::encode(connect, bytes);
-    client.send(bytes);
-  }
-  void publish(RawSocket& client, mqtt::Version version, std::uint16_t id, std::string_view topic,
-               std::string_view payload) {
-    mqtt::Publish publish;
-    publish.topic = topic;
-    publish.payload = payload;
-    publish.qos = mqtt::Qos::kAtLeastOnce;
-    publish.packet_id = id;
-    std::string bytes;
-    mqtt::encode(version, publish, bytes);
-    client.send(bytes);
-  }
-  /// The next packet's bytes; the frame points into them.
-  struct Packet {
-    std::string bytes;
-    mqtt::Frame frame;
-    bool ok = false;
-  };
-  static void next(RawSocket& client, Packet& packet) {
-    packet.ok = false;
-    for (;;) {
-      mqtt::Frame frame;
-      if (mqtt::next_frame(client.buffer(), 1 << 20, frame).status == mqtt::FrameStatus::kComplete) {
-        packet.bytes = client.buffer().substr(0, frame.size);
-        client.buffer().erase(0, frame.size);
-        packet.ok = mqtt::next_frame(packet.bytes, 1 << 20, packet.frame).status == mqtt::FrameStatus::kComplete;
-        return;
-      }
-      if (!client.fill()) return;
-    }
-  }
-  mqtt::ReasonCode connack(RawSocket& client, mqtt::Version version) {
-    Packet packet;
-    next(client, packet);
-    mqtt::Connack answer;
-    if (!packet.ok || mqtt::decode(packet.frame, version, answer)) return mqtt::ReasonCode::kUnspecifiedError;
-    return answer.reason;
-  }
-};
+class GatewayTest : public GatewayFixture {};
 
 TEST_F(GatewayTest, HttpAnswersWithThePlaceInTheLog) {
   const RawAnswer answer = post(R"([{"power":1.5},{"power":2,"ts":1700000000}])", "Idempotency-Key: abc\r\n");
@@ -93,91 +41,6 @@ TEST_F(GatewayTest, AnUndecodablePayloadIsKeptAndToldWithItsReceipt) {
   EXPECT_EQ(headers["refused"], "true");
   EXPECT_EQ(headers["tenant"], "acme");
   EXPECT_EQ(headers["reason"], "syntax");
-}
-
-TEST_F(GatewayTest, Mqtt5PubackCarriesTheReceiptAndTheReason) {
-  RawSocket client(app_->mqtt_address());
-  connect(client, mqtt::Version::k5);
-  ASSERT_EQ(connack(client, mqtt::Version::k5), mqtt::ReasonCode::kSuccess);
-  publish(client, mqtt::Version::k5, 1, "devices/m-1/telemetry", R"({"power":3})");
-  publish(client, mqtt::Version::k5, 2, "devices/m-1/status", R"({"battery":4})");
-  publish(client, mqtt::Version::k5, 3, "devices/m-1/telemetry", "nonsense");
-  publish(client, mqtt::Version::k5, 4, "devices/m-2/telemetry", R"({"power":3})");
-  publish(client, mqtt::Version::k5, 5, "elsewhere", R"({"power":3})");
-  const std::vector<mqtt::ReasonCode> expected{mqtt::ReasonCode::kSuccess, mqtt::ReasonCode::kSuccess,
-                                               mqtt::ReasonCode::kPayloadFormatInvalid,
-                                               mqtt::ReasonCode::kNotAuthorized, mqtt::ReasonCode::kTopicNameInvalid};
-  std::vector<std::string> receipts;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    Packet packet;
-    next(client, packet);
-    ASSERT_TRUE(packet.ok);
-    mqtt::Ack ack;
-    ASSERT_FALSE(mqtt::decode(packet.frame, mqtt::Version::k5, ack));
-    EXPECT_EQ(ack.packet_id, i + 1) << "PUBACKs keep the order of the PUBLISHes";
-    EXPECT_EQ(ack.reason, expected[i]) << i;
-    receipts.emplace_back(ack.properties.user("receipt").value_or(""));
-  }
-  const auto first = stored(receipts[0]);
-  ASSERT_TRUE(first.has_value()) << receipts[0];
-  EXPECT_EQ(first->delivery.client_id, "client-1");
-  EXPECT_EQ(first->delivery.packet_id, 1);
-  EXPECT_GT(first->delivery.connection_epoch, 0U);
-  const auto second = stored(receipts[1]);
-  ASSERT_TRUE(second.has_value());
-  EXPECT_EQ(second->points.at(0).metric, "status.battery");
-  EXPECT_TRUE(receipts[2].starts_with("dead:")) << receipts[2];
-}
-
-TEST_F(GatewayTest, Mqtt311KeepsBadPayloadsAndClosesOnAForeignTopic) {
-  RawSocket client(app_->mqtt_address());
-  connect(client, mqtt::Version::k311);
-  ASSERT_EQ(connack(client, mqtt::Version::k311), mqtt::ReasonCode::kSuccess);
-  publish(client, mqtt::Version::k311, 9, "devices/m-1/telemetry", "nonsense");
-  Packet packet;
-  next(client, packet);
-  ASSERT_TRUE(packet.ok);
-  EXPECT_EQ(packet.frame.type, mqtt::PacketType::kPuback);
-  EXPECT_EQ(testing::read_log(settings_, topics_.telemetry_dead(), 3).size(), 1U);
-  publish(client, mqtt::Version::k311, 10, "devices/m-2/telemetry", R"({"power":3})");
-  EXPECT_TRUE(client.at_end());
-}
-
-TEST_F(GatewayTest, MqttRefusesAWrongTokenInTheClientsVersion) {
-  RawSocket five(app_->mqtt_address());
-  connect(five, mqtt::Version::k5, "mt_wrong");
-  EXPECT_EQ(connack(five, mqtt::Version::k5), mqtt::ReasonCode::kBadUserNameOrPassword);
-  EXPECT_TRUE(five.at_end());
-  RawSocket old(app_->mqtt_address());
-  connect(old, mqtt::Version::k311, "mt_wrong");
-  EXPECT_TRUE(mqtt::is_failure(connack(old, mqtt::Version::k311)));
-  EXPECT_TRUE(old.at_end());
-}
-
-TEST_F(GatewayTest, AClientIdThatConnectsAgainTakesOverAndItsEpochGrows) {
-  std::vector<std::uint64_t> epochs;
-  RawSocket first(app_->mqtt_address());
-  RawSocket second(app_->mqtt_address());
-  for (RawSocket* client : {&first, &second}) {
-    connect(*client, mqtt::Version::k311);
-    ASSERT_EQ(connack(*client, mqtt::Version::k311), mqtt::ReasonCode::kSuccess);
-    publish(*client, mqtt::Version::k311, 1, "devices/m-1/telemetry",
-            R"({"takeover":)" + std::to_string(epochs.size()) + "}");
-    Packet packet;
-    next(*client, packet);
-    ASSERT_TRUE(packet.ok);
-    epochs.push_back(0);
-  }
-  EXPECT_TRUE(first.at_end());
-  epochs.clear();
-  for (const auto& entry : testing::read_log(settings_, topics_.telemetry(), kPartitions)) {
-    telemetry::Batch batch;
-    telemetry::BatchCodec codec;
-    ASSERT_TRUE(codec.decode(entry.value, batch).ok());
-    if (batch.points.at(0).metric == "takeover") epochs.push_back(batch.delivery.connection_epoch);
-  }
-  ASSERT_EQ(epochs.size(), 2U);
-  EXPECT_GT(epochs[1], epochs[0]);
 }
 
 }  // namespace

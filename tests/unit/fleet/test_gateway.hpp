@@ -1,4 +1,4 @@
-// A gateway for tests: real sockets, the real server session, and a script of what it does to each message.
+// A gateway for tests: real sockets, the real server connection, and a script of what it does to each message.
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <millrace/mqtt/server_session.hpp>
+#include <millrace/mqtt/server_connection.hpp>
 
 namespace millrace::fleet::testing {
 
@@ -70,7 +70,7 @@ class TestGateway {
     int number = 0;
     std::string in;
     std::string who;
-    std::unique_ptr<mqtt::ServerSession> session;
+    std::unique_ptr<mqtt::ServerConnection> connection;
     bool over = false;
   };
 
@@ -95,7 +95,7 @@ class TestGateway {
     auto client = std::make_unique<Client>();
     client->fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
     client->number = ++connections_;
-    client->session = std::make_unique<mqtt::ServerSession>(options_, std::chrono::steady_clock::now());
+    client->connection = std::make_unique<mqtt::ServerConnection>(options_, std::chrono::steady_clock::now());
     clients_.push_back(std::move(client));
   }
 
@@ -116,11 +116,13 @@ class TestGateway {
     std::string_view input = client.in;
     const auto now = std::chrono::steady_clock::now();
     for (;;) {
-      const mqtt::Event event = client.session->next(input, now);
+      const mqtt::Event event = client.connection->next(input, now);
       if (std::holds_alternative<std::monostate>(event)) break;
       if (const auto* requested = std::get_if<mqtt::ConnectRequested>(&event)) {
         client.who = requested->connect.client_id;
-        client.session->accept(now);
+        auto session = std::make_shared<mqtt::Session>(client.who, mqtt::SessionLimits{});
+        const auto attachment = session->attach({});
+        if (!client.connection->accept(now, std::move(session), attachment)) client.over = true;
       } else if (const auto* received = std::get_if<mqtt::PublishReceived>(&event)) {
         const mqtt::Publish& publish = received->publish;
         Arrival arrival{client.number, client.who, std::to_string(publish.packet_id), publish.dup,
@@ -133,15 +135,18 @@ class TestGateway {
         }
         const std::string receipt = "1:" + std::to_string(arrivals.size());
         const mqtt::UserProperty property{"receipt", receipt};
-        if (answer == 202) client.session->puback(publish.packet_id, {mqtt::ReasonCode::kSuccess, {}, {&property, 1}});
-        if (answer == 400) client.session->puback(publish.packet_id, {mqtt::ReasonCode::kPayloadFormatInvalid, {}, {}});
-      } else if (std::get<mqtt::Closed>(event).cause != mqtt::CloseCause::kClientDisconnect) {
+        if (answer == 202)
+          client.connection->acknowledge(publish.packet_id, {mqtt::ReasonCode::kSuccess, {}, {&property, 1}});
+        if (answer == 400)
+          client.connection->acknowledge(publish.packet_id, {mqtt::ReasonCode::kPayloadFormatInvalid, {}, {}});
+      } else if (const auto* closed = std::get_if<mqtt::Closed>(&event);
+                 closed == nullptr || closed->cause != mqtt::CloseCause::kClientDisconnect) {
         ++protocol_errors;
       }
     }
     client.in.erase(0, client.in.size() - input.size());
-    out.swap(client.session->output());
-    if (client.session->state() == mqtt::SessionState::kClosed) client.over = true;
+    out.swap(client.connection->output());
+    if (client.connection->state() == mqtt::ConnectionState::kClosed) client.over = true;
   }
 
   static std::string header(std::string_view head, std::string_view name) {

@@ -29,6 +29,7 @@ struct FrameCase {
   const char* hex;
 };
 
+// [MQTT-2.1.3-1] [MQTT-1.5.5-1], 3.1.1 [MQTT-2.2.2-2]
 TEST(Malformed, FixedHeaders) {
   const FrameCase cases[] = {
       {"packet type 0", "00 00"},
@@ -78,6 +79,9 @@ void expect_faults(std::span<const BodyCase> cases) {
   }
 }
 
+// [MQTT-3.1.2-1] [MQTT-3.1.2-2] [MQTT-3.1.2-3] [MQTT-3.1.2-9] [MQTT-3.1.2-11] [MQTT-3.1.2-12] [MQTT-3.1.2-13]
+// [MQTT-3.1.2-16] [MQTT-3.1.2-17] [MQTT-3.1.2-18] [MQTT-3.1.2-19] [MQTT-3.1.3-1] [MQTT-3.1.3-3] [MQTT-3.1.4-1]
+// [MQTT-4.9.0-1], 3.1.1 [MQTT-3.1.2-22] [MQTT-3.1.4-1]
 TEST(Malformed, Connect) {
   // name and level, flags, keep alive, [properties], client id, ...
   const BodyCase cases[] = {
@@ -144,6 +148,8 @@ TEST(Malformed, ConnectSaysItsVersionEvenWhenItIsBroken) {
   }
 }
 
+// [MQTT-2.2.1-2] [MQTT-2.2.1-3] [MQTT-3.3.1-2] [MQTT-3.3.1-4] [MQTT-3.3.2-1] [MQTT-3.3.2-2] [MQTT-3.3.2-8]
+// [MQTT-3.3.2-14] [MQTT-4.7.0-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2], 3.1.1 [MQTT-2.3.1-1] [MQTT-4.7.1-1]
 TEST(Malformed, Publish) {
   const BodyCase cases[] = {
       {"QoS 3", kV3, 0x36, "00 01 61 00 01", R::kMalformedPacket},
@@ -173,6 +179,7 @@ TEST(Malformed, Publish) {
   expect_faults(cases);
 }
 
+// [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.2-1] [MQTT-3.7.2-1] [MQTT-3.14.2-1] [MQTT-3.15.2-1] [MQTT-4.12.0-5]
 TEST(Malformed, Acknowledgements) {
   const BodyCase cases[] = {
       {"CONNACK empty", kV3, 0x20, "", R::kMalformedPacket},
@@ -205,6 +212,8 @@ TEST(Malformed, Acknowledgements) {
   expect_faults(cases);
 }
 
+// [MQTT-3.8.3-1] [MQTT-3.8.3-2] [MQTT-3.8.3-4] [MQTT-3.8.3-5] [MQTT-3.10.3-1] [MQTT-3.10.3-2] [MQTT-4.7.3-1],
+// 3.1.1 [MQTT-3.8.3-3] [MQTT-3.8.3-4]
 TEST(Malformed, Subscriptions) {
   const BodyCase cases[] = {
       {"SUBSCRIBE id 0", kV3, 0x82, "00 00 00 01 61 00", R::kProtocolError},

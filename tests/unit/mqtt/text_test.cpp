@@ -60,6 +60,7 @@ TEST(Text, BadBytesAreFoundAtEveryPlaceOfALongText) {
   }
 }
 
+// [MQTT-4.7.0-1] [MQTT-4.7.3-1] [MQTT-4.7.3-3]
 TEST(Text, TopicNames) {
   const Case cases[] = {{"a", true}, {"/", true},    {"a//b", true}, {"$SYS/x", true}, {" ", true},
                         {"", false}, {"a/+", false}, {"#", false},   {"a#", false},    {"+", false}};
@@ -68,6 +69,7 @@ TEST(Text, TopicNames) {
   EXPECT_FALSE(valid_topic_name(std::string(65'536, 'a')));
 }
 
+// [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1] [MQTT-4.8.2-1] [MQTT-4.8.2-2]
 TEST(Text, TopicFilters) {
   const Case cases[] = {
       {"a", true},          {"#", true},           {"+", true},

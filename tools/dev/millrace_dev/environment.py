@@ -13,6 +13,7 @@ def exports(stack):
     token = settings.kept("device_token")
     values = {
         "MILLRACE_MQTT_ADDR": settings.address("mqtt"),
+        "MILLRACE_OPEN_MQTT_ADDR": settings.address("open_mqtt"),
         "MILLRACE_HTTP_URL": f"http://{settings.address('http')}",
         "MILLRACE_COAP_URI": f"coap://{settings.address('coap')}",
         "MILLRACE_COAPS_URI": f"coaps://{settings.address('coaps')}",

@@ -14,7 +14,8 @@ def show(stack, latest, started):
     say.line(say.table([
         ("protocol-gateway", f"MQTT {values['MILLRACE_MQTT_ADDR']}", f"HTTP {values['MILLRACE_HTTP_URL']}",
          f"ops http://{settings.address('gateway_ops')}/metrics"),
-        ("", values["MILLRACE_COAP_URI"], values["MILLRACE_COAPS_URI"], ""),
+        ("", values["MILLRACE_COAP_URI"], values["MILLRACE_COAPS_URI"],
+         f"MQTT broker open to all {values['MILLRACE_OPEN_MQTT_ADDR']}"),
         ("device-registry", f"gRPC {values['MILLRACE_REGISTRY_ADDR']}", "",
          f"ops http://{settings.address('registry_ops')}/metrics"),
         ("storage-writer", "", "", f"ops http://{settings.address('writer_ops')}/metrics"),

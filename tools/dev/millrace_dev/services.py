@@ -16,11 +16,12 @@ DATABASE = "millrace"
 
 @dataclass(frozen=True)
 class Description:
-    """One service: its program, the port of its ops endpoint, further ports by configuration key, its database role,
-    fixed settings."""
+    """One service: its program, the port of its ops endpoint, further ports by configuration key, those that never leave this
+    machine, its database role, fixed settings."""
     name: str
     ops_port: str
     ports: dict
+    local_ports: dict = field(default_factory=dict)
     role: str | None = None
     kafka: bool = True
     state_dir: bool = False
@@ -40,7 +41,7 @@ DESCRIPTIONS = {
         Description("stream-processing", "stream_ops", {}, instance=True),
         Description("query-api", "query_ops", {"GRPC_ADDR": "query"}, role="query_api"),
         Description("protocol-gateway", "gateway_ops", {"MQTT_ADDR": "mqtt", "HTTP_ADDR": "http", "COAP_ADDR": "coap", "COAPS_ADDR": "coaps"},
-                    state_dir=True),
+                    local_ports={"MQTT_OPEN_ADDR": "open_mqtt"}, state_dir=True),
         # A receiver on the same machine is what a newcomer tries first.
         Description("notifier", "notifier_ops", {}, values={"ALLOW_PRIVATE_ADDRESSES": "true"}),
     )
@@ -84,6 +85,8 @@ class Service:
         values.update(self.description.values)
         for key, port in self.description.ports.items():
             values[key] = f"{self._settings.listen}:{self.ports[port]}"
+        for key, port in self.description.local_ports.items():
+            values[key] = f"127.0.0.1:{self.ports[port]}"
         if self.description.kafka:
             values["KAFKA_BOOTSTRAP"] = self._kafka.bootstrap
         if self.description.instance:

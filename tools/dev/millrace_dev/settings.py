@@ -12,6 +12,7 @@ from .say import DevError
 # Default ports; each is shifted by MILLRACE_DEV_PORT_OFFSET or set alone by MILLRACE_DEV_PORT_<NAME>.
 DEFAULT_PORTS = {
     "mqtt": 1883,
+    "open_mqtt": 1884,
     "http": 8080,
     "coap": 5683,
     "coaps": 5684,
@@ -104,7 +105,8 @@ class Settings:
     def load(cls, folder: Path):
         """The settings of the stack in `folder`, or None when there never was one."""
         stored = cls.stored(folder)
-        return cls(folder, stored["ports"], stored["listen"], stored.get("options")) if stored else None
+        # A system that was started before a port came into being has the default of that.
+        return cls(folder, {**DEFAULT_PORTS, **stored["ports"]}, stored["listen"], stored.get("options")) if stored else None
 
     def save(self):
         private_folder(self.folder, passable=True)

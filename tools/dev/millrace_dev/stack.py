@@ -103,7 +103,7 @@ class Stack:
         if name == "postgres":
             return ["postgres"]
         description = self.services[name].description
-        return [description.ops_port, *description.ports.values()]
+        return [description.ops_port, *description.ports.values(), *description.local_ports.values()]
 
     def check_ports(self, name):
         for port in self.ports_of(name):

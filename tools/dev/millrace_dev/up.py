@@ -58,8 +58,8 @@ def _settings(layout, listen, data):
 
 
 def _refuse_other_ports(layout, stack):
-    stored = Settings.stored(layout.stack)
-    if not stored or stored["ports"] == stack.settings.ports:
+    stored = Settings.load(layout.stack)
+    if not stored or stored.ports == stack.settings.ports:
         return
     if any(member.alive() for member in stack.members().values()):
         raise DevError("this clone runs already, on other ports; ./dev down ends it first")

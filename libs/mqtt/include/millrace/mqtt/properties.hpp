@@ -66,6 +66,8 @@ class PropertyWriter {
   PropertyWriter& add(PropertyId id, std::uint32_t number);
   PropertyWriter& add(PropertyId id, std::string_view text);
   PropertyWriter& add_user(std::string_view name, std::string_view value);
+  /// Properties as on the wire (Properties::bytes()), unchecked; view().has() does not know them.
+  PropertyWriter& add_encoded(std::string_view bytes);
   void clear();
   /// Valid until the next change of the writer.
   Properties view() const { return {bytes_, present_}; }

@@ -1,5 +1,5 @@
 // What the server turns down, and what the client is told, in both versions.
-#include "session_harness.hpp"
+#include "connection_harness.hpp"
 
 namespace millrace::mqtt {
 namespace {
@@ -18,13 +18,13 @@ std::string bytes(std::initializer_list<int> values) {
 TEST(Refusal, FirstPacketMustBeConnect) {
   Wire wire;
   expect_closed(wire.send(bytes({0xC0, 0x00})), CloseCause::kProtocolError, R::kProtocolError);
-  EXPECT_TRUE(wire.session.output().empty());
+  EXPECT_TRUE(wire.connection.output().empty());
 }
 
 TEST(Refusal, GarbageIsClosedSilently) {
   Wire wire;
   expect_closed(wire.send("GET / HTTP/1.1\r\n"), CloseCause::kProtocolError, R::kMalformedPacket);
-  EXPECT_TRUE(wire.session.output().empty());
+  EXPECT_TRUE(wire.connection.output().empty());
 }
 
 TEST(Refusal, AHugeConnectIsRefusedByItsHeader) {
@@ -36,7 +36,7 @@ TEST(Refusal, ProtocolLevels) {
   Wire old;
   expect_closed(old.send(bytes({0x10, 14, 0, 6, 'M', 'Q', 'I', 's', 'd', 'p', 3, 2, 0, 0, 0, 0})),
                 CloseCause::kProtocolError, R::kUnsupportedProtocolVersion);
-  EXPECT_EQ(old.session.output(), bytes({0x20, 2, 0, 1}));  // 3.1.1 [MQTT-3.1.2-2]
+  EXPECT_EQ(old.connection.output(), bytes({0x20, 2, 0, 1}));  // 3.1.1 [MQTT-3.1.2-2]
   Wire future;
   expect_closed(future.send(bytes({0x10, 12, 0, 4, 'M', 'Q', 'T', 'T', 6, 2, 0, 0, 0, 0})), CloseCause::kProtocolError,
                 R::kUnsupportedProtocolVersion);
@@ -49,7 +49,7 @@ TEST(Refusal, MalformedConnectIsToldTo5Only) {
     expect_closed(wire.send(bytes({0x10, 12, 0, 4, 'M', 'Q', 'T', 'T', level, 3, 0, 0, 0, 0})),
                   CloseCause::kProtocolError, R::kMalformedPacket);
     if (level == 4) {
-      EXPECT_TRUE(wire.session.output().empty());
+      EXPECT_TRUE(wire.connection.output().empty());
     } else {
       EXPECT_EQ(wire.receive<Connack>(PacketType::kConnack).reason, R::kMalformedPacket);
     }
@@ -63,11 +63,11 @@ TEST(Refusal, ByTheOwner) {
     connect.version = version;
     connect.client_id = "c";
     wire.connect(connect);
-    wire.session.refuse(R::kNotAuthorized, "no such device");
-    EXPECT_EQ(wire.session.state(), SessionState::kClosed);
+    wire.connection.refuse(R::kNotAuthorized, "no such device");
+    EXPECT_EQ(wire.connection.state(), ConnectionState::kClosed);
     EXPECT_EQ(wire.receive<Connack>(PacketType::kConnack).reason, R::kNotAuthorized);
-    wire.session.accept(wire.now);
-    EXPECT_EQ(wire.session.state(), SessionState::kClosed) << "too late";
+    EXPECT_FALSE(wire.accept()) << "too late";
+    EXPECT_EQ(wire.connection.state(), ConnectionState::kClosed);
   }
 }
 
@@ -77,25 +77,40 @@ TEST(Refusal, EmptyClientIdWithALastingSessionOn311) {
   connect.version = Version::k311;
   connect.clean_start = false;
   expect_closed(wire.connect(connect), CloseCause::kProtocolError, R::kClientIdentifierNotValid);
-  EXPECT_EQ(wire.session.output(), bytes({0x20, 2, 0, 2}));
+  EXPECT_EQ(wire.connection.output(), bytes({0x20, 2, 0, 2}));
 }
 
-TEST(Refusal, WillsThatThisServerCannotKeepAndEnhancedAuthentication) {
+TEST(Refusal, WillsBeyondTheOffer) {
+  Connect qos2, retained;
+  qos2.will = Will{"w", "", Qos::kExactlyOnce, false, {}};
+  retained.will = Will{"w", "", Qos::kAtMostOnce, true, {}};
+  Offers offers;
+  EXPECT_FALSE(check_will(qos2, offers));
+  EXPECT_FALSE(check_will(retained, offers));
+  offers.maximum_qos = Qos::kAtLeastOnce;
+  offers.retain = false;
+  EXPECT_EQ(check_will(qos2, offers).code, R::kQosNotSupported);         // [MQTT-3.2.2-12]
+  EXPECT_EQ(check_will(retained, offers).code, R::kRetainNotSupported);  // [MQTT-3.2.2-13]
+  qos2.version = retained.version = Version::k311;
+  EXPECT_FALSE(check_will(qos2, offers)) << "3.1.1 could not be told";
+  EXPECT_FALSE(check_will(retained, offers));
+}
+
+TEST(Refusal, EnhancedAuthentication) {
   PropertyWriter method;
   method.add(PropertyId::kAuthenticationMethod, "SCRAM");
-  Connect qos2;
-  qos2.will = Will{"w", "", Qos::kExactlyOnce, false, {}};
-  Connect retained;
-  retained.will = Will{"w", "", Qos::kAtMostOnce, true, {}};
   Connect enhanced;
   enhanced.properties = method.view();
-  const std::pair<const Connect*, R> rows[] = {
-      {&qos2, R::kQosNotSupported}, {&retained, R::kRetainNotSupported}, {&enhanced, R::kBadAuthenticationMethod}};
-  for (const auto& [connect, reason] : rows) {
-    Wire wire;
-    expect_closed(wire.connect(*connect), CloseCause::kProtocolError, reason);
-    EXPECT_EQ(wire.receive<Connack>(PacketType::kConnack).reason, reason);
-  }
+  Wire wire;
+  // [MQTT-4.12.0-1]
+  expect_closed(wire.connect(enhanced), CloseCause::kProtocolError, R::kBadAuthenticationMethod);
+  EXPECT_EQ(wire.receive<Connack>(PacketType::kConnack).reason, R::kBadAuthenticationMethod);
+}
+
+TEST(Refusal, ASessionIsNeeded) {
+  Wire wire;
+  wire.connect(Connect{});
+  EXPECT_THROW(static_cast<void>(wire.connection.accept(wire.now, nullptr, 0)), std::invalid_argument);
 }
 
 struct Case {
@@ -105,6 +120,8 @@ struct Case {
   R reason;
 };
 
+// [MQTT-4.13.1-1] [MQTT-3.1.0-2] [MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.2.2-17] [MQTT-3.3.4-6] [MQTT-4.12.0-7],
+// 3.1.1 [MQTT-4.8.0-1]
 TEST(Refusal, PacketsThatEndAConnection) {
   PropertyWriter alias, unknown_alias, subscription;
   alias.add(PropertyId::kTopicAlias, 17U);
@@ -126,6 +143,9 @@ TEST(Refusal, PacketsThatEndAConnection) {
   const Version v3 = Version::k311;
   const Version v5 = Version::k5;
   const Publish qos2{"t", "", Qos::kExactlyOnce, false, false, 1, {}};
+  Offers offers;
+  offers.maximum_qos = Qos::kAtLeastOnce;
+  offers.retain = false;
   const Case cases[] = {
       {"QoS 2", v5, publish(v5, qos2), R::kQosNotSupported},
       {"QoS 2", v3, publish(v3, qos2), R::kQosNotSupported},
@@ -153,36 +173,14 @@ TEST(Refusal, PacketsThatEndAConnection) {
   for (const auto& row : cases) {
     SCOPED_TRACE(std::string(row.description) + (row.version == v5 ? " v5" : " v3.1.1"));
     Wire wire;
-    wire.connect_and_accept(row.version);
+    wire.connect_and_accept(row.version, {}, 0, {.session_present = false, .session_expiry_s = {}, .offers = offers});
     expect_closed(wire.send(row.bytes), CloseCause::kProtocolError, row.reason);
-    EXPECT_EQ(wire.session.state(), SessionState::kClosed);
+    EXPECT_EQ(wire.connection.state(), ConnectionState::kClosed);
     if (row.version == v3) {
-      EXPECT_TRUE(wire.session.output().empty());
+      EXPECT_TRUE(wire.connection.output().empty());
     } else {
       EXPECT_EQ(wire.receive<Disconnect>(PacketType::kDisconnect).reason, row.reason);
     }
-  }
-}
-
-TEST(Refusal, SubscriptionsAreAnsweredAndTheConnectionStays) {
-  for (const Version version : {Version::k311, Version::k5}) {
-    Wire wire;
-    wire.connect_and_accept(version);
-    std::string entries;
-    append_subscription(version, {"devices/c/commands", Qos::kAtLeastOnce, false, false, {}}, entries);
-    append_subscription(version, {"bad#", Qos::kAtMostOnce, false, false, {}}, entries);
-    EXPECT_TRUE(nothing(wire.send(Subscribe{11, {}, entries})));
-    const auto suback = wire.receive<Suback>(PacketType::kSuback);
-    EXPECT_EQ(suback.packet_id, 11);
-    EXPECT_EQ(suback.codes, version == Version::k5 ? "\x87\x8F" : "\x80\x80");
-    std::string filters;
-    append_filter("devices/c/commands", filters);
-    append_filter("a/#/b", filters);
-    EXPECT_TRUE(nothing(wire.send(Unsubscribe{12, {}, filters})));
-    const auto unsuback = wire.receive<Suback>(PacketType::kUnsuback);
-    EXPECT_EQ(unsuback.packet_id, 12);
-    EXPECT_EQ(unsuback.codes, version == Version::k5 ? "\x11\x8F" : "");
-    EXPECT_EQ(wire.session.state(), SessionState::kConnected);
   }
 }
 
@@ -195,11 +193,13 @@ TEST(Refusal, AcknowledgementsOfUnknownIds) {
     EXPECT_EQ(pubcomp.packet_id, 5);
     EXPECT_EQ(pubcomp.reason, version == Version::k5 ? R::kPacketIdentifierNotFound : R::kSuccess);
     wire.send(Ack{PacketType::kPubrec, 6, R::kSuccess, {}});
-    EXPECT_EQ(wire.receive<Ack>(PacketType::kPubrel).packet_id, 6);
+    const auto pubrel = wire.receive<Ack>(PacketType::kPubrel);
+    EXPECT_EQ(pubrel.packet_id, 6);
+    EXPECT_EQ(pubrel.reason, version == Version::k5 ? R::kPacketIdentifierNotFound : R::kSuccess);
     EXPECT_TRUE(nothing(wire.send(Ack{PacketType::kPuback, 7, R::kSuccess, {}})));
     EXPECT_TRUE(nothing(wire.send(Ack{PacketType::kPubcomp, 8, R::kSuccess, {}})));
-    EXPECT_TRUE(wire.session.output().empty());
-    EXPECT_EQ(wire.session.state(), SessionState::kConnected);
+    EXPECT_TRUE(wire.connection.output().empty());
+    EXPECT_EQ(wire.connection.state(), ConnectionState::kConnected);
   }
 }
 

@@ -1,0 +1,120 @@
+// Publish/subscribe inside one process for one name space (a tenant, or the `open` listener): sessions by client id,
+// subscriptions, retained messages, wills. No I/O, no clock: `now` comes in, due times go out.
+//
+// Thread-safe. Every call is one step: after it has returned, nothing comes of what was before. What a call brings
+// about for others (wake, end, wills) is called by its thread before it returns, when no lock is held any more; so
+// these may call the broker. Where they do, what that brings about is called after them, not inside. They must not
+// throw, block or destroy the broker.
+//
+// Who may do what is decided by the caller before it calls (topic filter ACL, quotas by policy).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <millrace/mqtt/message.hpp>
+#include <millrace/mqtt/session.hpp>
+
+namespace millrace::mqtt {
+
+struct BrokerLimits {
+  SessionLimits session;
+  std::size_t maximum_sessions = 100'000;
+  std::size_t maximum_subscriptions_per_session = 1'000;
+  std::size_t maximum_subscriptions = 1'000'000;
+  std::size_t maximum_filter_bytes = 1024;  ///< of one topic filter, which may have 128 levels
+  std::size_t maximum_retained_messages = 100'000;
+  std::size_t maximum_retained_bytes = 256 * 1024 * 1024;  ///< sum of Message::cost() and of publishers' client ids
+};
+
+/// What a connection asks of the broker when CONNECT has been let in.
+struct ConnectSpec {
+  std::string client_id;  ///< never empty: an assigned one counts
+  bool clean_start = true;
+  /// Seconds that the session outlives the connection; 0xFFFFFFFF = for ever (section 3.1.2.11.2). 3.1.1: 0 with clean
+  /// session, else for ever.
+  std::uint32_t session_expiry_s = 0;
+  Session::Link link;
+  /// The session is another connection's from now on (DISCONNECT 0x8E), or was ended by the server (its queue
+  /// overflowed: 0x97). Called at most once, by the thread that caused it, and not after disconnect(). Nothing else
+  /// need be done: the will and the session have been seen to. `why` is a static text.
+  std::function<void(ReasonCode, const char* why)> end;
+  MessagePtr will;  ///< null = none; expires_at is set when it is published
+  std::uint32_t will_delay_s = 0;
+  std::optional<std::uint32_t> will_expiry_s;
+};
+
+class Broker {
+ public:
+  /// Where wills go when they are due: the owner decides (a topic of `devices/` is ingest, others come back by
+  /// publish()). The message's expires_at counts from now on. May be empty: then wills go nowhere.
+  using WillSink = std::function<void(const std::string& client_id, MessagePtr)>;
+
+  Broker(BrokerLimits limits, WillSink wills);
+  /// Publishes no wills and calls no `end`. Sessions may outlive it.
+  ~Broker();
+  Broker(const Broker&) = delete;
+  Broker& operator=(const Broker&) = delete;
+
+  struct Connected {
+    std::shared_ptr<Session> session;  ///< null: no room (reason kQuotaExceeded)
+    Session::Attachment attachment = 0;
+    bool session_present = false;
+  };
+  /// [MQTT-3.1.4-3] takes over from a live connection of this client id; [MQTT-3.1.2-4..6] clean start. A will that was
+  /// waiting for its delay is dropped where the session goes on [MQTT-3.1.3-9], published where it ends. The will of
+  /// the connection that was taken over is published where it has no delay or its session ends (section 3.1.3.2.2).
+  Connected connect(ConnectSpec spec, TimePoint now);
+
+  struct Goodbye {
+    bool publish_will = true;                       ///< false after DISCONNECT with reason 0 [MQTT-3.14.4-3]
+    std::optional<std::uint32_t> session_expiry_s;  ///< from DISCONNECT
+  };
+  /// The network connection is closed. No effect if another one has the session.
+  void disconnect(const Session& session, Session::Attachment attachment, Goodbye goodbye, TimePoint now);
+
+  /// One filter of a SUBSCRIBE. Retained messages that match are offered at once as the options say. Answers with the
+  /// granted QoS or a failure that changes nothing: kTopicFilterInvalid; kQuotaExceeded for a limit, also where the
+  /// session's queue has no room for all retained messages that match; kUnspecifiedError if the session is over.
+  /// `subscription_id` 0 = none. No Local on a shared subscription is the decoder's to refuse [MQTT-3.8.3-4].
+  ReasonCode subscribe(const Session& session, const Subscription& subscription, std::uint32_t subscription_id,
+                       TimePoint now);
+  /// kSuccess, kNoSubscriptionExisted or kTopicFilterInvalid.
+  ReasonCode unsubscribe(const Session& session, std::string_view filter);
+
+  struct Published {
+    /// Sessions (and groups of shared subscriptions) that it was for; 0 = reason kNoMatchingSubscribers. A QoS 0
+    /// message may have been dropped there.
+    std::size_t matched = 0;
+    /// A retained message found no room (or has more than 128 levels): it was not kept, and an earlier one of its topic
+    /// is gone too. Reason kQuotaExceeded.
+    bool retained_full = false;
+  };
+  /// Hands the message to every subscriber and keeps it if it is retained. `publisher` (may be null: the server itself)
+  /// is for No Local. Messages that one publisher hands in one after another reach each subscriber in that order
+  /// [MQTT-4.6.0-5]. A session that has no room for a QoS 1 or 2 message is ended: its connection is told, its state
+  /// discarded, its will published.
+  Published publish(const MessagePtr& message, const Session* publisher, TimePoint now);
+
+  /// When on_timer() is due at the latest: will delays, session expiry. It changes only by disconnect() (earlier) and
+  /// by connect(), publish() and on_timer() (later).
+  [[nodiscard]] std::optional<TimePoint> deadline() const;
+  void on_timer(TimePoint now);
+
+  struct Counts {
+    std::size_t sessions = 0, connected = 0, subscriptions = 0, retained = 0, retained_bytes = 0;
+    std::uint64_t published = 0, delivered = 0, dropped_qos0 = 0, sessions_overflowed = 0, sessions_expired = 0;
+  };
+  [[nodiscard]] Counts counts() const;
+
+ private:
+  struct Tables;
+  std::unique_ptr<Tables> tables_;
+};
+
+}  // namespace millrace::mqtt

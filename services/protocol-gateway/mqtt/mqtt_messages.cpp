@@ -1,0 +1,186 @@
+// Messages and subscriptions: between the client, the ingest core and the broker.
+#include <array>
+#include <vector>
+
+#include "mqtt/device_message.hpp"
+#include "mqtt/mqtt_answers.hpp"
+#include "mqtt/mqtt_connection.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+using mqtt::Qos;
+using mqtt::ReasonCode;
+using mqtt::Version;
+
+constexpr unsigned kPacketIdBits = 16;
+
+// What settle() must know of a message, without a table: its packet id and the bytes it was counted with.
+std::uint64_t token_of(std::uint16_t packet_id, std::size_t payload_bytes) {
+  return static_cast<std::uint64_t>(payload_bytes) << kPacketIdBits | packet_id;
+}
+
+ReasonCode reason_of(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::kTooLarge:
+      return ReasonCode::kPacketTooLarge;
+    case ErrorKind::kThrottled:
+      return ReasonCode::kQuotaExceeded;
+    case ErrorKind::kInvalid:
+    case ErrorKind::kUnauthenticated:
+    case ErrorKind::kForbidden:
+    case ErrorKind::kNotFound:
+    case ErrorKind::kAlreadyExists:
+    case ErrorKind::kUnavailable:
+    case ErrorKind::kUnknownOutcome:
+    case ErrorKind::kConflict:
+    case ErrorKind::kPrecondition:
+    case ErrorKind::kCorrupt:
+    case ErrorKind::kInternal:
+      return ReasonCode::kUnspecifiedError;
+  }
+  return ReasonCode::kUnspecifiedError;
+}
+
+}  // namespace
+
+void MqttConnection::on_subscribe(const mqtt::SubscribeRequested& requested) {
+  const auto now = Clock::now();
+  receives_ = true;
+  std::vector<ReasonCode> codes;
+  mqtt::SubscriptionReader reader = requested.subscribe.reader();
+  for (mqtt::Subscription subscription; reader.next(subscription);) {
+    const bool forbidden =
+        mqtt::valid_topic_filter(subscription.filter) && !policy().may_subscribe(subscription.filter);
+    codes.push_back(forbidden ? ReasonCode::kNotAuthorized
+                              : space_->broker().subscribe(*session_, subscription, requested.subscription_id, now));
+  }
+  connection_.suback(requested.subscribe.packet_id, codes);
+}
+
+void MqttConnection::on_unsubscribe(const mqtt::Unsubscribe& unsubscribe) {
+  std::vector<ReasonCode> codes;
+  mqtt::FilterReader reader = unsubscribe.reader();
+  for (std::string_view filter; reader.next(filter);) {
+    codes.push_back(space_->broker().unsubscribe(*session_, filter));
+  }
+  connection_.unsuback(unsubscribe.packet_id, codes);
+}
+
+void MqttConnection::refuse_publish(const mqtt::Publish& publish, ReasonCode reason, std::string_view why,
+                                    IngestResult result) {
+  context_.metrics.ingested(protocol_of(connection_.version()), result).add();
+  // QoS 0 has no answer in either version.
+  if (publish.qos == Qos::kAtMostOnce) return;
+  if (connection_.version() == Version::k5) {
+    connection_.acknowledge(publish.packet_id, {.reason = reason, .reason_string = why, .user_properties = {}});
+    return;
+  }
+  // 3.1.1 [MQTT-3.3.5-2]: a PUBLISH that is not allowed is acknowledged or ends the connection; acknowledging would be
+  // a lie.
+  connection_.disconnect(reason, why);
+  context_.metrics.mqtt_closed_protocol_error.add();
+  begin_closing({});
+}
+
+void MqttConnection::on_publish(const mqtt::Publish& publish) {
+  context_.metrics.mqtt_qos[static_cast<std::size_t>(publish.qos)].add();
+  const TopicPolicy::Publishing publishing = policy().publishing(publish.topic);
+  switch (publishing.use) {
+    case TopicPolicy::Use::kIngest:
+      return ingest(publish, publishing.metric_prefix);
+    case TopicPolicy::Use::kLocal:
+      return publish_locally(publish);
+    case TopicPolicy::Use::kForbidden:
+      return refuse_publish(publish, ReasonCode::kNotAuthorized,
+                            "publish to devices/{id}/telemetry or devices/{id}/status, with the device's own id",
+                            IngestResult::kUnauthorized);
+  }
+}
+
+void MqttConnection::publish_locally(const mqtt::Publish& publish) {
+  const auto now = Clock::now();
+  const auto published = space_->broker().publish(mqtt::make_message(publish, now), session_.get(), now);
+  if (publish.qos == Qos::kAtMostOnce) return;
+  mqtt::AckOptions answer;
+  if (published.matched == 0) answer.reason = ReasonCode::kNoMatchingSubscribers;
+  if (published.retained_full) {
+    // Whoever listens has it, but it could not be kept: 3.1.1 cannot be told that.
+    answer.reason = ReasonCode::kQuotaExceeded;
+    answer.reason_string = "there is no room for another retained message";
+  }
+  connection_.acknowledge(publish.packet_id, answer);
+}
+
+void MqttConnection::ingest(const mqtt::Publish& publish, std::string_view metric_prefix) {
+  const DeviceMessage said = read_properties(publish.properties);
+  if (said.message_id.size() > kMaxMessageIdBytes) {
+    return refuse_publish(publish, ReasonCode::kQuotaExceeded, "the user property message-id is longer than 128 bytes",
+                          IngestResult::kInvalid);
+  }
+  const bool answered = publish.qos != Qos::kAtMostOnce;
+  Message message{.identity = identity_,
+                  .protocol = protocol_of(connection_.version()),
+                  .qos = static_cast<std::uint8_t>(publish.qos),
+                  .topic = publish.topic,
+                  .content_type = said.content_type,
+                  .payload = publish.payload,
+                  .metric_prefix = metric_prefix,
+                  .traceparent = said.traceparent,
+                  .facts = {}};
+  message.facts.message_id.assign(said.message_id);
+  message.facts.client_id.assign(client_id_);
+  message.facts.connection_epoch = epoch_;
+  message.facts.packet_id = publish.packet_id;
+  message.facts.dup = publish.dup;
+  const Status taken = context_.workers[io_index_]->submit(
+      message, answered ? Waiter{shared_from_this(), token_of(publish.packet_id, publish.payload.size())} : Waiter{});
+  if (!taken.ok()) {
+    const IngestResult result = answered ? IngestResult::kThrottled : IngestResult::kDropped;
+    return refuse_publish(publish, reason_of(taken.error().kind), taken.error().message, result);
+  }
+  if (answered) in_flight_bytes_ += publish.payload.size();
+}
+
+// Also when the connection is over: the session keeps what became of a QoS 2 message, for the client that sends it
+// again over its next connection.
+void MqttConnection::settle(std::uint64_t token, const Outcome& outcome) {
+  const auto packet_id = static_cast<std::uint16_t>(token);
+  in_flight_bytes_ -= token >> kPacketIdBits;
+  if (outcome.kind != Outcome::Kind::kAcknowledged) return answer_refused(packet_id, outcome);
+  if (connection_.version() == Version::k311 || closing_ || ended_) {
+    connection_.acknowledge(packet_id);
+    return;
+  }
+  const std::string receipt = outcome.receipt.to_string();
+  const std::array<mqtt::UserProperty, 1> properties{{{"receipt", receipt}}};
+  connection_.acknowledge(packet_id,
+                          {.reason = ReasonCode::kSuccess, .reason_string = "", .user_properties = properties});
+}
+
+void MqttConnection::answer_refused(std::uint16_t packet_id, const Outcome& outcome) {
+  const bool v5 = connection_.version() == Version::k5;
+  if (outcome.kind == Outcome::Kind::kKeptAsRefused) {
+    // 3.1.1 cannot be told: there PUBACK means "kept as refused" (docs/protocols.md).
+    const std::string receipt = outcome.receipt.to_string();
+    const std::string reason(to_string(outcome.payload_error->fault));
+    const std::array<mqtt::UserProperty, 2> properties{{{"receipt", receipt}, {"reason", reason}}};
+    connection_.acknowledge(packet_id, {.reason = v5 ? ReasonCode::kPayloadFormatInvalid : ReasonCode::kSuccess,
+                                        .reason_string = outcome.payload_error->message,
+                                        .user_properties = properties});
+    return;
+  }
+  if (outcome.kind == Outcome::Kind::kRefused && v5) {
+    connection_.acknowledge(
+        packet_id,
+        {.reason = reason_of(outcome.error.kind), .reason_string = outcome.error.message, .user_properties = {}});
+    return;
+  }
+  if (closing_ || ended_) return;
+  // Unknown, or refused where that cannot be said: no answer; the client sends it again over its next connection.
+  connection_.disconnect(ReasonCode::kServerBusy, "the outcome of a message is not known; send it again");
+  context_.metrics.mqtt_closed_by_server.add();
+  begin_closing({});
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,86 @@
+#include "mqtt/name_spaces.hpp"
+
+#include <utility>
+
+#include <boost/asio/post.hpp>
+
+namespace millrace::gateway {
+
+NameSpace::NameSpace(boost::asio::io_context& timer_thread, const mqtt::BrokerLimits& limits,
+                     mqtt::Broker::WillSink wills)
+    : timer_(timer_thread),
+      broker_(
+          limits, wills ? std::move(wills) : [this](const std::string&, const mqtt::MessagePtr& will) {
+            broker_.publish(will, nullptr, Clock::now());
+          }) {}
+
+void NameSpace::disconnect(const mqtt::Session& session, mqtt::Session::Attachment attachment,
+                           mqtt::Broker::Goodbye goodbye) {
+  broker_.disconnect(session, attachment, goodbye, Clock::now());
+  const auto due = broker_.deadline();
+  if (!due || due->time_since_epoch().count() >= armed_for_.load()) return;
+  boost::asio::post(timer_.get_executor(), [this] { arm(); });
+}
+
+// A disconnect() whose deadline is not seen here comes after the look, so it finds kNever or what is armed, and posts.
+void NameSpace::arm() {
+  armed_for_.store(kNever);
+  const auto due = broker_.deadline();
+  if (!due) {
+    timer_.cancel();
+    return;
+  }
+  armed_for_.store(due->time_since_epoch().count());
+  timer_.expires_at(*due);
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    broker_.on_timer(Clock::now());
+    arm();
+  });
+}
+
+NameSpaces::NameSpaces(IoThreads& threads, const mqtt::BrokerLimits& limits, TenantWills wills)
+    : threads_(threads), limits_(limits), wills_(std::move(wills)), open_(threads.context(0), limits, {}) {}
+
+NameSpace& NameSpaces::of_tenant(std::string_view tenant) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = tenants_.find(tenant); found != tenants_.end()) return *found->second;
+  auto& thread = threads_.context(tenants_.size() % threads_.size());
+  auto made = std::make_unique<NameSpace>(
+      thread, limits_, [this, name = std::string(tenant)](const std::string& session, mqtt::MessagePtr will) {
+        wills_(name, session, std::move(will));
+      });
+  return *tenants_.emplace(std::string(tenant), std::move(made)).first->second;
+}
+
+void NameSpaces::report(const GatewayMetrics& metrics) {
+  mqtt::Broker::Counts sum = open_.broker().counts();
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [tenant, space] : tenants_) {
+      const mqtt::Broker::Counts counts = space->broker().counts();
+      sum.sessions += counts.sessions;
+      sum.subscriptions += counts.subscriptions;
+      sum.retained += counts.retained;
+      sum.retained_bytes += counts.retained_bytes;
+      sum.delivered += counts.delivered;
+      sum.dropped_qos0 += counts.dropped_qos0;
+      sum.sessions_overflowed += counts.sessions_overflowed;
+      sum.sessions_expired += counts.sessions_expired;
+    }
+  }
+  const auto raise = [](const observability::Counter& counter, std::uint64_t now, std::uint64_t before) {
+    counter.add(static_cast<double>(now - before));
+  };
+  metrics.mqtt_sessions.set(static_cast<double>(sum.sessions));
+  metrics.mqtt_subscriptions.set(static_cast<double>(sum.subscriptions));
+  metrics.mqtt_retained.set(static_cast<double>(sum.retained));
+  metrics.mqtt_retained_bytes.set(static_cast<double>(sum.retained_bytes));
+  raise(metrics.mqtt_deliveries, sum.delivered, reported_.delivered);
+  raise(metrics.mqtt_dropped_qos0, sum.dropped_qos0, reported_.dropped_qos0);
+  raise(metrics.mqtt_sessions_overflowed, sum.sessions_overflowed, reported_.sessions_overflowed);
+  raise(metrics.mqtt_sessions_expired, sum.sessions_expired, reported_.sessions_expired);
+  reported_ = sum;
+}
+
+}  // namespace millrace::gateway
