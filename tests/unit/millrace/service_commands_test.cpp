@@ -23,34 +23,53 @@ namespace query = query::v1;
 namespace registry = registry::v1;
 using alerts::v1::Alert;
 
+/// What a test says and a thread of gRPC answers with.
+template <typename Value>
+class Said {
+ public:
+  template <typename Change>
+  void change(Change change) {
+    const std::lock_guard lock(mutex_);
+    change(value_);
+  }
+  [[nodiscard]] Value get() const {
+    const std::lock_guard lock(mutex_);
+    return value_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  Value value_;
+};
+
 class FakeQuery : public query::QueryService::Service {
  public:
   grpc::Status GetReceipt(grpc::ServerContext* /*context*/, const query::GetReceiptRequest* request,
                           query::GetReceiptResponse* response) override {
-    *response = receipt;
+    *response = receipt.get();
     response->set_receipt(request->receipt());
     return grpc::Status::OK;
   }
   grpc::Status ListDeadLetters(grpc::ServerContext* /*context*/, const query::ListDeadLettersRequest* /*request*/,
                                query::ListDeadLettersResponse* response) override {
-    *response->add_dead_letters() = letter;
+    *response->add_dead_letters() = letter.get();
     return grpc::Status::OK;
   }
   grpc::Status ListAlerts(grpc::ServerContext* /*context*/, const query::ListAlertsRequest* /*request*/,
                           query::ListAlertsResponse* response) override {
-    *response->add_alerts() = alert;
+    *response->add_alerts() = alert.get();
     return grpc::Status::OK;
   }
   grpc::Status ListWindows(grpc::ServerContext* /*context*/, const query::ListWindowsRequest* /*request*/,
                            query::ListWindowsResponse* response) override {
-    *response->add_windows() = window;
+    *response->add_windows() = window.get();
     return grpc::Status::OK;
   }
 
-  query::GetReceiptResponse receipt;
-  query::DeadLetter letter;
-  Alert alert;
-  stream::v1::WindowResult window;
+  Said<query::GetReceiptResponse> receipt;
+  Said<query::DeadLetter> letter;
+  Said<Alert> alert;
+  Said<stream::v1::WindowResult> window;
 };
 
 /// Knows the devices by their digests, and refuses one that others have made.
@@ -134,15 +153,17 @@ TEST_F(ServiceCommands, AReceiptsExitCodeSaysWhatBecameOfIt) {
                           Case{query::RECEIPT_STATE_DELETED, 4}, Case{query::RECEIPT_STATE_PARTLY, 5},
                           Case{query::RECEIPT_STATE_DEAD_LETTERED, 5}, Case{query::RECEIPT_STATE_REFUSED, 5},
                           Case{query::RECEIPT_STATE_LOST, 5}}) {
-    query_.receipt.set_state(one.state);
+    query_.receipt.change([&](query::GetReceiptResponse& receipt) { receipt.set_state(one.state); });
     for (const std::string format : {"table", "json"}) {
       const Outcome told = run({"receipt", "3:4711", "--format", format, "--wait", "0.05"});
       EXPECT_EQ(told.code, one.code) << told.out << told.err;
       EXPECT_TRUE(holds(told.out, "3:4711"));
     }
   }
-  query_.receipt.set_state(query::RECEIPT_STATE_UNKNOWN);
-  query_.receipt.set_reason("beyond the end of the log");
+  query_.receipt.change([](query::GetReceiptResponse& receipt) {
+    receipt.set_state(query::RECEIPT_STATE_UNKNOWN);
+    receipt.set_reason("beyond the end of the log");
+  });
   EXPECT_EQ(run({"receipt", "3:4711"}).out, "3:4711  unknown  beyond the end of the log\n");
 }
 
@@ -152,35 +173,41 @@ TEST_F(ServiceCommands, AReceiptsHelpNamesItsExitCodes) {
 }
 
 TEST_F(ServiceCommands, ADeadLetterIsShownInItsBeginningAndSaysSo) {
-  query_.letter.set_receipt("dead:3:12");
-  query_.letter.set_payload(std::string(1023, 'x') + "\xC3\xBC" + std::string(3000, 'y'));
-  query_.letter.set_payload_bytes(120'000);
+  query_.letter.change([](query::DeadLetter& letter) {
+    letter.set_receipt("dead:3:12");
+    letter.set_payload(std::string(1023, 'x') + "\xC3\xBC" + std::string(3000, 'y'));
+    letter.set_payload_bytes(120'000);
+  });
   const Outcome shown = run({"dead", "show", "dead:3:12"});
   EXPECT_TRUE(holds(shown.out, "the first 4025 of 120000 bytes")) << shown.out;
   EXPECT_TRUE(holds(shown.out, std::string(1023, 'x') + "\n... (3002 bytes more")) << shown.out;
   EXPECT_TRUE(holds(shown.out, "--raw"));
   const Outcome raw = run({"dead", "show", "dead:3:12", "--raw"});
-  EXPECT_EQ(raw.out, query_.letter.payload());
+  EXPECT_EQ(raw.out, query_.letter.get().payload());
   EXPECT_TRUE(holds(raw.err, "the first 4025 of 120000 bytes")) << raw.err;
   EXPECT_TRUE(holds(run({"dead", "show", "dead:3:12", "--json"}).out, "\"payload_bytes\":120000"));
 
-  query_.letter.set_payload("{bad");
-  query_.letter.set_payload_bytes(4);
+  query_.letter.change([](query::DeadLetter& letter) {
+    letter.set_payload("{bad");
+    letter.set_payload_bytes(4);
+  });
   EXPECT_TRUE(holds(run({"dead", "show", "dead:3:12"}).out, "payload  4 bytes\n{bad\n"));
   EXPECT_EQ(run({"dead", "show", "dead:3:12", "--raw"}).err, "");
 }
 
 TEST_F(ServiceCommands, AnAlertThatItsRuleTookAlongSaysSo) {
-  query_.alert.set_state(alerts::v1::STATE_CLEARED);
-  query_.alert.set_cleared_at_us(kUsPerSecond);
-  query_.alert.set_clear_reason(alerts::v1::CLEAR_REASON_RULE);
+  query_.alert.change([](Alert& alert) {
+    alert.set_state(alerts::v1::STATE_CLEARED);
+    alert.set_cleared_at_us(kUsPerSecond);
+    alert.set_clear_reason(alerts::v1::CLEAR_REASON_RULE);
+  });
   EXPECT_TRUE(holds(run({"alerts"}).out, "1970-01-01T00:00:01Z (rule deleted or disabled)"));
-  query_.alert.set_clear_reason(alerts::v1::CLEAR_REASON_READING);
+  query_.alert.change([](Alert& alert) { alert.set_clear_reason(alerts::v1::CLEAR_REASON_READING); });
   EXPECT_FALSE(holds(run({"alerts"}).out, "rule deleted"));
 }
 
 TEST_F(ServiceCommands, ATableOfWindowsIsRoundedAndCsvIsExact) {
-  query_.window.set_mean(470.11650000000003);
+  query_.window.change([](stream::v1::WindowResult& window) { window.set_mean(470.11650000000003); });
   EXPECT_TRUE(holds(run({"windows", "m", "p"}).out, " 470.1165 "));
   EXPECT_TRUE(holds(run({"windows", "m", "p", "--format", "csv"}).out, ",470.11650000000003,"));
   EXPECT_TRUE(holds(run({"windows", "m", "p", "--json"}).out, "\"mean\":470.11650000000003"));
