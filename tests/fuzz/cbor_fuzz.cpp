@@ -12,7 +12,7 @@ void fuzz_one(std::string_view bytes) {
   constexpr PayloadLimits kLimits;
   static PayloadDecoder decoder;
   Batch batch;
-  const auto error = decoder.decode_cbor(bytes, {.device = "d", .metric_prefix = ""}, batch);
+  const auto error = decoder.decode(PayloadFormat::kCbor, bytes, {.device = "d", .metric_prefix = ""}, batch);
   if (error) {
     require(!error->message.empty(), "a refusal says why");
     require(error->fault != PayloadFault::kSyntax || error->offset.has_value(), "a fault of the form has a place");

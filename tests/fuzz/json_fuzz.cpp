@@ -12,7 +12,7 @@ void fuzz_one(std::string_view bytes) {
   constexpr PayloadLimits kLimits;
   static PayloadDecoder decoder;
   Batch batch;
-  const auto error = decoder.decode_json(bytes, {.device = "d", .metric_prefix = "status."}, batch);
+  const auto error = decoder.decode(PayloadFormat::kJson, bytes, {.device = "d", .metric_prefix = "status."}, batch);
   if (error) {
     require(!error->message.empty(), "a refusal says why");
     require(!error->offset || *error->offset <= bytes.size(), "an offset lies within the payload");

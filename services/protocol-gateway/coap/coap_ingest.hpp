@@ -29,12 +29,14 @@ struct CoapSecurity {
   Sha256 token{};  ///< whose key the handshake proved
 };
 
-/// A POST to /v1/telemetry, taken apart. The views need to live during the call only.
+/// A POST to /v1/telemetry or below it, taken apart. The views need to live during the call only.
 struct CoapRequest {
   CoapExchangeKey exchange;
   std::uint64_t fingerprint = 0;  ///< of code, token, options and payload
   bool confirmable = true;
   std::string_view token;
+  std::size_t path_segments = 0;
+  std::string metric;  ///< of /v1/telemetry/{metric}, its levels apart by `/`
   std::vector<std::string_view> query;
   std::optional<std::uint32_t> content_format;
   std::optional<std::uint32_t> accept;

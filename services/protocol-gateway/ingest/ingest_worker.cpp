@@ -1,20 +1,38 @@
 #include "ingest/ingest_worker.hpp"
 
+#include <algorithm>
+
 namespace millrace::gateway {
 
 using telemetry::PayloadError;
 using telemetry::PayloadFault;
+
+namespace {
+
+// It goes back to the device: cut, and without what is no visible ASCII.
+PayloadError unknown_format(std::string_view content_type) {
+  constexpr std::size_t kShown = 64;
+  std::string shown(content_type.substr(0, kShown));
+  std::replace_if(shown.begin(), shown.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
+  return {PayloadFault::kUnknownFormat,
+          "the content type '" + shown + "' is not understood: " + std::string(telemetry::kFormatsTaken),
+          {},
+          {}};
+}
+
+}  // namespace
 
 IngestWorker::IngestWorker(RecordPublisher& publisher, RefusedPayloads& refused, MetricNames& names)
     : publisher_(publisher), refused_(refused), names_(names) {}
 
 std::optional<PayloadError> IngestWorker::decode(const Message& message) {
   const registry_view::Device& device = message.identity->device;
-  const telemetry::DecodeOptions options{device.device, message.metric_prefix};
-  if (auto error = message.content_type == telemetry::kCborContentType
-                       ? decoder_.decode_cbor(message.payload, options, batch_)
-                       : decoder_.decode_json(message.payload, options, batch_))
-    return error;
+  // Between them comes what is declared for the type of the device, once the registry says it.
+  const auto format = telemetry::choose_format(message.content_type, std::nullopt, message.format);
+  if (!format) return unknown_format(message.content_type);
+  batch_.ingest_time = now_us();
+  const telemetry::DecodeOptions options{device.device, message.metric_prefix, message.metric, batch_.ingest_time};
+  if (auto error = decoder_.decode(*format, message.payload, options, batch_)) return error;
   for (const telemetry::Point& point : batch_.points) {
     if (names_.admit(device.tenant, point.metric)) continue;
     return PayloadError{PayloadFault::kTooManyMetrics,
@@ -34,7 +52,6 @@ Status IngestWorker::submit(const Message& message, Waiter waiter) {
   if (auto error = decode(message)) return keep_refused(message, std::move(*error), std::move(waiter));
   const registry_view::Device& device = message.identity->device;
   batch_.ingest_id.start = publisher_.start_id();
-  batch_.ingest_time = now_us();
   batch_.delivery = message.facts;
   batch_.delivery.payload_hash = hash64(message.payload, hash64(message.content_type, hash64(message.topic)));
   batch_.tenant = device.tenant;

@@ -77,7 +77,7 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   void on_unsubscribe(const mqtt::Unsubscribe& unsubscribe);
   void on_publish(const mqtt::Publish& publish);
   void publish_locally(const mqtt::Publish& publish);
-  void ingest(const mqtt::Publish& publish, std::string_view metric_prefix);
+  void ingest(const mqtt::Publish& publish, const TopicPolicy::Publishing& publishing);
   void refuse_publish(const mqtt::Publish& publish, mqtt::ReasonCode reason, std::string_view why, IngestResult result);
   void answer_refused(std::uint16_t packet_id, const Outcome& outcome);
 

@@ -88,7 +88,7 @@ void MqttConnection::on_publish(const mqtt::Publish& publish) {
   const TopicPolicy::Publishing publishing = policy().publishing(publish.topic);
   switch (publishing.use) {
     case TopicPolicy::Use::kIngest:
-      return ingest(publish, publishing.metric_prefix);
+      return ingest(publish, publishing);
     case TopicPolicy::Use::kLocal:
       return publish_locally(publish);
     case TopicPolicy::Use::kForbidden:
@@ -112,7 +112,7 @@ void MqttConnection::publish_locally(const mqtt::Publish& publish) {
   connection_.acknowledge(publish.packet_id, answer);
 }
 
-void MqttConnection::ingest(const mqtt::Publish& publish, std::string_view metric_prefix) {
+void MqttConnection::ingest(const mqtt::Publish& publish, const TopicPolicy::Publishing& publishing) {
   const DeviceMessage said = read_properties(publish.properties);
   if (said.message_id.size() > kMaxMessageIdBytes) {
     return refuse_publish(publish, ReasonCode::kQuotaExceeded, "the user property message-id is longer than 128 bytes",
@@ -125,7 +125,9 @@ void MqttConnection::ingest(const mqtt::Publish& publish, std::string_view metri
                   .topic = publish.topic,
                   .content_type = said.content_type,
                   .payload = publish.payload,
-                  .metric_prefix = metric_prefix,
+                  .metric_prefix = publishing.metric_prefix,
+                  .metric = publishing.metric,
+                  .format = publishing.format,
                   .traceparent = said.traceparent,
                   .facts = {}};
   message.facts.message_id.assign(said.message_id);
