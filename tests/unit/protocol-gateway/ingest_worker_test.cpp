@@ -98,6 +98,30 @@ TEST_F(IngestWorkerTest, AnUndecodablePayloadIsKeptAndNotPublished) {
   EXPECT_EQ(decoded(0).points.size(), 1U);
 }
 
+TEST_F(IngestWorkerTest, TheFormatIsWhatTheMessageSaysElseWhatItsTopicSays) {
+  Message said = message("21.5");
+  said.metric = "pump/rpm";
+  said.format = telemetry::PayloadFormat::kText;
+  ASSERT_TRUE(worker_.submit(said, {}).ok());
+  EXPECT_EQ(decoded(0).points, (std::vector<telemetry::Point>{{"pump.rpm", 21.5, {}}}));
+  said.payload = R"([{"n":"x","t":-5,"v":1}])";
+  said.content_type = "application/senml+json";
+  ASSERT_TRUE(worker_.submit(said, {}).ok());
+  const telemetry::Batch batch = decoded(1);
+  EXPECT_EQ(batch.points.at(0).metric, "pump.rpm.x");
+  EXPECT_EQ(batch.points.at(0).time, batch.ingest_time - 5 * kUsPerSecond) << "from the time of ingest on";
+  EXPECT_TRUE(refused_.kept.empty());
+}
+
+TEST_F(IngestWorkerTest, AContentTypeThatIsNotKnownIsRefusedAndNamed) {
+  Message said = message("<a/>");
+  said.content_type = "text/\x01xml";
+  ASSERT_TRUE(worker_.submit(said, {nullptr, 8}).ok());
+  ASSERT_EQ(refused_.kept.size(), 1U);
+  EXPECT_EQ(refused_.kept[0].error->fault, telemetry::PayloadFault::kUnknownFormat);
+  EXPECT_NE(refused_.kept[0].error->message.find("'text/?xml'"), std::string::npos);
+}
+
 TEST_F(IngestWorkerTest, ATenantHasRoomForSoManyMetricNames) {
   ASSERT_TRUE(worker_.submit(message(R"({"a":1,"b":2})"), {}).ok());
   ASSERT_TRUE(worker_.submit(message(R"({"c":1})"), {}).ok());
