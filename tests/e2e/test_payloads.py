@@ -232,6 +232,7 @@ def test_an_unknown_format_is_refused_precisely(lab, device, tmp_path):
     sender.send({"first": 1})
     status, _, problem = sender.post(b"<a/>", {"Content-Type": "application/xml"})
     assert status == 415 and "application/senml+cbor" in problem["detail"], problem
+    assert sender.post(b"1", {"Content-Type": "text/plain"})[0] == 415
     client = _connect(lab, device)
     answer = client.ask(f"devices/{name}/telemetry", b"<a/>", 1, properties=_content_type("application/xml"))
     assert answer.reason == 0x99 and answer.user["reason"] == "unknown_format", answer

@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace millrace::telemetry {
@@ -14,6 +15,16 @@ using Step = CborReader::Step;
 constexpr unsigned kOneByte = 24;
 constexpr unsigned kEightBytes = 27;
 constexpr unsigned kOpen = 31;
+
+template <typename Number>
+Number big_endian(const char* bytes) {
+  Number number = 0;
+  std::memcpy(&number, bytes, sizeof(number));
+  if constexpr (std::endian::native == std::endian::big) return number;
+  if constexpr (sizeof(number) == 8) return __builtin_bswap64(number);
+  if constexpr (sizeof(number) == 4) return __builtin_bswap32(number);
+  return __builtin_bswap16(static_cast<std::uint16_t>(number));
+}
 
 // IEEE 754 binary16 (RFC 8949 appendix D).
 double half(std::uint64_t bits) {
@@ -40,8 +51,10 @@ Step CborReader::argument(unsigned info, std::uint64_t& out) {
   if (info > kEightBytes) return Step::kBad;
   const std::size_t size = std::size_t{1} << (info - kOneByte);
   if (bytes_.size() - at_ < size) return Step::kEnd;
-  out = 0;
-  for (std::size_t i = 0; i < size; ++i) out = out << 8U | static_cast<unsigned char>(bytes_[at_ + i]);
+  out = info == kEightBytes ? big_endian<std::uint64_t>(bytes_.data() + at_)
+        : info == 26        ? big_endian<std::uint32_t>(bytes_.data() + at_)
+        : info == 25        ? big_endian<std::uint16_t>(bytes_.data() + at_)
+                            : static_cast<unsigned char>(bytes_[at_]);
   at_ += size;
   return Step::kItem;
 }

@@ -98,12 +98,15 @@ bool PointSink::fail_in(std::size_t element) {
   return false;
 }
 
+bool PointSink::check_length(std::string_view name) {
+  if (name.size() <= limits_.max_metric_bytes) return true;
+  return fail(PayloadFault::kNameTooLong, "metric name " + in_quotes(name) + " is longer than " +
+                                              std::to_string(limits_.max_metric_bytes) + " bytes");
+}
+
 bool PointSink::check_name(std::string_view name, std::string_view own) {
   if (own.empty()) return fail(PayloadFault::kBadName, "a metric name is empty");
-  if (name.size() > limits_.max_metric_bytes) {
-    return fail(PayloadFault::kNameTooLong, "metric name " + in_quotes(name) + " is longer than " +
-                                                std::to_string(limits_.max_metric_bytes) + " bytes");
-  }
+  if (!check_length(name)) return false;
   if (!is_plain_ascii(own) && holds_control(own))
     return fail(PayloadFault::kBadName, "a metric name holds a control character");
   return true;

@@ -48,6 +48,8 @@ class PointSink {
 
   /// `name` whole, its prefix included; `own` the part that the payload gave. Both are UTF-8.
   [[nodiscard]] bool check_name(std::string_view name, std::string_view own);
+  /// The same for a name of visible ASCII.
+  [[nodiscard]] bool check_length(std::string_view name);
   /// The same for bytes that may be anything.
   [[nodiscard]] bool check_utf8_name(std::string_view name, std::string_view own);
 

@@ -263,7 +263,7 @@ bool SenmlResolver::resolve_name(const SenmlRecord& record) {
   metric_.assign(sink_->prefix());
   if (own.empty()) return name_by_unit(record.holds(Field::kUnit) ? record.unit : base_.base_unit);
   metric_ += own;
-  return sink_->check_name(metric_, own);
+  return sink_->check_length(metric_);
 }
 
 bool SenmlResolver::resolve_time(const SenmlRecord& record, std::optional<TimeUs>& time) {
@@ -314,7 +314,7 @@ bool SenmlResolver::add_values(const SenmlRecord& record) {
   }
   if (!added || !has_sum) return added;
   metric_ += kSumSuffix;
-  return sink_->check_name(metric_, kSumSuffix) &&
+  return sink_->check_length(metric_) &&
          add_number("'s'", record.holds(Field::kSum) ? &record.sum : nullptr, base_sum);
 }
 

@@ -226,7 +226,8 @@ void TelemetryHandler::ingest(const http::Request& request, const http::Responde
   }
   const std::string_view type = said_type(request);
   const auto format = telemetry::format_of_media_type(type);
-  if (!type.empty() && !format) {
+  const bool names_no_metric = format == telemetry::PayloadFormat::kText && request.path() == kPath;
+  if ((!type.empty() && !format) || names_no_metric) {
     metrics_.ingested(kHttp, IngestResult::kInvalid).add();
     responder.send(
         problem(415, "/problems/content-type", "this content type is not understood", telemetry::kFormatsTaken));

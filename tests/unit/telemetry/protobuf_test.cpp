@@ -21,7 +21,7 @@ class ProtobufTest : public ::testing::Test {
   }
   void expect_fault(PayloadFault fault, std::optional<std::size_t> element) {
     const auto error = decode();
-    ASSERT_TRUE(error.has_value());
+    ASSERT_TRUE(error.has_value()) << readings_.ShortDebugString();
     EXPECT_EQ(to_string(error->fault), to_string(fault)) << error->message;
     EXPECT_EQ(error->element, element) << error->message;
   }
@@ -97,7 +97,7 @@ TEST_F(ProtobufTest, EveryFaultHasItsReasonAndItsPoint) {
   expect_fault(PayloadFault::kSyntax, 2U);
   readings_.mutable_points(2)->mutable_value()->set_json_value("7");
   expect_fault(PayloadFault::kShape, 2U);
-  readings_.mutable_points(2)->mutable_value()->set_json_value(std::string(17, '[') + std::string(17, ']'));
+  readings_.mutable_points(2)->mutable_value()->set_json_value(std::string(18, '[') + std::string(18, ']'));
   expect_fault(PayloadFault::kTooDeep, 2U);
   readings_.mutable_points(2)->mutable_value()->set_string_value(std::string("a\0b", 3));
   expect_fault(PayloadFault::kBadText, 2U);

@@ -82,7 +82,8 @@ TEST(PayloadFormats, AreChosenByWhatIsSaidThenByTypeThenByTopic) {
     EXPECT_EQ(names_of(names.format).media_type, names.media_type);
     EXPECT_EQ(format_of_media_type(names.media_type), names.format);
     EXPECT_EQ(format_of_coap(names.coap), names.format);
-    if (!names.topic_extension.empty()) EXPECT_EQ(format_of_extension(names.topic_extension), names.format);
+    if (names.format == F::kText) continue;
+    EXPECT_EQ(format_of_extension(names.topic_extension), names.format);
   }
   EXPECT_EQ(format_of_coap(42), std::nullopt);
   EXPECT_EQ(format_of_extension(""), std::nullopt);
