@@ -19,6 +19,7 @@ TEST = """
     clang-format-19 clang-tidy-19
     python3-yaml prometheus
 """.split()
+BENCH = ["mosquitto"]  # what a benchmark is held against
 KUBERNETES = ["etcd-server", "openssl"]
 # A container engine and what makes a base image for it without a registry (./dev soak compose).
 CONTAINERS = "docker.io containerd runc iptables debootstrap docker-compose".split()
