@@ -79,7 +79,7 @@ def test_what_a_device_publishes_is_stored(lab, connect, transport, client, vers
     publisher.end()
 
     def stored():
-        return [one.double_value for one in lab.range_samples(device, "level", begin, begin + 10)]
+        return [one.value.int_value for one in lab.range_samples(device, "level", begin, begin + 10)]
     eventually(lambda: len(stored()) == 3, 60, "three samples")
     assert stored() == [0, 1, 2]
 
