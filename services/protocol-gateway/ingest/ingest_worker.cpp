@@ -48,6 +48,14 @@ Status IngestWorker::keep_refused(const Message& message, PayloadError error, Wa
                         std::make_shared<const PayloadError>(std::move(error)), std::move(waiter)});
 }
 
+std::unique_ptr<InFlight> IngestWorker::fresh_record() {
+  if (spare_.empty()) publisher_.take_spare(spare_);
+  if (spare_.empty()) return std::make_unique<InFlight>();
+  auto record = std::move(spare_.back());
+  spare_.pop_back();
+  return record;
+}
+
 Status IngestWorker::submit(const Message& message, Waiter waiter) {
   if (auto error = decode(message)) return keep_refused(message, std::move(*error), std::move(waiter));
   const registry_view::Device& device = message.identity->device;
@@ -61,7 +69,7 @@ Status IngestWorker::submit(const Message& message, Waiter waiter) {
   batch_.qos = message.qos;
   batch_.topic.assign(message.topic);
   batch_.traceparent.assign(message.traceparent);
-  auto record = std::make_unique<InFlight>();
+  auto record = fresh_record();
   codec_.encode(batch_, record->value);
   record->identity = message.identity;
   record->waiter = std::move(waiter);

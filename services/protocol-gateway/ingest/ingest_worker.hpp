@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include <millrace/telemetry/batch.hpp>
 #include <millrace/telemetry/payload.hpp>
@@ -32,6 +34,7 @@ class IngestWorker {
   [[nodiscard]] bool accepting() const { return publisher_.accepting(); }
 
  private:
+  [[nodiscard]] std::unique_ptr<InFlight> fresh_record();
   [[nodiscard]] std::optional<telemetry::PayloadError> decode(const Message& message);
   [[nodiscard]] Status keep_refused(const Message& message, telemetry::PayloadError error, Waiter waiter);
 
@@ -41,6 +44,7 @@ class IngestWorker {
   telemetry::PayloadDecoder decoder_;
   telemetry::BatchCodec codec_;
   telemetry::Batch batch_;
+  std::vector<std::unique_ptr<InFlight>> spare_;
 };
 
 }  // namespace millrace::gateway

@@ -62,6 +62,7 @@ class KafkaPublisher final : public RecordPublisher {
   [[nodiscard]] const telemetry::StartId& start_id() const override { return start_id_; }
   [[nodiscard]] bool accepting() const override { return accepting_.load(std::memory_order_relaxed); }
   [[nodiscard]] Status submit(std::unique_ptr<InFlight> record) override;
+  void take_spare(std::vector<std::unique_ptr<InFlight>>& spare) override;
 
   [[nodiscard]] std::size_t in_flight_bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
@@ -80,7 +81,9 @@ class KafkaPublisher final : public RecordPublisher {
 
   void on_reports(std::span<const kafka::DeliveryReport> reports);
   Outcome settle_record(InFlight& record, const kafka::DeliveryReport& report);
-  void release(Partition& partition);
+  void release(Partition& partition, std::vector<std::unique_ptr<InFlight>>& freed);
+  void count_accepted(std::span<const kafka::DeliveryReport> reports);
+  void keep_spare(std::vector<std::unique_ptr<InFlight>> freed);
   void check_clock(const InFlight& record, TimeUs broker_time, TimeUs now);
 
   void supervise(const std::stop_token& stop);
@@ -105,6 +108,9 @@ class KafkaPublisher final : public RecordPublisher {
   std::atomic<std::size_t> bytes_{0};
   std::atomic<std::size_t> records_{0};
   std::atomic<std::int64_t> clock_skew_us_{0};
+
+  std::mutex spare_mutex_;
+  std::vector<std::unique_ptr<InFlight>> spare_;
 
   std::mutex mutex_;
   std::condition_variable_any wake_;
