@@ -20,6 +20,7 @@
 #include "ingest/epoch.hpp"
 #include "ingest/kafka_publisher.hpp"
 #include "io/io_threads.hpp"
+#include "limits/registry_limits.hpp"
 #include "mqtt/mqtt_listener.hpp"
 #include "mqtt/name_spaces.hpp"
 #include "mqtt/will_ingest.hpp"
@@ -56,6 +57,8 @@ class ProtocolGatewayApp final : public runtime::App {
   std::unique_ptr<Epochs> epochs_;
   MetricNames metric_names_;
   registry_view::RegistryView registry_;
+  RegistryLimits registry_limits_;
+  Limiter limiter_;
   telemetry_log::LogGenerations generations_;
   // Connections die with the io_contexts and look at this while they do.
   std::unique_ptr<MqttContext> mqtt_context_;

@@ -15,10 +15,10 @@ struct Rate : TokenRate {
 
 /// What a tenant or a device may do. Bytes are those of payloads.
 struct Limits {
-  Rate messages;
-  Rate bytes;
-  Rate points;
-  Rate connects;
+  Rate messages = {};
+  Rate bytes = {};
+  Rate points = {};
+  Rate connects = {};
   std::uint32_t connections = 0;  ///< open at once; 0: no limit
 
   bool operator==(const Limits&) const = default;
