@@ -106,7 +106,9 @@ std::optional<OverLimit> no_points_left(const HeldTo& held, Clock::time_point no
 void give_back(const registry_view::LimitsPtr& limits, Budget* budget, const TenantBudget* tenant, LimitKind kind, double tokens) {
   if (!limits || budget == nullptr) return;
   const Rate& rate = rate_of(*limits, kind);
-  if (rate.limited()) budget->bucket(kind).give_back(tenant != nullptr ? tenant->shared(rate, kind) : rate, tokens);
+  if (!rate.limited()) return;
+  const TokenRate& given = rate;
+  budget->bucket(kind).give_back(tenant != nullptr ? tenant->shared(rate, kind) : given, tokens);
 }
 
 }  // namespace
