@@ -52,6 +52,7 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
       registry_({config_.kafka, topics_.registry()}, metrics_),
       registry_limits_(registry_),
       limiter_(registry_limits_, gateway_metrics_),
+      leases_({config_.kafka, topics_.limit_leases(), config_.limit_lease}, limiter_, registry_limits_),
       generations_(config_.kafka, topics_.storage_progress(), topics_.telemetry()),
       threads_(thread_count(config_)),
       publisher_(publisher_options(config_, topics_), gateway_metrics_, generations_,
@@ -69,6 +70,7 @@ ProtocolGatewayApp::~ProtocolGatewayApp() {
   // Callbacks into the parts end before the parts do.
   ops_.reset();
   if (coap_) coap_->stop();
+  leases_.stop();
   registry_.stop();
   generations_.stop();
   durability_.stop();
@@ -129,6 +131,7 @@ Status ProtocolGatewayApp::start() {
   if (!ops.ok()) return ops.error();
   ops_ = std::move(*ops);
   registry_.start();
+  leases_.start();
   generations_.start();
   publisher_.start();
   dead_letters_.start();

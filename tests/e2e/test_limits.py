@@ -1,6 +1,7 @@
 """Limits of devices and tenants over real sockets: who is over one is told which, and nothing that was acknowledged is lost."""
 import json
 import secrets
+import time
 import urllib.request
 
 import pytest
@@ -214,9 +215,10 @@ def test_connections_and_connects_have_limits_and_a_takeover_is_not_one_more(dev
 
 def test_the_devices_of_a_tenant_share_its_limit(lab):
     tenant = f"lim-{secrets.token_hex(5)}"
-    lab.registry("CreateTenant", tenant=tenant)
-    tokens = {name: lab.registry("CreateDevice", tenant=tenant, device=name).token for name in ("a", "b")}
-    set_limits(lab, "SetTenantLimits", tenant=tenant, tenant_total=fields({"messages": (SLOW, 3)}),
+    key = lab.stack.settings.kept("platform_key")
+    lab.registry("CreateTenant", key, tenant=tenant)
+    tokens = {name: lab.registry("CreateDevice", key, tenant=tenant, device=name).token for name in ("a", "b")}
+    set_limits(lab, "SetTenantLimits", key=key, tenant=tenant, tenant_total=fields({"messages": (SLOW, 3)}),
                device_default=fields({"messages": (SLOW, 2)}))
     devices = {name: HttpDevice(lab, name, token, tenant) for name, token in tokens.items()}
     devices["a"].send({"v": 1})
@@ -229,12 +231,57 @@ def test_the_devices_of_a_tenant_share_its_limit(lab):
 
 def test_the_command_line_sets_and_shows_limits(lab, device, run_program):
     run_program("millrace", "limits", "set", "device", device.name, "--messages", "10:50", "--connections", "2")
-    shown = json.loads(run_program("millrace", "limits", "show", "device", device.name, "--json").stdout)
-    assert shown["device_override"] == {"messages": {"per_second": 10, "burst": 50}, "connections": 2}
+
+    def shown():
+        return json.loads(run_program("millrace", "limits", "show", "device", device.name, "--json").stdout)
+    eventually(lambda: "connections" in shown()["limits"], 60, "query-api to know the limits")
+    assert shown()["limits"] == {"messages": {"per_second": 10, "burst": 50, "left": 50},
+                                 "connections": {"burst": 2, "left": 2}}
     table = run_program("millrace", "limits", "show", "device", device.name).stdout
     assert "messages" in table and "50" in table, table
     bad = run_program("millrace", "limits", "set", "device", device.name, "--messages", "fast", check=False)
     assert bad.returncode == 2 and "'fast' is no rate" in bad.stderr
+
+
+def test_what_is_left_is_told(lab, device, run_program):
+    device.limit(messages=(SLOW, 10))
+    client = device.connected(5)
+    for number in range(1, 5):
+        assert client.ask(device.topic, device.payload(), number).reason == 0
+
+    def left():
+        text = run_program("millrace", "limits", "show", "device", device.name, "--json").stdout
+        return json.loads(text)["limits"].get("messages", {}).get("left")
+    eventually(lambda: left() is not None and 6 <= left() < 6.5, 60, "six of ten messages to be left")
+    for _ in range(9):
+        client.publish(device.topic, device.payload())
+    client.assert_quiet()
+    eventually(lambda: lab.query("GetLimitUse", device=device.name).dropped == 3, 60, "three dropped messages to be told of")
+    client.disconnect()
+
+
+def test_two_gateways_share_the_limit_of_a_tenant(lab):
+    """By counts: what both together took is never more than the rate allows, and one lease."""
+    rate, burst, period = 20, 20, 1
+    tenant = f"lim-{secrets.token_hex(5)}"
+    key = lab.stack.settings.kept("platform_key")
+    lab.registry("CreateTenant", key, tenant=tenant)
+    tokens = [lab.registry("CreateDevice", key, tenant=tenant, device=f"d{number}").token for number in range(2)]
+    second = lab.add_service("protocol-gateway", "second-gateway")
+    second.wait_ready(120)
+    addresses = [None, f"127.0.0.1:{second.ports['http']}"]
+    set_limits(lab, "SetTenantLimits", key=key, tenant=tenant, tenant_total=fields({"messages": (rate, burst)}))
+    devices = [HttpDevice(lab, f"d{number}", token, tenant, address=address)
+               for number, (token, address) in enumerate(zip(tokens, addresses))]
+    begin, taken = time.monotonic(), [0, 0]
+    while time.monotonic() < begin + 10:
+        for number, device in enumerate(devices):
+            taken[number] += device.post({"v": 1})[0] == 202
+    allowed = rate * (time.monotonic() - begin) + burst
+    lease = rate * period + burst
+    lab.drop_service("second-gateway")
+    assert sum(taken) <= allowed + lease, (taken, allowed)
+    assert min(taken) > 0, taken
 
 
 # --- the table of refusals ---
@@ -279,13 +326,13 @@ def _rate_rows(lab, what, **limits):
 def test_the_table_of_refusals_in_the_documents_is_what_is_seen(lab):
     rows = {}
     for limit in ("messages", "bytes", "points"):
-        rows.update(_rate_rows(lab, f"over `{limit}`", **{limit: (SLOW, 1)}))
+        rows.update(_rate_rows(lab, f"over `{limit}`", **{limit: (0.001, 1)}))
     device = Device(lab).limit(connections=1)
     held = device.connected(5, client_id="one")
     rows["over `connections`"] = {"MQTT 5": _five(device.mqtt(5, client_id="two")[1]),
                                   "MQTT 3.1.1": f"CONNACK {device.mqtt(4, client_id='two')[1].reason}"}
     held.disconnect()
-    device = Device(lab).limit(connects=(SLOW, 1))
+    device = Device(lab).limit(connects=(0.001, 1))
     device.connected(5).disconnect()
     rows["over `connects`"] = {"MQTT 5": _five(device.mqtt(5)[1]), "MQTT 3.1.1": f"CONNACK {device.mqtt(4)[1].reason}"}
     rows.update(_other_rows(lab, Device(lab)))

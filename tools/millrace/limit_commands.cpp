@@ -6,6 +6,7 @@
 #include "command_line.hpp"
 #include "format_option.hpp"
 #include "limit_text.hpp"
+#include "millrace/query/v1/query.grpc.pb.h"
 #include "millrace/registry/v1/registry.grpc.pb.h"
 #include "text.hpp"
 
@@ -83,18 +84,38 @@ void set_device(Session& session, const LimitArguments& arguments) {
         arguments.format);
 }
 
-void show(Session& session, const LimitArguments& arguments) {
-  Registry registry(session.settings, Target::kRegistry);
-  api::GetLimitsRequest request;
-  request.set_tenant(session.settings.tenant);
-  auto entry = registry.call(&Service::StubInterface::GetLimits, request);
-  if (!arguments.id.empty()) {
-    request.set_device(arguments.id);
-    const auto own = registry.call(&Service::StubInterface::GetLimits, request);
-    entry.set_device(own.device());
-    if (own.has_device_override()) *entry.mutable_device_override() = own.device_override();
+std::string use_json(const query::v1::GetLimitUseResponse& use) {
+  std::string limits;
+  for (const auto& entry : use.entries()) {
+    limits += (limits.empty() ? "" : ",") + json_string(entry.limit()) + ":{";
+    if (entry.per_second() > 0) limits += "\"per_second\":" + number_json(entry.per_second()) + ",";
+    limits += "\"burst\":" + number_json(entry.burst()) + ",\"left\":" + number_json(entry.left()) + "}";
   }
-  print(session, entry, arguments.format);
+  return "{\"limits\":{" + limits + "},\"connections\":" + std::to_string(use.connections()) +
+         ",\"dropped\":" + std::to_string(use.dropped()) + "}";
+}
+
+void show(Session& session, const LimitArguments& arguments) {
+  query::v1::GetLimitUseRequest request;
+  request.set_tenant(session.settings.tenant);
+  request.set_device(arguments.id);
+  const auto use = Client<query::v1::QueryService>(session.settings, Target::kQuery)
+                       .call(&query::v1::QueryService::StubInterface::GetLimitUse, request);
+  if (arguments.format == Format::kJson) {
+    session.out() << use_json(use) << '\n';
+    return;
+  }
+  Table table({"LIMIT", "PER SECOND", "BURST", "LEFT"});
+  for (const auto& entry : use.entries()) {
+    table.add({entry.limit(), entry.per_second() > 0 ? rounded_text(entry.per_second()) : "",
+               rounded_text(entry.burst()), rounded_text(entry.left())});
+  }
+  if (table.empty()) {
+    session.out() << "no limits are set\n";
+    return;
+  }
+  table.print(session.out());
+  if (use.dropped() > 0) session.out() << use.dropped() << " messages of QoS 0 were dropped\n";
 }
 
 void add_limit_options(CLI::App& command, LimitOptions& options, const std::string& prefix, const std::string& whose) {
@@ -129,12 +150,12 @@ void add_limit_commands(CLI::App& app, Session& session) {
   device->add_option("DEVICE", arguments->id, "device id")->required();
   add_limit_options(*device, arguments->device, "", "the device");
   add_format_option(*device, arguments->format, {"table", "json"});
-  CLI::App* shown = add_group(*group, "show", "what is set");
+  CLI::App* shown = add_group(*group, "show", "what holds, and what is left of it");
   CLI::App* of_tenant =
-      add_command(*shown, session, "tenant", "of the tenant, and of each device that has none of its own",
+      add_command(*shown, session, "tenant", "of all devices of the tenant together",
                   "  millrace limits show tenant", with(show));
   add_format_option(*of_tenant, arguments->format, {"table", "json"});
-  CLI::App* of_device = add_command(*shown, session, "device", "of one device, and what it has as one of the tenant",
+  CLI::App* of_device = add_command(*shown, session, "device", "of one device: its own, else those of each device of the tenant",
                                     "  millrace limits show device meter-1", with(show));
   of_device->add_option("DEVICE", arguments->id, "device id")->required();
   add_format_option(*of_device, arguments->format, {"table", "json"});

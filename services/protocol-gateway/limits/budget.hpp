@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <millrace/base/token_bucket.hpp>
@@ -29,9 +31,20 @@ struct Budget {
   }
 };
 
-/// A device's. Its connections are told apart by their client ids: a connection that takes another's place is not one
+/// A device's. With messages through several gateways each has a share. Its connections are told apart by their client ids: a connection that takes another's place is not one
 /// more.
 struct DeviceBudget : Budget {
+  DeviceBudget(std::string tenant_name, std::string device_name)
+      : tenant(std::move(tenant_name)), device(std::move(device_name)) {}
+
+  const std::string tenant;
+  const std::string device;
+  std::atomic<double> share{1};
+
+  [[nodiscard]] TokenRate shared(const TokenRate& rate) const {
+    const double part = share.load(std::memory_order_relaxed);
+    return {rate.per_second * part, rate.burst * part};
+  }
   /// False: there are `most` (0: any number) of other client ids already.
   [[nodiscard]] bool enter(std::uint64_t client, std::uint32_t most, bool& first_of_client);
   /// True: it was the last one of its client id.

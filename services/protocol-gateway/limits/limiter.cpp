@@ -40,7 +40,7 @@ class Charge {
     if (held_.limits.device) {
       const Rate& rate = rate_of(*held_.limits.device, kind);
       if (rate.limited()) {
-        if (auto over = take(held_.device->bucket(kind), rate, tokens, {kind, LimitScope::kDevice, rate.per_second, {}}))
+        if (auto over = take(held_.device->bucket(kind), held_.device->shared(rate), tokens, {kind, LimitScope::kDevice, rate.per_second, {}}))
           return over;
       }
     }
@@ -88,7 +88,7 @@ class Charge {
 std::optional<OverLimit> no_points_left(const HeldTo& held, Clock::time_point now) {
   if (held.limits.device && held.limits.device->points.limited()) {
     const Rate& rate = held.limits.device->points;
-    if (const auto wait = held.device->bucket(LimitKind::kPoints).wait_for(rate, 1, now); wait.count() > 0)
+    if (const auto wait = held.device->bucket(LimitKind::kPoints).wait_for(held.device->shared(rate), 1, now); wait.count() > 0)
       return OverLimit{LimitKind::kPoints, LimitScope::kDevice, rate.per_second,
                        std::chrono::ceil<std::chrono::milliseconds>(wait)};
   }
@@ -103,12 +103,15 @@ std::optional<OverLimit> no_points_left(const HeldTo& held, Clock::time_point no
   return std::nullopt;
 }
 
-void give_back(const registry_view::LimitsPtr& limits, Budget* budget, const TenantBudget* tenant, LimitKind kind, double tokens) {
-  if (!limits || budget == nullptr) return;
-  const Rate& rate = rate_of(*limits, kind);
-  if (!rate.limited()) return;
-  const TokenRate& given = rate;
-  budget->bucket(kind).give_back(tenant != nullptr ? tenant->shared(rate, kind) : given, tokens);
+void give_back(const HeldTo& held, LimitKind kind, double tokens) {
+  if (held.limits.device) {
+    const Rate& rate = rate_of(*held.limits.device, kind);
+    if (rate.limited()) held.device->bucket(kind).give_back(held.device->shared(rate), tokens);
+  }
+  if (held.limits.tenant) {
+    const Rate& rate = rate_of(*held.limits.tenant, kind);
+    if (rate.limited()) held.tenant->bucket(kind).give_back(held.tenant->shared(rate, kind), tokens);
+  }
 }
 
 }  // namespace
@@ -128,10 +131,8 @@ std::optional<OverLimit> Limiter::charge_points(HeldTo& held, std::size_t bytes,
   Charge charge(held, Clock::now());
   auto over = charge.take(LimitKind::kPoints, static_cast<double>(points));
   if (!over) return over;
-  give_back(held.limits.device, held.device.get(), nullptr, LimitKind::kMessages, 1);
-  give_back(held.limits.device, held.device.get(), nullptr, LimitKind::kBytes, static_cast<double>(bytes));
-  give_back(held.limits.tenant, held.tenant.get(), held.tenant.get(), LimitKind::kMessages, 1);
-  give_back(held.limits.tenant, held.tenant.get(), held.tenant.get(), LimitKind::kBytes, static_cast<double>(bytes));
+  give_back(held, LimitKind::kMessages, 1);
+  give_back(held, LimitKind::kBytes, static_cast<double>(bytes));
   return over;
 }
 
@@ -147,7 +148,7 @@ std::variant<Limiter::Connection, OverLimit> Limiter::connect(const registry_vie
                                                               std::string_view client_id) {
   look_up(device, held);
   // Connections count from the first on, whether limited yet or not.
-  if (!held.device) held.device = device_budget(device.device_key);
+  if (!held.device) held.device = device_budget(device);
   if (!held.tenant) held.tenant = tenant_budget(device.tenant);
   Charge charge(held, Clock::now());
   if (auto over = charge.take(LimitKind::kConnects, 1)) return *over;
@@ -186,11 +187,12 @@ void Limiter::Connection::end() {
 void Limiter::look_up(const registry_view::Device& device, HeldTo& held) {
   held.generation = source_.generation();
   held.limits = source_.limits(device.tenant, device.device);
-  if (held.limits.device && !held.device) held.device = device_budget(device.device_key);
+  if (held.limits.device && !held.device) held.device = device_budget(device);
   if (held.limits.tenant && !held.tenant) held.tenant = tenant_budget(device.tenant);
 }
 
-std::shared_ptr<DeviceBudget> Limiter::device_budget(std::int32_t device_key) {
+std::shared_ptr<DeviceBudget> Limiter::device_budget(const registry_view::Device& device) {
+  const std::int32_t device_key = device.device_key;
   Shard& shard = shards_[static_cast<std::uint32_t>(device_key) % kShards];
   const std::lock_guard lock(shard.mutex);
   if (const auto found = shard.devices.find(device_key); found != shard.devices.end()) return found->second;
@@ -201,7 +203,7 @@ std::shared_ptr<DeviceBudget> Limiter::device_budget(std::int32_t device_key) {
                   [&](const auto& entry) { return entry.second.use_count() == 1 && entry.second->untouched(now); });
     shard.sweep_at = std::max<std::size_t>(64, 2 * shard.devices.size());
   }
-  return shard.devices.emplace(device_key, std::make_shared<DeviceBudget>()).first->second;
+  return shard.devices.emplace(device_key, std::make_shared<DeviceBudget>(device.tenant, device.device)).first->second;
 }
 
 std::shared_ptr<TenantBudget> Limiter::tenant_budget(const std::string& tenant) {
@@ -209,6 +211,12 @@ std::shared_ptr<TenantBudget> Limiter::tenant_budget(const std::string& tenant) 
   std::shared_ptr<TenantBudget>& budget = tenants_[tenant];
   if (!budget) budget = std::make_shared<TenantBudget>();
   return budget;
+}
+
+void Limiter::share_device(std::int32_t device_key, double share) {
+  Shard& shard = shards_[static_cast<std::uint32_t>(device_key) % kShards];
+  const std::lock_guard lock(shard.mutex);
+  if (const auto found = shard.devices.find(device_key); found != shard.devices.end()) found->second->share = share;
 }
 
 std::size_t Limiter::device_budgets() const {

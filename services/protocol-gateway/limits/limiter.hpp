@@ -87,6 +87,17 @@ class Limiter {
     for (auto& [name, budget] : tenants_) f(name, *budget);
   }
 
+  /// f(device_key, budget) for every device that is remembered, under the lock of its shard.
+  template <typename F>
+  void for_each_device(F&& f) {
+    for (Shard& shard : shards_) {
+      const std::lock_guard lock(shard.mutex);
+      for (auto& [key, budget] : shard.devices) f(key, *budget);
+    }
+  }
+  /// The device's part of its rates here; nothing where it is not remembered.
+  void share_device(std::int32_t device_key, double share);
+
   [[nodiscard]] std::size_t device_budgets() const;
 
  private:
@@ -98,7 +109,7 @@ class Limiter {
   };
 
   void look_up(const registry_view::Device& device, HeldTo& held);
-  [[nodiscard]] std::shared_ptr<DeviceBudget> device_budget(std::int32_t device_key);
+  [[nodiscard]] std::shared_ptr<DeviceBudget> device_budget(const registry_view::Device& device);
   [[nodiscard]] std::shared_ptr<TenantBudget> tenant_budget(const std::string& tenant);
 
   const LimitSource& source_;
