@@ -37,13 +37,13 @@ CoapAnswer bad_request(std::string_view type, std::string_view title, std::strin
 }  // namespace
 
 CoapIngest::CoapIngest(const CoapIngestOptions& options, Authenticate authenticate, RecordPublisher& publisher,
-                       RefusedPayloads& refused, MetricNames& names, GatewayMetrics& metrics,
-                       std::shared_ptr<AckSink> sink)
+                       RefusedPayloads& refused, MetricNames& names, Limiter& limiter,
+                       GatewayMetrics& metrics, std::shared_ptr<AckSink> sink)
     : options_(options),
       authenticate_(std::move(authenticate)),
       metrics_(metrics),
       sink_(std::move(sink)),
-      worker_(publisher, refused, names),
+      worker_(publisher, refused, names, limiter),
       exchanges_(options.max_exchanges),
       blocks_(options.blocks) {}
 
@@ -198,8 +198,12 @@ CoapIngest::Refused CoapIngest::submit(const CoapRequest& request, const CoapQue
   message.facts.coap_message_id = request.exchange.message_id;
   message.facts.coap_token.assign(request.token);
   message.facts.coap_confirmable = request.confirmable;
-  const Status taken = worker_.submit(message, {sink_, id});
+  const Submitted taken = worker_.submit(message, {sink_, id});
   if (taken.ok()) return std::nullopt;
+  if (taken.over_limit()) {
+    worker_.limiter().note(*taken.over_limit(), Limiter::Action::kRefused);
+    return Refusal{IngestResult::kThrottled, coap_over_limit(*taken.over_limit())};
+  }
   return Refusal{IngestResult::kThrottled, coap_refusal(taken.error())};
 }
 

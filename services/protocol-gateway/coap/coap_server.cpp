@@ -35,7 +35,7 @@ constexpr unsigned kConfirmableAnswers = 4096;
 class CoapServer::Impl {
  public:
   Impl(CoapOptions options, const registry_view::RegistryView& registry, RecordPublisher& publisher,
-       RefusedPayloads& refused, MetricNames& names, GatewayMetrics& metrics)
+       RefusedPayloads& refused, MetricNames& names, Limiter& limiter, GatewayMetrics& metrics)
       : options_(std::move(options)),
         registry_(registry),
         metrics_(metrics),
@@ -45,7 +45,7 @@ class CoapServer::Impl {
             [&registry](std::string_view tenant, std::string_view device, const Sha256& token) {
               return registry.authenticate(tenant, device, token);
             },
-            publisher, refused, names, metrics, inbox_) {}
+            publisher, refused, names, limiter, metrics, inbox_) {}
 
   ~Impl() { stop(); }
 
@@ -378,8 +378,8 @@ void CoapServer::Impl::stop() {
 }
 
 CoapServer::CoapServer(CoapOptions options, const registry_view::RegistryView& registry, RecordPublisher& publisher,
-                       RefusedPayloads& refused, MetricNames& names, GatewayMetrics& metrics)
-    : impl_(std::make_unique<Impl>(std::move(options), registry, publisher, refused, names, metrics)) {}
+                       RefusedPayloads& refused, MetricNames& names, Limiter& limiter, GatewayMetrics& metrics)
+    : impl_(std::make_unique<Impl>(std::move(options), registry, publisher, refused, names, limiter, metrics)) {}
 CoapServer::~CoapServer() = default;
 
 Status CoapServer::start() { return impl_->start(); }

@@ -29,6 +29,14 @@ Response retry_later(int status, std::string_view title, std::string_view detail
   return response;
 }
 
+Response over_limit(const OverLimit& over) {
+  Response response =
+      problem(429, "/problems/limit", "a limit is reached", over.message(),
+              over.json_members() + ",\"retry_after_s\":" + std::to_string(over.retry_after_s()));
+  response.headers.emplace_back("Retry-After", std::to_string(over.retry_after_s()));
+  return response;
+}
+
 Response payload_problem(const Outcome& outcome) {
   const telemetry::PayloadError& error = *outcome.payload_error;
   std::string extra = "\"reason\":\"" + std::string(to_string(error.fault)) + "\"";
@@ -262,10 +270,11 @@ void TelemetryHandler::ingest(const http::Request& request, const http::Responde
                   .facts = {}};
   message.facts.message_id.assign(id);
   auto pending = std::make_shared<Pending>(responder, steady_clock::now() + answer_deadline_);
-  const Status taken = worker.submit(message, {pending, 0});
+  const Submitted taken = worker.submit(message, {pending, 0});
   if (!taken.ok()) {
     metrics_.ingested(kHttp, IngestResult::kThrottled).add();
-    pending->answer(refusal(taken.error()));
+    if (taken.over_limit()) worker.limiter().note(*taken.over_limit(), Limiter::Action::kRefused);
+    pending->answer(taken.over_limit() ? over_limit(*taken.over_limit()) : refusal(taken.error()));
     return;
   }
   deadlines_[index]->waiting.push_back(std::move(pending));

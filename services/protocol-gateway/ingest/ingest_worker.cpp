@@ -22,8 +22,9 @@ PayloadError unknown_format(std::string_view content_type) {
 
 }  // namespace
 
-IngestWorker::IngestWorker(RecordPublisher& publisher, RefusedPayloads& refused, MetricNames& names)
-    : publisher_(publisher), refused_(refused), names_(names) {}
+IngestWorker::IngestWorker(RecordPublisher& publisher, RefusedPayloads& refused, MetricNames& names,
+                           Limiter& limiter)
+    : publisher_(publisher), refused_(refused), names_(names), limiter_(limiter) {}
 
 std::optional<PayloadError> IngestWorker::decode(const Message& message) {
   const registry_view::Device& device = message.identity->device;
@@ -56,8 +57,12 @@ std::unique_ptr<InFlight> IngestWorker::fresh_record() {
   return record;
 }
 
-Status IngestWorker::submit(const Message& message, Waiter waiter) {
+Submitted IngestWorker::submit(const Message& message, Waiter waiter) {
+  HeldTo& held = message.identity->held;
+  const std::size_t bytes = message.payload.size();
+  if (const auto over = limiter_.admit(message.identity->device, held, bytes)) return Submitted(*over);
   if (auto error = decode(message)) return keep_refused(message, std::move(*error), std::move(waiter));
+  if (const auto over = limiter_.charge_points(held, bytes, batch_.points.size())) return Submitted(*over);
   const registry_view::Device& device = message.identity->device;
   batch_.ingest_id.start = publisher_.start_id();
   batch_.delivery = message.facts;

@@ -70,8 +70,9 @@ Status KafkaPublisher::submit(std::unique_ptr<InFlight> record) {
   bytes_.fetch_add(cost, std::memory_order_relaxed);
   records_.fetch_add(1, std::memory_order_relaxed);
   partition.window.push_back(std::move(record));
-  if (bytes_.load(std::memory_order_relaxed) >= options_.max_in_flight_bytes)
-    accepting_.store(false, std::memory_order_relaxed);
+  const std::size_t taken = in_flight_bytes();
+  if (taken >= options_.max_in_flight_bytes) accepting_.store(false, std::memory_order_relaxed);
+  if (taken >= options_.max_in_flight_bytes / 2) crowded_.store(true, std::memory_order_relaxed);
   return {};
 }
 
@@ -280,7 +281,13 @@ void KafkaPublisher::update_accepting() {
   const bool now = can_acknowledge && !is_stalled && bytes < limit;
   metrics_.stalled.set(is_stalled ? 1 : 0);
   metrics_.in_flight_bytes.set(static_cast<double>(bytes));
-  if (was == now) return;
+  // Set by submit() alone; taken away with some distance, so that it does not flutter.
+  const bool room_again = crowded_.load(std::memory_order_relaxed) && bytes < options_.max_in_flight_bytes / 8 * 3;
+  if (room_again) crowded_.store(false, std::memory_order_relaxed);
+  if (was == now) {
+    if (now && room_again && on_accepting_) on_accepting_();
+    return;
+  }
   if (!now) log_.warn("no new messages are taken", {{"stalled", is_stalled}, {"in_flight_bytes", bytes}});
   if (now) log_.info("messages are taken", {{"in_flight_bytes", bytes}});
   accepting_.store(now, std::memory_order_relaxed);

@@ -14,6 +14,8 @@
 #include <millrace/telemetry/payload.hpp>
 #include <millrace/telemetry/receipt.hpp>
 
+#include "limits/limiter.hpp"
+
 namespace millrace::gateway {
 
 /// An authenticated device, made once per connection or request and shared by its messages.
@@ -21,6 +23,7 @@ struct Identity {
   registry_view::Device device;
   Sha256 token{};   ///< SHA-256 of the token it showed
   std::string key;  ///< record key, `tenant/device`
+  mutable HeldTo held = {};  ///< by the thread that submits its messages
 };
 
 /// What an adapter took off the wire. The views need to live during the call only.

@@ -38,6 +38,14 @@ class RecordPublisher {
   /// in-flight limit reached. What was taken before may still be submitted. Thread-safe, cheap.
   [[nodiscard]] virtual bool accepting() const = 0;
 
+  /// Memory that is left for records in flight, bytes: who has much of it already takes less of what is left.
+  /// Thread-safe, cheap.
+  [[nodiscard]] virtual std::size_t room() const = 0;
+
+  /// True while more than half of that memory is taken: whoever's share is not counted (QoS 0) waits. Thread-safe,
+  /// cheap.
+  [[nodiscard]] virtual bool crowded() const = 0;
+
   /// Takes the record; its outcome reaches the waiter later. An Error: nothing was produced, and nothing will come.
   /// Thread-safe, never blocks for I/O.
   [[nodiscard]] virtual Status submit(std::unique_ptr<InFlight> record) = 0;

@@ -15,9 +15,11 @@ using mqtt::Version;
 
 constexpr unsigned kPacketIdBits = 16;
 
+std::size_t cost_of(const mqtt::Publish& publish) { return publish.payload.size() + kInFlightOverhead; }
+
 // What settle() must know of a message, without a table: its packet id and the bytes it was counted with.
-std::uint64_t token_of(std::uint16_t packet_id, std::size_t payload_bytes) {
-  return static_cast<std::uint64_t>(payload_bytes) << kPacketIdBits | packet_id;
+std::uint64_t token_of(const mqtt::Publish& publish) {
+  return static_cast<std::uint64_t>(cost_of(publish)) << kPacketIdBits | publish.packet_id;
 }
 
 ReasonCode reason_of(ErrorKind kind) {
@@ -135,13 +137,15 @@ void MqttConnection::ingest(const mqtt::Publish& publish, const TopicPolicy::Pub
   message.facts.connection_epoch = epoch_;
   message.facts.packet_id = publish.packet_id;
   message.facts.dup = publish.dup;
-  const Status taken = context_.workers[io_index_]->submit(
-      message, answered ? Waiter{shared_from_this(), token_of(publish.packet_id, publish.payload.size())} : Waiter{});
+  unanswered_ = !answered;
+  const Submitted taken = context_.workers[io_index_]->submit(
+      message, answered ? Waiter{shared_from_this(), token_of(publish)} : Waiter{});
+  if (taken.over_limit()) return over_limit(publish, *taken.over_limit());
   if (!taken.ok()) {
     const IngestResult result = answered ? IngestResult::kThrottled : IngestResult::kDropped;
     return refuse_publish(publish, reason_of(taken.error().kind), taken.error().message, result);
   }
-  if (answered) in_flight_bytes_ += publish.payload.size();
+  if (answered) in_flight_bytes_ += cost_of(publish);
 }
 
 // Also when the connection is over: the session keeps what became of a QoS 2 message, for the client that sends it

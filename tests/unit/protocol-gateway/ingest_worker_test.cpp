@@ -36,7 +36,11 @@ class IngestWorkerTest : public ::testing::Test {
   FakePublisher publisher_;
   FakeRefused refused_;
   MetricNames names_{2};
-  IngestWorker worker_{publisher_, refused_, names_};
+  observability::Metrics registry_;
+  GatewayMetrics metrics_{registry_};
+  FakeLimits limits_;
+  Limiter limiter_{limits_, metrics_};
+  IngestWorker worker_{publisher_, refused_, names_, limiter_};
   std::shared_ptr<const Identity> identity_;
 };
 
@@ -133,10 +137,31 @@ TEST_F(IngestWorkerTest, ATenantHasRoomForSoManyMetricNames) {
 
 TEST_F(IngestWorkerTest, WhatThePublisherTurnsDownComesBackAtOnce) {
   publisher_.fails = true;
-  const Status status = worker_.submit(message(R"({"a":1})"), {});
+  const Submitted status = worker_.submit(message(R"({"a":1})"), {});
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().kind, ErrorKind::kUnavailable);
   EXPECT_TRUE(refused_.kept.empty());
+}
+
+TEST_F(IngestWorkerTest, WhatIsOverALimitIsNeitherDecodedNorKept) {
+  limits_.set({.messages = {{0.01, 1}}});
+  ASSERT_TRUE(worker_.submit(message(R"({"a":1})"), {}).ok());
+  const Submitted refused = worker_.submit(message("no JSON"), {});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind, ErrorKind::kThrottled);
+  ASSERT_TRUE(refused.over_limit().has_value());
+  EXPECT_EQ(refused.over_limit()->limit, LimitKind::kMessages);
+  EXPECT_EQ(publisher_.records.size(), 1U);
+  EXPECT_TRUE(refused_.kept.empty());
+}
+
+TEST_F(IngestWorkerTest, PointsOverALimitGiveBackTheirMessage) {
+  limits_.set({.messages = {{0.01, 2}}, .points = {{0.01, 3}}});
+  ASSERT_TRUE(worker_.submit(message(R"({"a":1,"b":2})"), {}).ok());
+  const Submitted refused = worker_.submit(message(R"({"a":1,"b":2})"), {});
+  ASSERT_TRUE(refused.over_limit().has_value());
+  EXPECT_EQ(refused.over_limit()->limit, LimitKind::kPoints);
+  EXPECT_TRUE(worker_.submit(message(R"({"a":1})"), {}).ok());
 }
 
 }  // namespace
