@@ -109,7 +109,7 @@ void MqttConnection::try_again() {
     return;
   }
   trying_again_ = true;
-  ingest(publish, policy().publishing(publish.topic).metric_prefix);
+  ingest(publish, policy().publishing(publish.topic));
   trying_again_ = false;
   if (!put_off_) resume();
 }
