@@ -152,6 +152,7 @@ void MqttConnection::flush() {
   if (waits_here && !accepting) {
     // Held for its own share until now, from now on for all: nobody else would wake it.
     context_.held[io_index_].push_back(weak_from_this());
+    write();
   } else if (waits_here) {
     resume();
   } else if (filled_ > 0 && !held_ && !connection_.blocked()) {
