@@ -148,8 +148,12 @@ void MqttConnection::flush() {
   if (ended_) return;
   const bool room = in_flight_bytes_ <= share() / 2;
   const bool accepting = access_ == MqttAccess::kOpen || context_.workers[io_index_]->accepting();
-  const bool waits_here = held_ && room && !draining_ && !put_off_ && accepting;
-  if (waits_here) {
+  const bool waits_here = held_ && room && !draining_ && !put_off_;
+  if (waits_here && !accepting) {
+    // Held for its own share until now, from now on for all: nobody else would wake it.
+    context_.held[io_index_].push_back(weak_from_this());
+    write();
+  } else if (waits_here) {
     resume();
   } else if (filled_ > 0 && !held_ && !connection_.blocked()) {
     process();
