@@ -123,28 +123,33 @@ def _unanswered(both):
         eventually(lambda: stored() >= sent, 10, "Kafka to have what was sent")
     dropped = sent - int(stored())
     theirs = both.mosquitto("QoS 0, 200 connections", STEP, PIPELINED, "--qos", 0)
-    return _rate_rows("QoS 0", ours, theirs, 1.5) + [bench.row("QoS 0: sent, but not in Kafka", dropped, "messages", 0)]
+    return _cpu_rows("QoS 0, 200 connections", ours, theirs) + _rate_rows("QoS 0", ours, theirs, 1.5) + [bench.row("QoS 0: sent, but not in Kafka", dropped, "messages", 0)]
 
 
 def _latency(both):
-    lab = both.lab
-    with say.Step(f"bare librdkafka at {STEADY} records/s"):
-        lab.millrace("admin", "topics", "--topic-prefix", "floor.")
-        done = subprocess.run([str(lab.binaries / "kafka_floor"), lab.stack.kafka.bootstrap, "floor.telemetry", "300000",
-                               str(RECORD_BYTES), str(STEADY)], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise DevError(f"kafka_floor ended with {done.returncode}:\n{done.stderr[-2000:]}")
-        floor = json.loads(done.stdout)
+    """The floor is measured before and after, and the lower one counts."""
+    floors = [_kafka_floor(both.lab, "before.")]
     ours = both.gateway(f"{STEADY} messages/s", max(10, STEP), PIPELINED, rate=STEADY)
+    floors.append(_kafka_floor(both.lab, "after."))
     rows = []
     for share, most in (("p50", 1.3), ("p99", 1.5)):
-        took, bare = ours.report["ack_ms"][share], floor[f"report_{share}_ms"]
+        took, bare = ours.report["ack_ms"][share], min(one[f"report_{share}_ms"] for one in floors)
         rows += [_figure(f"publish to PUBACK at {STEADY}/s, {share}", took, "ms", floor=bare),
                  _figure("  against librdkafka's produce to delivery report", took / bare, "x", most)]
     return rows
 
 
-def _cpu_rows(name, ours, theirs, target):
+def _kafka_floor(lab, prefix):
+    with say.Step(f"bare librdkafka at {STEADY} records/s"):
+        lab.millrace("admin", "topics", "--topic-prefix", prefix)
+        done = subprocess.run([str(lab.binaries / "kafka_floor"), lab.stack.kafka.bootstrap, f"{prefix}telemetry", "100000",
+                               str(RECORD_BYTES), str(STEADY)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise DevError(f"kafka_floor ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout)
+
+
+def _cpu_rows(name, ours, theirs, target=None):
     return [_figure(f"{name}: CPU of the gateway", ours.server_us, "us/message", target, floor=theirs.server_us),
             _figure(f"{name}: CPU of Kafka", ours.kafka_us, "us/message"),
             _figure(f"{name}: CPU of millrace-fleet", ours.fleet_us, "us/message", floor=theirs.fleet_us),
@@ -153,8 +158,7 @@ def _cpu_rows(name, ours, theirs, target):
 
 def _rate_rows(name, ours, theirs, least):
     return [_figure(f"{name}: rate, into Kafka", ours.rate, "messages/s", floor=theirs.rate),
-            _figure(f"{name}: against mosquitto, which keeps nothing", ours.rate / theirs.rate, "x", least, at_most=False),
-            _figure(f"{name}: millrace-fleet's share of its core at that rate", ours.fleet_share, "%", floor=theirs.fleet_share)]
+            _figure(f"{name}: against mosquitto, which keeps nothing", ours.rate / theirs.rate, "x", least, at_most=False)]
 
 
 def _figure(name, value, unit, target=None, at_most=True, floor=None):
