@@ -119,13 +119,12 @@ void run(benchmark::State& state, PayloadFormat format, const std::function<std:
   if (batch.points.size() != static_cast<std::size_t>(state.range(0))) state.SkipWithError("points went missing");
   const auto points = static_cast<double>(state.iterations() * state.range(0));
   // In units of a second, so that the console shows ns: CPU time by the point.
-  state.counters["per_point"] =
-      benchmark::Counter(points, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["per_point"] = benchmark::Counter(points, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
   state.counters["bytes"] = static_cast<double>(payload.size());
 }
 
-#define MILLRACE_PAYLOAD_BENCH(name, format, make)                                            \
-  void name(benchmark::State& state) { run(state, PayloadFormat::format, make); }             \
+#define MILLRACE_PAYLOAD_BENCH(name, format, make)                                \
+  void name(benchmark::State& state) { run(state, PayloadFormat::format, make); } \
   BENCHMARK(name)->Arg(3)->Arg(30)->Arg(300)
 MILLRACE_PAYLOAD_BENCH(BM_Json, kJson, json);
 MILLRACE_PAYLOAD_BENCH(BM_Cbor, kCbor, cbor);

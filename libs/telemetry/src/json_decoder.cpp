@@ -110,8 +110,8 @@ bool JsonDecoder::reserved_member(std::string_view key, dom::element element, st
   if (key != "device_id") return true;
   std::string_view named;
   if (element.get_string().get(named) == simdjson::SUCCESS && named == sink_->options().device) return true;
-  return sink_->fail(PayloadFault::kWrongDevice, "device_id does not name the authenticated device " +
-                                                     in_quotes(sink_->options().device));
+  return sink_->fail(PayloadFault::kWrongDevice,
+                     "device_id does not name the authenticated device " + in_quotes(sink_->options().device));
 }
 
 // One message of the shapes (a) or (b); its time goes to `time`.

@@ -175,8 +175,7 @@ bool PointSink::add_json(std::string_view name, std::string text) {
                                                 std::to_string(limits_.max_text_bytes) + " bytes");
   }
   // PostgreSQL and most readers of JSON cannot hold an escaped NUL either.
-  if (holds_escaped_nul(text))
-    return fail(PayloadFault::kBadText, "the value of " + in_quotes(name) + " holds U+0000");
+  if (holds_escaped_nul(text)) return fail(PayloadFault::kBadText, "the value of " + in_quotes(name) + " holds U+0000");
   Point* point = next(name);
   if (point == nullptr) return false;
   point->value = Json{std::move(text)};

@@ -105,10 +105,10 @@ class ProtobufDecoder::Wire {
 
 bool ProtobufDecoder::cut(const char* at, std::string_view what) {
   const auto offset = static_cast<std::size_t>(at - begin_);
-  return sink_->fail(PayloadFault::kSyntax,
-                     "not Protocol Buffers: " + std::string(what) + " is cut or malformed before byte " +
-                         std::to_string(offset),
-                     offset);
+  return sink_->fail(
+      PayloadFault::kSyntax,
+      "not Protocol Buffers: " + std::string(what) + " is cut or malformed before byte " + std::to_string(offset),
+      offset);
 }
 
 bool ProtobufDecoder::value(std::string_view bytes, Value& out) {

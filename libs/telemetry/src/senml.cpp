@@ -13,8 +13,8 @@ using Field = SenmlField;
 
 constexpr std::array<std::string_view, kSenmlFields> kLabels{"bs", "bv", "bu", "bt", "bn", "bver", "n", "u",
                                                              "v",  "vs", "vb", "s",  "t",  "ut",   "vd"};
-constexpr std::int64_t kVersion = 10;             // of RFC 8428
-constexpr std::int64_t kRelativeBelow = 1 << 28;  // seconds, section 4.5.3
+constexpr std::int64_t kVersion = 10;                     // of RFC 8428
+constexpr std::int64_t kRelativeBelow = 1 << 28;          // seconds, section 4.5.3
 constexpr std::int64_t kMostSeconds = 4'000'000'000'000;  // the sum of two is a time in us
 constexpr std::string_view kSumSuffix = ".sum";
 
@@ -211,8 +211,7 @@ bool SenmlResolver::pass_over(std::string_view label) {
 bool SenmlResolver::to_us(SenmlField field, const SenmlNumber& number, TimeUs& out) {
   if (std::fabs(number.as_real()) >= static_cast<double>(kMostSeconds))
     return sink_->fail(PayloadFault::kTimeRange, quoted(field) + " is too large for a time in seconds");
-  out = number.integer ? number.whole * kUsPerSecond
-                       : std::llround(number.real * static_cast<double>(kUsPerSecond));
+  out = number.integer ? number.whole * kUsPerSecond : std::llround(number.real * static_cast<double>(kUsPerSecond));
   return true;
 }
 
@@ -310,12 +309,12 @@ bool SenmlResolver::add_values(const SenmlRecord& record) {
   } else if (record.holds(Field::kValue) || (base != nullptr && !has_sum)) {
     added = add_number("'v'", record.holds(Field::kValue) ? &record.value : nullptr, base);
   } else if (!has_sum) {
-    return sink_->fail(PayloadFault::kShape, "a record without a value: one of 'v', 'vs', 'vb', 'vd' and 's' is needed");
+    return sink_->fail(PayloadFault::kShape,
+                       "a record without a value: one of 'v', 'vs', 'vb', 'vd' and 's' is needed");
   }
   if (!added || !has_sum) return added;
   metric_ += kSumSuffix;
-  return sink_->check_length(metric_) &&
-         add_number("'s'", record.holds(Field::kSum) ? &record.sum : nullptr, base_sum);
+  return sink_->check_length(metric_) && add_number("'s'", record.holds(Field::kSum) ? &record.sum : nullptr, base_sum);
 }
 
 // The unit is not stored: two under one name would be one series of two things.
@@ -349,8 +348,9 @@ bool SenmlResolver::finish() {
     const std::string_view metric = sink_->batch().points[point.point].metric;
     const auto [known, fresh] = unit_of.emplace(metric, point.unit);
     if (fresh || known->second == point.unit) continue;
-    sink_->fail(PayloadFault::kShape, in_quotes(metric) + " comes with the units " + in_quotes(known->second) + " and " +
-                                          in_quotes(point.unit) + ": each measurement needs a name of its own");
+    sink_->fail(PayloadFault::kShape, in_quotes(metric) + " comes with the units " + in_quotes(known->second) +
+                                          " and " + in_quotes(point.unit) +
+                                          ": each measurement needs a name of its own");
     return sink_->fail_in(point.record);
   }
   return true;

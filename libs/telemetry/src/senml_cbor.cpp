@@ -58,7 +58,8 @@ bool SenmlCborDecoder::decimal_fraction(SenmlNumber& out) {
   for (std::int64_t& part : parts) {
     if (!next(item)) return false;
     if (item.kind != Kind::kUnsigned && item.kind != Kind::kNegative)
-      return fail(PayloadFault::kShape, "the exponent and the mantissa of a decimal fraction must be integers of 64 bits");
+      return fail(PayloadFault::kShape,
+                  "the exponent and the mantissa of a decimal fraction must be integers of 64 bits");
     if (!integer(item, part)) return false;
   }
   if (parts[0] == 0) {

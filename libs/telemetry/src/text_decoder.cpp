@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <optional>
+#include <cmath>
+#include <cstdlib>
 #include <string>
 
 namespace millrace::telemetry {
@@ -63,11 +64,9 @@ bool add_real(std::string_view digits, PointSink& sink) {
   double value = 0;
   if (std::from_chars(digits.data(), digits.data() + digits.size(), value).ec == std::errc{})
     return sink.add(sink.prefix(), value);
-  // Too large, or too small to be told from 0. Nothing else is out of range, and both need an exponent or 300 digits.
-  const std::size_t exponent = digits.find_first_of("eE");
-  const bool small = exponent != std::string_view::npos ? digits.substr(exponent + 1).starts_with('-')
-                                                        : digits.find('.') < digits.size() / 2;
-  if (small) return sink.add(sink.prefix(), 0.0);
+  // Too large, or too small to be told from 0: from_chars does not say which.
+  value = std::strtod(std::string(digits).c_str(), nullptr);
+  if (std::isfinite(value)) return sink.add(sink.prefix(), value);
   return sink.fail(PayloadFault::kNotFinite, "the value is beyond the range of double");
 }
 

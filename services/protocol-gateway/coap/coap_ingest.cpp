@@ -85,11 +85,12 @@ CoapIngest::Refused CoapIngest::take(const CoapRequest& request, std::uint64_t i
   const auto format = request.content_format ? telemetry::format_of_coap(*request.content_format) : std::nullopt;
   const bool names_no_metric = format == telemetry::PayloadFormat::kText && request.metric.empty();
   if ((request.content_format && !format) || names_no_metric) {
-    return Refusal{IngestResult::kInvalid,
-                   coap_problem(CoapCode::kUnsupportedFormat, "/problems/content-type",
-                                "the content format " + std::to_string(*request.content_format) + " is not understood here",
-                                "send 50 (JSON), 60 (CBOR), 110 (SenML JSON), 112 (SenML CBOR), 65001 (Protocol "
-                                "Buffers) or, where the path names the metric, 0 (text)")};
+    return Refusal{
+        IngestResult::kInvalid,
+        coap_problem(CoapCode::kUnsupportedFormat, "/problems/content-type",
+                     "the content format " + std::to_string(*request.content_format) + " is not understood here",
+                     "send 50 (JSON), 60 (CBOR), 110 (SenML JSON), 112 (SenML CBOR), 65001 (Protocol "
+                     "Buffers) or, where the path names the metric, 0 (text)")};
   }
   if (stopping_.load(std::memory_order_relaxed) || !worker_.accepting()) {
     return Refusal{IngestResult::kThrottled,

@@ -17,7 +17,7 @@ using observability::Level;
 // Content-Formats (RFC 7252 section 12.3).
 constexpr unsigned kJson = 50;
 constexpr std::size_t kSegmentsOfResource = 2;  // v1/telemetry
-constexpr std::uint16_t kRequestTag = 292;  // RFC 9175 section 3.2
+constexpr std::uint16_t kRequestTag = 292;      // RFC 9175 section 3.2
 
 void on_log(coap_log_t /*level*/, const char* message) {
   static const observability::Logger kLog("libcoap");

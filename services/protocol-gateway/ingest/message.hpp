@@ -34,11 +34,11 @@ struct Message {
   std::string_view topic;         ///< MQTT topic, or path over HTTP and CoAP
   std::string_view content_type;  ///< what the message says of its payload; empty: nothing
   std::string_view payload;
-  std::string_view metric_prefix;                        ///< put before each metric name
-  std::string_view metric = {};                          ///< as telemetry::DecodeOptions::metric
-  std::optional<telemetry::PayloadFormat> format = {};   ///< what the topic or path says, where content_type is empty
-  std::string_view traceparent;    ///< valid or empty
-  telemetry::DeliveryFacts facts;  ///< all but payload_hash, which is computed here
+  std::string_view metric_prefix;                       ///< put before each metric name
+  std::string_view metric = {};                         ///< as telemetry::DecodeOptions::metric
+  std::optional<telemetry::PayloadFormat> format = {};  ///< what the topic or path says, where content_type is empty
+  std::string_view traceparent;                         ///< valid or empty
+  telemetry::DeliveryFacts facts;                       ///< all but payload_hash, which is computed here
 };
 
 /// What became of a message that was taken.

@@ -15,11 +15,10 @@ TEST(TopicPolicy, ADevicesReadingsAreThoseOfItsOwnTopics) {
   EXPECT_EQ(policy.publishing("devices/m-1/telemetry").metric_prefix, "");
   EXPECT_EQ(policy.publishing("devices/m-1/status").use, Use::kIngest);
   EXPECT_EQ(policy.publishing("devices/m-1/status").metric_prefix, "status.");
-  for (const char* topic :
-       {"devices/m-2/telemetry", "devices/m-10/telemetry", "devices/m-/telemetry", "devices/m-1/commands",
-        "devices/m-1/errors", "devices/m-1/telemetry/", "devices/m-1/telemetryx", "devices/m-1/telemetry.xml",
-        "devices/m-1/telemetry.cbor/x", "devices/m-2/telemetry/x", "devices/m-1", "elsewhere", "$SYS/x",
-        "/devices/m-1/status"}) {
+  for (const char* topic : {"devices/m-2/telemetry", "devices/m-10/telemetry", "devices/m-/telemetry",
+                            "devices/m-1/commands", "devices/m-1/errors", "devices/m-1/telemetry/",
+                            "devices/m-1/telemetryx", "devices/m-1/telemetry.xml", "devices/m-1/telemetry.cbor/x",
+                            "devices/m-2/telemetry/x", "devices/m-1", "elsewhere", "$SYS/x", "/devices/m-1/status"}) {
     EXPECT_EQ(policy.publishing(topic).use, Use::kForbidden) << topic;
   }
 }

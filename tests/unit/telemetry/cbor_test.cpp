@@ -107,7 +107,9 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(CborFault, NamesTheElementItLiesIn) {
   PayloadDecoder decoder;
   Batch batch;
-  const auto error_of = [&](std::string_view hex) { return decoder.decode(PayloadFormat::kCbor, from_hex(hex).value(), {}, batch); };
+  const auto error_of = [&](std::string_view hex) {
+    return decoder.decode(PayloadFormat::kCbor, from_hex(hex).value(), {}, batch);
+  };
   EXPECT_EQ(error_of("82a1616101a16161f97e00")->element, 1U);
   EXPECT_EQ(error_of("82a1616101")->element, std::nullopt) << "it ends between two";
   EXPECT_EQ(error_of("a16161f97e00")->element, std::nullopt);

@@ -71,7 +71,10 @@ TEST_F(ProtobufTest, FieldsOfALaterVersionArePassedOver) {
   add("a").set_int_value(1);
   std::string bytes = readings_.SerializeAsString();
   // Fields 100 to 103: varint, 64 bits, bytes, 32 bits.
-  bytes += from_hex("a00601a1060102030405060708a2060161a5061122" "3344").value();
+  bytes += from_hex(
+               "a00601a1060102030405060708a2060161a5061122"
+               "3344")
+               .value();
   ASSERT_FALSE(decode(bytes));
   EXPECT_EQ(batch_.points.size(), 1U);
 }
@@ -130,7 +133,11 @@ TEST_F(ProtobufTest, WhatIsCutOrMalformedIsRefusedWithItsByte) {
   EXPECT_EQ(decode(from_hex("0a0161").value())->fault, PayloadFault::kShape) << "field 1 as bytes";
   // A name and a text that are not UTF-8, which proto3's own parser refuses too.
   EXPECT_EQ(decode(from_hex("1a070a01ff12021002").value())->fault, PayloadFault::kBadName);
-  EXPECT_EQ(decode(from_hex("1a080a01611203" "2201ff").value())->fault, PayloadFault::kBadText);
+  EXPECT_EQ(decode(from_hex("1a080a01611203"
+                            "2201ff")
+                       .value())
+                ->fault,
+            PayloadFault::kBadText);
 }
 
 }  // namespace

@@ -153,11 +153,12 @@ TEST_F(SenmlTest, TimesBelowTwoToThe28AreRelativeToTheArrival) {
 
 TEST_F(SenmlTest, BaseValueAndBaseSumAreAdded) {
   ASSERT_FALSE(decode(R"([{"bn":"m1/","bv":100,"n":"a","v":5},{"n":"b","v":0.5},{"n":"c"},{"n":"d","vs":"x"}])"));
-  EXPECT_EQ(batch_.points, (std::vector<Point>{{"a", std::int64_t{105}, {}},
-                                               {"b", 100.5, {}},
-                                               {"c", std::int64_t{100}, {}},
-                                               {"d", std::string("x"), {}}}));
-  ASSERT_FALSE(decode(R"([{"n":"a","v":5,"s":1000,"t":-1},{"n":"b","s":7.5},{"bs":10,"n":"c","s":1},{"n":"d","v":2}])"));
+  EXPECT_EQ(
+      batch_.points,
+      (std::vector<Point>{
+          {"a", std::int64_t{105}, {}}, {"b", 100.5, {}}, {"c", std::int64_t{100}, {}}, {"d", std::string("x"), {}}}));
+  ASSERT_FALSE(
+      decode(R"([{"n":"a","v":5,"s":1000,"t":-1},{"n":"b","s":7.5},{"bs":10,"n":"c","s":1},{"n":"d","v":2}])"));
   const TimeUs before = kNow - kUsPerSecond;
   EXPECT_EQ(batch_.points, (std::vector<Point>{{"a", std::int64_t{5}, before},
                                                {"a.sum", std::int64_t{1000}, before},
@@ -179,8 +180,8 @@ TEST_F(SenmlTest, IntegersStayExact) {
 TEST_F(SenmlTest, CborNumbersMayBeDecimalFractions) {
   // v: 4([-2, 27315]), 4([0, 7]), 4([400, 0]), 4([-400, 1])
   ASSERT_FALSE(decode_hex("84a200616102c48221196ab3a200616202c4820007a200616302c48219019000a200616402c48239018f01"));
-  EXPECT_EQ(batch_.points, (std::vector<Point>{{"a", 273.15, {}}, {"b", std::int64_t{7}, {}}, {"c", 0.0, {}},
-                                               {"d", 0.0, {}}}));
+  EXPECT_EQ(batch_.points,
+            (std::vector<Point>{{"a", 273.15, {}}, {"b", std::int64_t{7}, {}}, {"c", 0.0, {}}, {"d", 0.0, {}}}));
 }
 
 TEST_F(SenmlTest, TheDevicesOwnIdIsNoPartOfTheMetric) {
@@ -231,30 +232,31 @@ TEST_P(SenmlJsonRefused, WithItsReasonAndItsRecord) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Table, SenmlJsonRefused,
-    ::testing::Values(
-        Refused{"", PayloadFault::kEmpty, {}}, Refused{"[", PayloadFault::kSyntax, {}},
-        Refused{R"({"n":"a","v":1})", PayloadFault::kShape, {}}, Refused{"[1]", PayloadFault::kShape, 0},
-        Refused{"[]", PayloadFault::kNoPoints, {}}, Refused{R"([{"bn":"m1:"}])", PayloadFault::kNoPoints, {}},
-        Refused{R"([{"n":"a","v":1},{"n":"b"}])", PayloadFault::kShape, 1},
-        Refused{R"([{"n":"a","v":1,"vb":true}])", PayloadFault::kShape, 0},
-        Refused{R"([{"n":"a","v":"1"}])", PayloadFault::kShape, 0},
-        Refused{R"([{"n":1,"v":1}])", PayloadFault::kShape, 0},
-        Refused{R"([{"n":"a","v":null}])", PayloadFault::kShape, 0},
-        Refused{R"([{"n":"a","v":1,"v":2}])", PayloadFault::kShape, 0},
-        Refused{R"([{"n":"a","vd":"a+b="}])", PayloadFault::kShape, 0},
-        Refused{R"([{"n":"a","vd":"abcde"}])", PayloadFault::kShape, 0},
-        Refused{R"([{"v":1}])", PayloadFault::kBadName, 0}, Refused{R"([{"n":"a b","v":1}])", PayloadFault::kBadName, 0},
-        Refused{R"([{"n":"_a","v":1}])", PayloadFault::kBadName, 0},
-        Refused{R"([{"bn":"é","n":"a","v":1}])", PayloadFault::kBadName, 0},
-        Refused{R"([{"bver":11,"n":"a","v":1}])", PayloadFault::kUnsupported, 0},
-        Refused{R"([{"bver":1.5,"n":"a","v":1}])", PayloadFault::kUnsupported, 0},
-        Refused{R"([{"n":"a","v":9223372036854775808}])", PayloadFault::kIntegerRange, 0},
-        Refused{R"([{"bv":9223372036854775807,"n":"a","v":1}])", PayloadFault::kIntegerRange, 0},
-        Refused{R"([{"bv":1e308,"n":"a","v":1e308}])", PayloadFault::kNotFinite, 0},
-        Refused{R"([{"n":"a","v":1,"t":1e300}])", PayloadFault::kTimeRange, 0},
-        Refused{R"([{"n":"a","v":1,"t":5000000000}])", PayloadFault::kTimeRange, 0},
-        Refused{R"([{"n":"a","v":1,"t":-5000000000}])", PayloadFault::kTimeRange, 0},
-        Refused{R"([{"n":"a","vs":"\u0000"}])", PayloadFault::kBadText, 0}));
+    ::testing::Values(Refused{"", PayloadFault::kEmpty, {}}, Refused{"[", PayloadFault::kSyntax, {}},
+                      Refused{R"({"n":"a","v":1})", PayloadFault::kShape, {}}, Refused{"[1]", PayloadFault::kShape, 0},
+                      Refused{"[]", PayloadFault::kNoPoints, {}},
+                      Refused{R"([{"bn":"m1:"}])", PayloadFault::kNoPoints, {}},
+                      Refused{R"([{"n":"a","v":1},{"n":"b"}])", PayloadFault::kShape, 1},
+                      Refused{R"([{"n":"a","v":1,"vb":true}])", PayloadFault::kShape, 0},
+                      Refused{R"([{"n":"a","v":"1"}])", PayloadFault::kShape, 0},
+                      Refused{R"([{"n":1,"v":1}])", PayloadFault::kShape, 0},
+                      Refused{R"([{"n":"a","v":null}])", PayloadFault::kShape, 0},
+                      Refused{R"([{"n":"a","v":1,"v":2}])", PayloadFault::kShape, 0},
+                      Refused{R"([{"n":"a","vd":"a+b="}])", PayloadFault::kShape, 0},
+                      Refused{R"([{"n":"a","vd":"abcde"}])", PayloadFault::kShape, 0},
+                      Refused{R"([{"v":1}])", PayloadFault::kBadName, 0},
+                      Refused{R"([{"n":"a b","v":1}])", PayloadFault::kBadName, 0},
+                      Refused{R"([{"n":"_a","v":1}])", PayloadFault::kBadName, 0},
+                      Refused{R"([{"bn":"é","n":"a","v":1}])", PayloadFault::kBadName, 0},
+                      Refused{R"([{"bver":11,"n":"a","v":1}])", PayloadFault::kUnsupported, 0},
+                      Refused{R"([{"bver":1.5,"n":"a","v":1}])", PayloadFault::kUnsupported, 0},
+                      Refused{R"([{"n":"a","v":9223372036854775808}])", PayloadFault::kIntegerRange, 0},
+                      Refused{R"([{"bv":9223372036854775807,"n":"a","v":1}])", PayloadFault::kIntegerRange, 0},
+                      Refused{R"([{"bv":1e308,"n":"a","v":1e308}])", PayloadFault::kNotFinite, 0},
+                      Refused{R"([{"n":"a","v":1,"t":1e300}])", PayloadFault::kTimeRange, 0},
+                      Refused{R"([{"n":"a","v":1,"t":5000000000}])", PayloadFault::kTimeRange, 0},
+                      Refused{R"([{"n":"a","v":1,"t":-5000000000}])", PayloadFault::kTimeRange, 0},
+                      Refused{R"([{"n":"a","vs":"\u0000"}])", PayloadFault::kBadText, 0}));
 
 class SenmlCborRefused : public ::testing::TestWithParam<Refused> {};
 TEST_P(SenmlCborRefused, WithItsReasonAndItsRecord) {

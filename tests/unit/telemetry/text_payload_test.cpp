@@ -26,6 +26,7 @@ TEST_F(TextPayloadTest, ValuesAreWhatTheyLookLike) {
       {"5.", 5.0},
       {"-1e3", -1000.0},
       {"1E-400", 0.0},
+      {"0.0000000000000001e-320", 0.0},
       {"true", true},
       {"false", false},
       {"open", std::string("open")},
@@ -54,6 +55,8 @@ TEST_F(TextPayloadTest, WhatIsRefusedAndWhy) {
   EXPECT_EQ(fault_of(" \n"), "empty");
   for (const char* text : {"NaN", "nan", "-Infinity", "+inf", "1e999"}) EXPECT_EQ(fault_of(text), "not_finite") << text;
   EXPECT_EQ(fault_of(std::string(400, '9') + ".0"), "not_finite");
+  EXPECT_EQ(fault_of(std::string(310, '9') + "." + std::string(400, '0')), "not_finite");
+  EXPECT_EQ(fault_of("1" + std::string(800, '0') + "e-400"), "not_finite");
   EXPECT_EQ(fault_of("9223372036854775808"), "integer_range");
   EXPECT_EQ(fault_of("\xff"), "bad_text");
   EXPECT_EQ(fault_of(std::string_view("a\0b", 3)), "bad_text");

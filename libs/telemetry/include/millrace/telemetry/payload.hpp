@@ -55,16 +55,17 @@ inline constexpr std::size_t kPayloadFaults = 19;
 
 struct PayloadError {
   PayloadFault fault = PayloadFault::kSyntax;
-  std::string message;                 ///< one sentence with the limit, the name or the place
-  std::optional<std::size_t> offset;   ///< byte, kSyntax and kNotFinite
-  std::optional<std::size_t> element;  ///< index of the message, record or point, where the fault lies in one of several
+  std::string message;                ///< one sentence with the limit, the name or the place
+  std::optional<std::size_t> offset;  ///< byte, kSyntax and kNotFinite
+  std::optional<std::size_t>
+      element;  ///< index of the message, record or point, where the fault lies in one of several
 };
 
 struct DecodeOptions {
   std::string_view device;         ///< authenticated device; `device_id` in the payload must name it
   std::string_view metric_prefix;  ///< put before each metric name, `status.` for the status topic
-  /// What a topic or path names behind that, its levels apart by `/` (in the name of the metric by `.`). kText needs it:
-  /// it is the metric; in the other formats the names go on behind it, as in a nested object.
+  /// What a topic or path names behind that, its levels apart by `/` (in the name of the metric by `.`). kText needs
+  /// it: it is the metric; in the other formats the names go on behind it, as in a nested object.
   std::string_view metric = {};
   TimeUs now = 0;  ///< what SenML's relative times are added to
 };
