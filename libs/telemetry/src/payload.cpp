@@ -67,6 +67,8 @@ std::string_view to_string(PayloadFault kind) {
       return "wrong_device";
     case PayloadFault::kTooManyMetrics:
       return "too_many_metrics";
+    case PayloadFault::kUnknownDevice:
+      return "unknown_device";
   }
   return "syntax";
 }

@@ -33,8 +33,8 @@ Status IngestWorker::keep_refused(const Message& message, PayloadError error, Wa
 Status IngestWorker::submit(const Message& message, Waiter waiter) {
   if (auto error = decode(message)) return keep_refused(message, std::move(*error), std::move(waiter));
   const registry_view::Device& device = message.identity->device;
-  batch_.ingest_id.start = publisher_.start_id();
-  batch_.ingest_time = now_us();
+  batch_.ingest_id = message.kept ? message.kept->ingest_id : telemetry::IngestId{publisher_.start_id(), 0};
+  batch_.ingest_time = message.kept ? message.kept->taken : now_us();
   batch_.delivery = message.facts;
   batch_.delivery.payload_hash = hash64(message.payload, hash64(message.content_type, hash64(message.topic)));
   batch_.tenant = device.tenant;
@@ -49,6 +49,8 @@ Status IngestWorker::submit(const Message& message, Waiter waiter) {
   record->identity = message.identity;
   record->waiter = std::move(waiter);
   record->protocol = message.protocol;
+  record->named = message.kept.has_value();
+  record->counter = batch_.ingest_id.counter;
   record->ingest_time = batch_.ingest_time;
   record->taken = std::chrono::steady_clock::now();
   return publisher_.submit(std::move(record));

@@ -43,8 +43,9 @@ enum class PayloadFault {
   kTimeRange,
   kWrongDevice,     ///< `device_id` names somebody else
   kTooManyMetrics,  ///< the tenant has no room for a further metric name
+  kUnknownDevice,   ///< not said by a decoder: a bridged message of a device that is not in the registry, or disabled
 };
-inline constexpr std::size_t kPayloadFaults = 17;
+inline constexpr std::size_t kPayloadFaults = 18;
 
 /// `empty`, `too_large`, `syntax` ...: stable.
 [[nodiscard]] std::string_view to_string(PayloadFault fault);
