@@ -113,8 +113,8 @@ void ProtocolGatewayApp::wire() {
 
 Status ProtocolGatewayApp::open_bridge() {
   if (config_.bridge.file.empty()) return {};
-  auto bridge = Bridge::open(config_.bridge, publisher_, dead_letters_, metric_names_, registry_, gateway_metrics_,
-                             metrics_);
+  auto bridge =
+      Bridge::open(config_.bridge, publisher_, dead_letters_, metric_names_, registry_, gateway_metrics_, metrics_);
   if (!bridge.ok()) return bridge.error();
   bridge_ = std::move(*bridge);
   health_.add_detail("bridge", [this] { return bridge_->detail(); });

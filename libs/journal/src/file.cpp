@@ -35,7 +35,7 @@ Result<File> File::open(const std::string& path, Mode mode) {
 }
 
 Result<std::size_t> File::size() const {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd_, &status) != 0) return failed("look at");
   return static_cast<std::size_t>(status.st_size);
 }

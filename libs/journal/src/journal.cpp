@@ -242,8 +242,8 @@ Result<std::optional<Entry>> Reader::next() {
     scanned = scan_entry(std::string_view(my.buffer).substr(my.taken));
   }
   if (scanned.kind != Scanned::Kind::kEntry) {
-    return Error{ErrorKind::kCorrupt, file_path(my.journal.options.folder, my.at.file) + " has no whole entry at byte " +
-                                          std::to_string(my.at.offset)};
+    return Error{ErrorKind::kCorrupt, file_path(my.journal.options.folder, my.at.file) +
+                                          " has no whole entry at byte " + std::to_string(my.at.offset)};
   }
   Entry entry;
   entry.run = my.run;

@@ -121,7 +121,8 @@ Result<Recovery> recover(const std::string& folder, const Checkpoint& done) {
       drop_file(folder, number, state);
       continue;
     }
-    const std::size_t begin = number == done.file ? std::max<std::size_t>(done.offset, kFileHeaderBytes) : kFileHeaderBytes;
+    const std::size_t begin =
+        number == done.file ? std::max<std::size_t>(done.offset, kFileHeaderBytes) : kFileHeaderBytes;
     const auto body = begin <= *size ? scan_body(*file, begin, *size) : Result<Body>(Body{begin, 0, false});
     if (!body.ok()) return body.error();
     state.header = *header;

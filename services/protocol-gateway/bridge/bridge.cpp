@@ -133,8 +133,8 @@ bool Bridge::try_keep(const BridgeEntry& entry) {
   Status kept;
   try {
     encode(entry, body_);
-    kept = journal_->append(body_, stopping_.load() ? journal::Journal::Room::kBeyondLimit
-                                                    : journal::Journal::Room::kWithinLimit);
+    kept = journal_->append(
+        body_, stopping_.load() ? journal::Journal::Room::kBeyondLimit : journal::Journal::Room::kWithinLimit);
     // Appended and not synced: it is appended again, and is there twice, rather than acknowledged and not there.
     if (kept.ok() && options_.sync == BridgeSync::kEach) kept = journal_->sync();
   } catch (const std::exception& error) {
@@ -203,8 +203,8 @@ void Bridge::report() const { metrics_.journal_bytes.set(static_cast<double>(jou
 std::string Bridge::detail() const {
   std::string text;
   for (const auto& broker : brokers_) text += broker->link->detail() + "; ";
-  return text + "journal: " + std::to_string(journal_->bytes()) + " of " + std::to_string(options_.journal_bytes) + " bytes" +
-         (full_ ? ", full: nothing is acknowledged" : "");
+  return text + "journal: " + std::to_string(journal_->bytes()) + " of " + std::to_string(options_.journal_bytes) +
+         " bytes" + (full_ ? ", full: nothing is acknowledged" : "");
 }
 
 }  // namespace millrace::gateway

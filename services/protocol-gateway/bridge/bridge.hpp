@@ -26,8 +26,8 @@ enum class BridgeSync {
 };
 
 struct BridgeOptions {
-  std::string file;      ///< of brokers; empty: the bridge is off
-  std::string folder;    ///< for the journal and what Paho keeps
+  std::string file;    ///< of brokers; empty: the bridge is off
+  std::string folder;  ///< for the journal and what Paho keeps
   std::size_t journal_bytes = 0;
   BridgeSync sync = BridgeSync::kInterval;
   std::chrono::milliseconds sync_interval{10};

@@ -188,8 +188,7 @@ BridgeBroker read_broker(Section& section, const std::string& host, std::string&
   broker.version5 = version == "5";
   read_identity(section, broker, host);
   broker.keep_alive = std::chrono::seconds(section.integer("keep_alive_s", 5, 3600, 60));
-  broker.session_expiry_s =
-      static_cast<std::uint32_t>(section.integer("session_expiry_s", 1, 4'294'967'295, 86'400));
+  broker.session_expiry_s = static_cast<std::uint32_t>(section.integer("session_expiry_s", 1, 4'294'967'295, 86'400));
   if (!broker.version5 && section.has("session_expiry_s")) {
     section.fault("session_expiry_s", "is not known to version 3.1.1: the broker decides how long it keeps a session");
   }
@@ -210,7 +209,8 @@ void check_unique(const std::vector<BridgeBroker>& brokers, std::string& faults)
     const std::string place = "brokers[" + std::to_string(i) + "].";
     if (!names.insert(brokers[i].name).second) faults += place + "name '" + brokers[i].name + "' is there twice\n";
     if (!sessions.insert(brokers[i].address.to_string() + " " + brokers[i].client_id).second) {
-      faults += place + "client_id '" + brokers[i].client_id + "' is there twice for one broker: they would end each other\n";
+      faults +=
+          place + "client_id '" + brokers[i].client_id + "' is there twice for one broker: they would end each other\n";
     }
   }
 }

@@ -9,8 +9,8 @@ namespace {
 constexpr char kVersion = 1;
 constexpr std::size_t kFixedBytes = 3 + sizeof(TimeUs);
 
-constexpr std::array kTexts{&BridgeEntry::broker,        &BridgeEntry::tenant, &BridgeEntry::device,
-                            &BridgeEntry::metric_prefix, &BridgeEntry::topic,  &BridgeEntry::content_type,
+constexpr std::array kTexts{&BridgeEntry::broker,        &BridgeEntry::tenant,     &BridgeEntry::device,
+                            &BridgeEntry::metric_prefix, &BridgeEntry::topic,      &BridgeEntry::content_type,
                             &BridgeEntry::message_id,    &BridgeEntry::traceparent};
 
 }  // namespace
@@ -37,7 +37,8 @@ Result<BridgeEntry> decode_bridge_entry(std::string_view bytes) {
     return Error{ErrorKind::kCorrupt, "not an entry of this version of the bridge"};
   }
   BridgeEntry entry;
-  if (byte(1) != static_cast<unsigned>(BridgeUse::kTelemetry) && byte(1) != static_cast<unsigned>(BridgeUse::kCommand)) {
+  if (byte(1) != static_cast<unsigned>(BridgeUse::kTelemetry) &&
+      byte(1) != static_cast<unsigned>(BridgeUse::kCommand)) {
     return Error{ErrorKind::kCorrupt, "an entry of an unknown use"};
   }
   entry.use = static_cast<BridgeUse>(byte(1));

@@ -40,8 +40,8 @@ BridgeMetrics::BridgeMetrics(observability::Metrics& metrics)
                               "Journaled messages on their way to Kafka, without an outcome.")),
       replayed(metrics.counter("millrace_gateway_bridge_replayed_total",
                                "Messages found in the journal at the start and handed on again.")),
-      append_failures(
-          metrics.counter("millrace_gateway_bridge_append_failures_total", "Writes to the journal that the disk refused.")),
+      append_failures(metrics.counter("millrace_gateway_bridge_append_failures_total",
+                                      "Writes to the journal that the disk refused.")),
       command_events(metrics.counter("millrace_gateway_bridge_command_events_total",
                                      "Commands seen on brokers and written to command-events.")) {}
 

@@ -283,8 +283,8 @@ Status BrokerLink::Impl::subscribe(const std::stop_token& stop) {
   for (const BridgeTopic& topic : broker.topics) {
     const std::string filter = broker.filter(topic);
     try {
-      const mqtt::token_ptr token = broker.version5 ? client.subscribe(filter, topic.qos, without_retained)
-                                                    : client.subscribe(filter, topic.qos);
+      const mqtt::token_ptr token =
+          broker.version5 ? client.subscribe(filter, topic.qos, without_retained) : client.subscribe(filter, topic.qos);
       if (auto answered = wait_for(token, stop, "SUBSCRIBE"); !answered.ok()) return answered;
       const mqtt::subscribe_response response = token->get_subscribe_response();
       for (const auto code : response.get_reason_codes()) {

@@ -23,19 +23,19 @@ struct BrokerMessage {
   std::string_view traceparent;  ///< valid or empty
 };
 
-/// The client of one broker (Eclipse Paho): keeps a session there, subscribes, connects again whenever the connection is
-/// lost, with back-off and circuit breaker.
+/// The client of one broker (Eclipse Paho): keeps a session there, subscribes, connects again whenever the connection
+/// is lost, with back-off and circuit breaker.
 ///
-/// The broker gets its acknowledgement (PUBACK, PUBREC) when the callback returns: before that the message must be kept.
-/// All links of a process share one receiving thread, so a callback that blocks holds up all of them, and a broker whose
-/// client is silent for longer than 1.5 times keep-alive ends the connection.
+/// The broker gets its acknowledgement (PUBACK, PUBREC) when the callback returns: before that the message must be
+/// kept. All links of a process share one receiving thread, so a callback that blocks holds up all of them, and a
+/// broker whose client is silent for longer than 1.5 times keep-alive ends the connection.
 class BrokerLink {
  public:
   /// Must not throw. Comes on Paho's thread, one call at a time over all links.
   using OnMessage = std::function<void(const BrokerMessage&)>;
 
-  /// `folder` holds what Paho must remember of QoS 2 over the end of the process. Throws std::exception where Paho cannot
-  /// make a client.
+  /// `folder` holds what Paho must remember of QoS 2 over the end of the process. Throws std::exception where Paho
+  /// cannot make a client.
   BrokerLink(const BridgeBroker& broker, const std::string& folder, OnMessage on_message,
              const BridgeBrokerMetrics& metrics);
   ~BrokerLink();  ///< stop()

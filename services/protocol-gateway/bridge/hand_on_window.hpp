@@ -9,14 +9,15 @@
 
 namespace millrace::gateway {
 
-/// Entries of the journal that were handed on and are not yet confirmed to it, in the journal's order. A pure value; not
-/// thread-safe.
+/// Entries of the journal that were handed on and are not yet confirmed to it, in the journal's order. A pure value;
+/// not thread-safe.
 ///
-/// Its bound holds rule 0 of the copy rules: readers of the log tell the last 65,536 counters of a run apart, so whatever
-/// a restart hands on again must be closer than that to the newest that was handed on.
+/// Its bound holds rule 0 of the copy rules: readers of the log tell the last 65,536 counters of a run apart, so
+/// whatever a restart hands on again must be closer than that to the newest that was handed on.
 class HandOnWindow {
  public:
-  HandOnWindow(std::size_t most_entries, std::size_t most_bytes) : most_entries_(most_entries), most_bytes_(most_bytes) {}
+  HandOnWindow(std::size_t most_entries, std::size_t most_bytes)
+      : most_entries_(most_entries), most_bytes_(most_bytes) {}
 
   [[nodiscard]] bool full() const { return slots_.size() >= most_entries_ || bytes_ >= most_bytes_; }
   [[nodiscard]] std::size_t size() const { return slots_.size(); }

@@ -40,13 +40,13 @@ using SendCommandEvents = std::function<Status(std::span<const kafka::OutgoingRe
 
 struct JournalFeedOptions {
   std::string command_topic;
-  std::size_t most_entries = 32'768;               ///< half of what rule 0 of the copy rules tells apart
-  std::size_t most_bytes = 64ULL * 1024 * 1024;    ///< bodies of entries on their way
+  std::size_t most_entries = 32'768;             ///< half of what rule 0 of the copy rules tells apart
+  std::size_t most_bytes = 64ULL * 1024 * 1024;  ///< bodies of entries on their way
 };
 
-/// Hands what is in the journal on to the ingest core, in order, and confirms to the journal what Kafka has. It is the only
-/// way from the journal on: what is taken now and what a restart finds go through it alike, each entry under the name that
-/// the journal gave it, so that one that is handed on twice is one record and a copy of it.
+/// Hands what is in the journal on to the ingest core, in order, and confirms to the journal what Kafka has. It is the
+/// only way from the journal on: what is taken now and what a restart finds go through it alike, each entry under the
+/// name that the journal gave it, so that one that is handed on twice is one record and a copy of it.
 class JournalFeed final : public AckSink, public std::enable_shared_from_this<JournalFeed> {
  public:
   /// All must outlive stop().

@@ -30,7 +30,8 @@ struct BridgeTarget {
 /// matches holds.
 [[nodiscard]] std::optional<BridgeTarget> target_of(const std::vector<BridgeTopic>& topics, std::string_view topic);
 
-/// `devices/{device}/telemetry` with QoS 1, `devices/{device}/status` with QoS 0, `devices/{device}/commands` with QoS 2.
+/// `devices/{device}/telemetry` with QoS 1, `devices/{device}/status` with QoS 0, `devices/{device}/commands` with
+/// QoS 2.
 [[nodiscard]] std::vector<BridgeTopic> default_topics(const std::string& tenant);
 
 }  // namespace millrace::gateway

@@ -44,7 +44,8 @@ Result<TopicPattern> TopicPattern::parse(std::string_view text) {
     }
     if (level == kAnyRest && more) return invalid(text, "goes on behind #");
     if (level != kAnyRest && level != kAnyLevel && !is_literal(level)) {
-      return invalid(text, "has the level '" + std::string(level) + "': a level is text, +, {tenant}, {device} or a last #");
+      return invalid(text,
+                     "has the level '" + std::string(level) + "': a level is text, +, {tenant}, {device} or a last #");
     }
     pattern.levels_.emplace_back(level);
   }

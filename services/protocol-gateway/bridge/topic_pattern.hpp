@@ -10,8 +10,8 @@
 
 namespace millrace::gateway {
 
-/// A topic filter in which some levels name the tenant and the device: `{tenant}/devices/{device}/telemetry`. Levels are
-/// literal, `+`, `{tenant}`, `{device}` or, as the last one, `#`. A pure value.
+/// A topic filter in which some levels name the tenant and the device: `{tenant}/devices/{device}/telemetry`. Levels
+/// are literal, `+`, `{tenant}`, `{device}` or, as the last one, `#`. A pure value.
 class TopicPattern {
  public:
   /// kInvalid says which level is wrong. `{device}` must be there; whether `{tenant}` is, has_tenant() tells.

@@ -35,8 +35,9 @@ struct Message {
   std::string_view traceparent;    ///< valid or empty
   telemetry::DeliveryFacts facts;  ///< all but payload_hash, which is computed here
 
-  /// Of a message that its adapter keeps over restarts and may submit again: its name in the log, and when it was taken.
-  /// The adapter sees to it that names are unique and near to each other (delivery.md, rule 0). None: the publisher's.
+  /// Of a message that its adapter keeps over restarts and may submit again: its name in the log, and when it was
+  /// taken. The adapter sees to it that names are unique and near to each other (delivery.md, rule 0). None: the
+  /// publisher's.
   struct Kept {
     telemetry::IngestId ingest_id;
     TimeUs taken = 0;

@@ -8,6 +8,8 @@
 
 #include <gtest/gtest.h>
 
+#include <millrace/telemetry/copy_rules.hpp>
+
 #include "fakes.hpp"
 
 namespace millrace::gateway {
@@ -84,13 +86,15 @@ class JournalFeedTest : public ::testing::Test {
   }
 
   // As a new process: nothing but the journal's files is left of the last one.
-  void open() {
-    auto opened = journal::Journal::open({.folder = folder_ + "/journal", .file_bytes = 4096, .limit_bytes = 1 << 20});
+  void open(std::size_t limit = 1 << 20) {
+    auto opened =
+        journal::Journal::open({.folder = folder_ + "/journal", .file_bytes = limit / 256, .limit_bytes = limit});
     ASSERT_TRUE(opened.ok());
     journal_ = std::move(*opened);
     worker_ = std::make_unique<IngestWorker>(log_, refused_, names_);
     feed_ = std::make_shared<JournalFeed>(
-        JournalFeedOptions{.command_topic = "c", .most_entries = most_entries_}, *journal_, *worker_, refused_, devices_,
+        JournalFeedOptions{.command_topic = "c", .most_entries = most_entries_}, *journal_, *worker_, refused_,
+        devices_,
         [this](std::span<const kafka::OutgoingRecord> records) -> Status {
           const std::lock_guard lock(log_.mutex);
           if (commands_fail_) return Error{ErrorKind::kUnknownOutcome, "who knows"};
@@ -112,9 +116,18 @@ class JournalFeedTest : public ::testing::Test {
   void append(int number, BridgeUse use = BridgeUse::kTelemetry, std::string_view device = "m-1") {
     const std::string payload = "{\"n\":" + std::to_string(number) + "}";
     std::string body;
-    encode({.use = use, .qos = 1, .taken = 1'700'000'000'000'000 + number, .broker = "b", .tenant = "acme",
-            .device = device, .metric_prefix = {}, .topic = "devices/m-1/telemetry", .content_type = {},
-            .message_id = {}, .traceparent = {}, .payload = payload},
+    encode({.use = use,
+            .qos = 1,
+            .taken = 1'700'000'000'000'000 + number,
+            .broker = "b",
+            .tenant = "acme",
+            .device = device,
+            .metric_prefix = {},
+            .topic = "devices/m-1/telemetry",
+            .content_type = {},
+            .message_id = {},
+            .traceparent = {},
+            .payload = payload},
            body);
     ASSERT_TRUE(journal_->append(body).ok());
     feed_->wake();
@@ -176,6 +189,28 @@ TEST_F(JournalFeedTest, AnEntryHasTheSameIngestIdAfterARestart) {
     EXPECT_EQ(log_.batches[100 + i].ingest_time, log_.batches[i].ingest_time);
   }
   EXPECT_NE(log_.batches[150].ingest_id.start, log_.batches[0].ingest_id.start);  // of the new run
+}
+
+// The same, asked of the copy rules themselves: as much as may be on its way, twice, and what comes after it.
+TEST_F(JournalFeedTest, TheCopyRulesKnowEverythingThatARestartHandsOnAgain) {
+  constexpr std::size_t kMost = 32'768;
+  close();
+  open(64 << 20);
+  for (int i = 0; i < 40'000; ++i) append(i);
+  wait([&] { return log_.size() == kMost; });
+  close();  // killed: all of them are in the log, and no outcome came
+  open(64 << 20);
+  wait([&] { return log_.size() == 2 * kMost; });
+  log_.settle_all(acknowledged());
+  wait([&] { return log_.size() == kMost + 40'000; });
+  telemetry::CopyRules rules;
+  std::set<std::uint64_t> fresh;
+  for (std::size_t i = 0; i < log_.batches.size(); ++i) {
+    const auto verdict = rules.judge(static_cast<std::int64_t>(i), 1'700'000'000'000'000, log_.batches[i]);
+    ASSERT_EQ(verdict.is_copy(), i >= kMost && i < 2 * kMost) << i;
+    if (!verdict.is_copy()) fresh.insert(log_.batches[i].ingest_id.counter);
+  }
+  EXPECT_EQ(fresh.size(), 40'000U);
 }
 
 TEST_F(JournalFeedTest, WhatIsConfirmedIsNotHandedOnAgain) {

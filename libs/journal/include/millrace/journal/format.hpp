@@ -41,7 +41,8 @@ struct Scanned {
   };
   Kind kind = Kind::kIncomplete;
   std::string_view body;  ///< within the bytes given
-  std::size_t size = 0;   ///< of the entry; kIncomplete and kBroken: what its length says, 0 if that is unknown or absurd
+  std::size_t size =
+      0;  ///< of the entry; kIncomplete and kBroken: what its length says, 0 if that is unknown or absurd
 };
 /// The entry at the beginning of `bytes`.
 [[nodiscard]] Scanned scan_entry(std::string_view bytes);

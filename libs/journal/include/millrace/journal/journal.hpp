@@ -16,10 +16,10 @@
 namespace millrace::journal {
 
 struct Options {
-  std::string folder;                                     ///< made if it is not there; nobody else may use it
-  std::size_t file_bytes = 64ULL * 1024 * 1024;           ///< a file this large is followed by the next
-  std::size_t limit_bytes = 1024ULL * 1024 * 1024;        ///< of all files; at least four times file_bytes
-  bool durable = true;                                    ///< false: sync() has nothing to do
+  std::string folder;                               ///< made if it is not there; nobody else may use it
+  std::size_t file_bytes = 64ULL * 1024 * 1024;     ///< a file this large is followed by the next
+  std::size_t limit_bytes = 1024ULL * 1024 * 1024;  ///< of all files; at least four times file_bytes
+  bool durable = true;                              ///< false: sync() has nothing to do
 };
 
 /// A place between two entries. Files are numbered from 1, over all runs.
@@ -43,14 +43,14 @@ struct Entry {
 
 /// What open() found of earlier runs.
 struct Recovered {
-  std::uint64_t entries = 0;      ///< that are not confirmed
-  std::uint64_t torn_bytes = 0;   ///< behind the last whole entry of a file
+  std::uint64_t entries = 0;              ///< that are not confirmed
+  std::uint64_t torn_bytes = 0;           ///< behind the last whole entry of a file
   std::vector<std::string> damaged = {};  ///< files with a broken entry before their end; kept beside as *.damaged
 };
 
-/// The journal of one folder. append() puts an entry behind all others, a Reader gives them in order, confirm() says that
-/// everything before a place is done: it is forgotten, and its files are removed. Survives the end of the process at any
-/// point; what survives the loss of power is what sync() was called for. Thread-safe but for the Reader.
+/// The journal of one folder. append() puts an entry behind all others, a Reader gives them in order, confirm() says
+/// that everything before a place is done: it is forgotten, and its files are removed. Survives the end of the process
+/// at any point; what survives the loss of power is what sync() was called for. Thread-safe but for the Reader.
 class Journal {
  public:
   /// Blocks while it reads what is not confirmed. kUnavailable: the folder cannot be used.
