@@ -162,6 +162,8 @@ void read_identity(Section& section, BridgeBroker& broker, const std::string& ho
   if (broker.client_id.empty() || broker.client_id.size() > 256) {
     section.fault("client_id", "has not 1 to 256 bytes: the broker knows the session by it");
   }
+  // Paho names a file after it.
+  if (broker.client_id.find('/') != std::string::npos) section.fault("client_id", "has a slash");
   broker.user = section.text("user");
   broker.password_file = section.file("password_file");
   if (!broker.password_file.empty() && broker.user.empty()) section.fault("password_file", "is given without user");

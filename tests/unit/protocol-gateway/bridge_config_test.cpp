@@ -67,6 +67,8 @@ TEST(BridgeConfig, EveryFaultHasItsPlace) {
       {broker(R"(,"version":"4")"), "brokers[0].version '4' is neither 5 nor 3.1.1"},
       {broker(R"(,"keep_alive_s":1)"), "brokers[0].keep_alive_s is no integer from 5 to 3600"},
       {broker(R"(,"keep_alive_s":"60")"), "brokers[0].keep_alive_s is no integer from 5 to 3600"},
+      {R"({"brokers":[{"name":"p","uri":"mqtt://b:1","client_id":"a/b","tenant":"t"}]})",
+       "brokers[0].client_id has a slash"},
       {broker(R"(,"user":7)"), "brokers[0].user is no text"},
       {broker(R"(,"version":"3.1.1","session_expiry_s":5)"),
        "brokers[0].session_expiry_s is not known to version 3.1.1"},
