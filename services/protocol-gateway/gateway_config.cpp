@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include <millrace/kafka/topics.hpp>
 #include <millrace/runtime/healthcheck.hpp>
 
 namespace millrace::gateway {
@@ -14,7 +15,8 @@ constexpr std::array kOptions{
     Option{.key = "MQTT_ADDR",
            .type = Type::kAddress,
            .default_value = "127.0.0.1:1883",
-           .help = "Where MQTT listens (IP address and port)."},
+           .help = "Where MQTT listens (IP address and port). Empty: off.",
+           .may_be_empty = true},
     Option{.key = "MQTT_OPEN_ADDR",
            .type = Type::kAddress,
            .help = "Where a general MQTT broker listens that lets anybody use every topic, apart from devices and "
@@ -23,8 +25,11 @@ constexpr std::array kOptions{
            .type = Type::kBoolean,
            .default_value = "false",
            .help = "Lets MQTT_OPEN_ADDR be another than a loopback address: whoever reaches it may read and write."},
-    Option{
-        .key = "HTTP_ADDR", .type = Type::kAddress, .default_value = "127.0.0.1:8080", .help = "Where HTTP listens."},
+    Option{.key = "HTTP_ADDR",
+           .type = Type::kAddress,
+           .default_value = "127.0.0.1:8080",
+           .help = "Where HTTP listens. Empty: off.",
+           .may_be_empty = true},
     Option{.key = "COAP_ADDR",
            .type = Type::kAddress,
            .help = "Where CoAP without DTLS listens (UDP); devices then send their tokens in the clear. Empty: off."},
@@ -46,7 +51,8 @@ constexpr std::array kOptions{
            .least = 0,
            .most = 1'000'000},
     Option{.key = "STATE_DIR",
-           .help = "Folder for the count of starts; each gateway needs its own, kept over restarts.",
+           .help = "Folder for the count of starts and the bridge's journal; each gateway needs its own, kept over "
+                   "restarts.",
            .required = true},
     Option{.key = "IO_THREADS",
            .type = Type::kInteger,
@@ -124,6 +130,26 @@ constexpr std::array kOptions{
            .help = "Sessions of one tenant, those without a connection too; further clients are refused.",
            .least = 1,
            .most = 100'000'000},
+    Option{.key = "BRIDGE_FILE",
+           .help = "JSON file of the MQTT brokers that the bridge takes messages from (docs/bridge.md). Empty: off."},
+    Option{.key = "BRIDGE_JOURNAL_LIMIT_BYTES",
+           .type = Type::kInteger,
+           .default_value = "1073741824",
+           .help = "Largest size of the journal in STATE_DIR; a full one acknowledges nothing.",
+           .least = 16'777'216,
+           .most = 1'099'511'627'776},
+    Option{.key = "BRIDGE_SYNC",
+           .type = Type::kChoice,
+           .default_value = "interval",
+           .help = "When the journal is put on the disk: before each acknowledgement, every few milliseconds, or when "
+                   "the system does it. It matters for the loss of power alone.",
+           .choices = "each|interval|none"},
+    Option{.key = "BRIDGE_SYNC_INTERVAL_MS",
+           .type = Type::kInteger,
+           .default_value = "10",
+           .help = "Pause between two writes to the disk with BRIDGE_SYNC=interval.",
+           .least = 1,
+           .most = 60'000},
     Option{.key = "STOP_DEADLINE_MS",
            .type = Type::kInteger,
            .default_value = "30000",
@@ -139,12 +165,25 @@ constexpr std::array kOptions{
 
 constexpr std::array kCommands{runtime::kHealthcheck};
 
+Status check(const config::Values& values) {
+  const std::string& file = values.string("BRIDGE_FILE");
+  if (file.empty()) return {};
+  if (auto brokers = read_bridge_file(file); !brokers.ok()) return brokers.error();
+  return {};
+}
+
+BridgeSync sync_of(const std::string& text) {
+  if (text == "each") return BridgeSync::kEach;
+  return text == "none" ? BridgeSync::kNone : BridgeSync::kInterval;
+}
+
 constexpr config::OptionTable kTable{
     .program = "protocol-gateway",
     .summary = "takes messages of devices over MQTT, HTTP and CoAP and acknowledges them when Kafka has them",
     .prefix = "MILLRACE_PROTOCOL_GATEWAY_",
     .options = kOptions,
-    .commands = kCommands};
+    .commands = kCommands,
+    .check = check};
 
 }  // namespace
 
@@ -154,10 +193,10 @@ Config read_config(const config::Values& values) {
   const auto size = [&](std::string_view key) { return static_cast<std::size_t>(values.integer(key)); };
   const auto ms = [&](std::string_view key) { return std::chrono::milliseconds{values.integer(key)}; };
   Config config;
-  config.mqtt = values.address("MQTT_ADDR");
+  if (!values.string("MQTT_ADDR").empty()) config.mqtt = values.address("MQTT_ADDR");
   if (!values.string("MQTT_OPEN_ADDR").empty()) config.mqtt_open = values.address("MQTT_OPEN_ADDR");
   config.mqtt_open_anywhere = values.boolean("MQTT_OPEN_ANYWHERE");
-  config.http = values.address("HTTP_ADDR");
+  if (!values.string("HTTP_ADDR").empty()) config.http = values.address("HTTP_ADDR");
   if (!values.string("COAP_ADDR").empty()) config.coap.plain = values.address("COAP_ADDR");
   if (!values.string("COAPS_ADDR").empty()) config.coap.secure = values.address("COAPS_ADDR");
   config.coap.ingest.answer_deadline = ms("COAP_ANSWER_DEADLINE_MS");
@@ -180,6 +219,13 @@ Config read_config(const config::Values& values) {
   config.receive_maximum = static_cast<std::uint16_t>(values.integer("MQTT_RECEIVE_MAXIMUM"));
   config.max_session_expiry_s = static_cast<std::uint32_t>(values.integer("MQTT_SESSION_EXPIRY_LIMIT_S"));
   config.max_sessions = size("MQTT_SESSIONS_LIMIT");
+  config.bridge.file = values.string("BRIDGE_FILE");
+  config.bridge.folder = config.state_dir + "/bridge";
+  config.bridge.journal_bytes = size("BRIDGE_JOURNAL_LIMIT_BYTES");
+  config.bridge.sync = sync_of(values.string("BRIDGE_SYNC"));
+  config.bridge.sync_interval = ms("BRIDGE_SYNC_INTERVAL_MS");
+  config.bridge.kafka = config.kafka;
+  config.bridge.command_topic = kafka::TopicNames{config.topic_prefix}.command_events();
   config.stop_deadline = ms("STOP_DEADLINE_MS");
   config.log_level = observability::parse_level(values.string("LOG_LEVEL"));
   return config;

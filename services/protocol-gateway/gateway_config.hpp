@@ -9,6 +9,7 @@
 #include <millrace/kafka/settings.hpp>
 #include <millrace/observability/log.hpp>
 
+#include "bridge/bridge.hpp"
 #include "coap/coap_server.hpp"
 
 namespace millrace::gateway {
@@ -16,10 +17,10 @@ namespace millrace::gateway {
 [[nodiscard]] const config::OptionTable& option_table();
 
 struct Config {
-  Address mqtt;
+  std::optional<Address> mqtt;       ///< none: off, as all of these
   std::optional<Address> mqtt_open;  ///< none: off
   bool mqtt_open_anywhere = false;
-  Address http;
+  std::optional<Address> http;
   CoapOptions coap;
   Address ops;
   kafka::Settings kafka;
@@ -37,6 +38,7 @@ struct Config {
   std::uint16_t receive_maximum = 0;
   std::uint32_t max_session_expiry_s = 0;
   std::size_t max_sessions = 0;
+  BridgeOptions bridge;
   std::chrono::milliseconds stop_deadline{0};
   observability::Level log_level = observability::Level::kInfo;
 };

@@ -36,7 +36,7 @@ mqtt::BrokerLimits broker_limits(const Config& config) {
 
 http::ServerSettings http_settings(const Config& config) {
   http::ServerSettings settings;
-  settings.address = config.http;
+  settings.address = *config.http;
   settings.max_connections = config.max_connections;
   settings.max_body_bytes = kMaxBodyBytes;
   return settings;
@@ -69,6 +69,7 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
 ProtocolGatewayApp::~ProtocolGatewayApp() {
   // Callbacks into the parts end before the parts do.
   ops_.reset();
+  if (bridge_) bridge_->close();
   if (coap_) coap_->stop();
   leases_.stop();
   registry_.stop();
@@ -99,16 +100,31 @@ void ProtocolGatewayApp::wire() {
   mqtt_context_.reset(
       new MqttContext{options, threads_, workers_, registry_, *epochs_, gateway_metrics_, name_spaces_});
   metrics_.on_collect([this] { name_spaces_.report(gateway_metrics_); });
-  listener_ = std::make_unique<MqttListener>(*mqtt_context_, MqttAccess::kDevices);
+  if (config_.mqtt) listener_ = std::make_unique<MqttListener>(*mqtt_context_, MqttAccess::kDevices);
   if (config_.mqtt_open) open_listener_ = std::make_unique<MqttListener>(*mqtt_context_, MqttAccess::kOpen);
   handler_ =
       std::make_unique<TelemetryHandler>(threads_, workers_, registry_, gateway_metrics_, config_.answer_deadline);
   coap_ =
       std::make_unique<CoapServer>(config_.coap, registry_, publisher_, dead_letters_, metric_names_, limiter_,
                                    gateway_metrics_);
-  publisher_.on_accepting([this] { listener_->resume_held(); });
-  registry_.on_revocation(
-      [this](const registry_view::Revocation& revocation) { listener_->on_revocation(revocation); });
+  publisher_.on_accepting([this] {
+    if (listener_) listener_->resume_held();
+    if (bridge_) bridge_->wake();
+  });
+  registry_.on_revocation([this](const registry_view::Revocation& revocation) {
+    if (listener_) listener_->on_revocation(revocation);
+  });
+}
+
+Status ProtocolGatewayApp::open_bridge() {
+  if (config_.bridge.file.empty()) return {};
+  auto bridge =
+      Bridge::open(config_.bridge, publisher_, dead_letters_, metric_names_, limiter_, registry_, gateway_metrics_, metrics_);
+  if (!bridge.ok()) return bridge.error();
+  bridge_ = std::move(*bridge);
+  health_.add_detail("bridge", [this] { return bridge_->detail(); });
+  metrics_.on_collect([this] { bridge_->report(); });
+  return {};
 }
 
 Status ProtocolGatewayApp::check_open_address() const {
@@ -125,6 +141,7 @@ Status ProtocolGatewayApp::start() {
   auto epochs = Epochs::open(config_.state_dir);
   if (!epochs.ok()) return epochs.error();
   epochs_ = std::move(*epochs);
+  if (auto opened = open_bridge(); !opened.ok()) return opened.error();
   wire();
   add_checks();
   auto ops = runtime::OpsServer::start(config_.ops, health_, metrics_);
@@ -138,14 +155,33 @@ Status ProtocolGatewayApp::start() {
   durability_.start();
   threads_.start();
   handler_->start();
-  return start_listeners();
+  if (auto status = start_listeners(); !status.ok()) return status;
+  if (bridge_) bridge_->start();
+  return {};
 }
 
 Status ProtocolGatewayApp::start_listeners() {
-  if (auto status = listener_->start(config_.mqtt); !status.ok()) return status;
+  if (listener_) {
+    if (auto status = listener_->start(*config_.mqtt); !status.ok()) return status;
+  }
   if (open_listener_) {
     if (auto status = open_listener_->start(*config_.mqtt_open); !status.ok()) return status;
   }
+  if (config_.http) {
+    if (auto status = start_http(); !status.ok()) return status;
+  }
+  if (auto status = coap_->start(); !status.ok()) return status;
+  const auto shown = [](const std::optional<Address>& address) { return address ? address->to_string() : "off"; };
+  const observability::Logger log("gateway");
+  log.info("listening", {{"mqtt", listener_ ? listener_->address().to_string() : "off"},
+                         {"mqtt open", open_listener_ ? open_listener_->address().to_string() : "off"},
+                         {"http", http_ ? http_->address().to_string() : "off"},
+                         {"coap", shown(coap_->plain_address())},
+                         {"coaps", shown(coap_->secure_address())}});
+  return {};
+}
+
+Status ProtocolGatewayApp::start_http() {
   http::Observer observer;
   observer.answered = [this](int status, std::chrono::nanoseconds took) {
     gateway_metrics_.http_requests[static_cast<std::size_t>(std::clamp(status / 100, 0, 5))].add();
@@ -160,14 +196,6 @@ Status ProtocolGatewayApp::start_listeners() {
       observer);
   if (!server.ok()) return server.error();
   http_ = std::move(*server);
-  if (auto status = coap_->start(); !status.ok()) return status;
-  const auto shown = [](const std::optional<Address>& address) { return address ? address->to_string() : "off"; };
-  const observability::Logger log("gateway");
-  log.info("listening", {{"mqtt", listener_->address().to_string()},
-                         {"mqtt open", open_listener_ ? open_listener_->address().to_string() : "off"},
-                         {"http", http_->address().to_string()},
-                         {"coap", shown(coap_->plain_address())},
-                         {"coaps", shown(coap_->secure_address())}});
   return {};
 }
 
@@ -181,19 +209,22 @@ std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
        }},
       {"stop intake",
        [this](Deadline) {
-         listener_->stop_intake();
+         if (listener_) listener_->stop_intake();
          if (open_listener_) open_listener_->stop_intake();
-         http_->stop_intake();
+         if (http_) http_->stop_intake();
          coap_->stop_intake();
+         if (bridge_) bridge_->stop_intake();
          return Status{};
        }},
+      {"hand on", [this](Deadline deadline) { return bridge_ ? bridge_->drain(deadline) : Status{}; }},
       {"drain", [this](Deadline deadline) { return publisher_.drain(deadline); }},
       {"flush", [this](Deadline deadline) { return dead_letters_.drain(deadline); }},
       {"answer", [this](Deadline deadline) { return coap_->drain(deadline); }},
       {"close",
        [this](Deadline) {
-         listener_->close_all();
-         http_->close();
+         if (listener_) listener_->close_all();
+         if (http_) http_->close();
+         if (bridge_) bridge_->close();
          coap_->stop();
          return Status{};
        }},

@@ -11,6 +11,7 @@
 #include <millrace/runtime/ops_server.hpp>
 #include <millrace/telemetry_log/log_generations.hpp>
 
+#include "bridge/bridge.hpp"
 #include "coap/coap_server.hpp"
 #include "durability.hpp"
 #include "gateway_config.hpp"
@@ -50,7 +51,9 @@ class ProtocolGatewayApp final : public runtime::App {
   void add_checks();
   void wire();
   [[nodiscard]] Status check_open_address() const;
+  [[nodiscard]] Status open_bridge();
   [[nodiscard]] Status start_listeners();
+  [[nodiscard]] Status start_http();
 
   Config config_;
   kafka::TopicNames topics_;
@@ -73,11 +76,12 @@ class ProtocolGatewayApp final : public runtime::App {
   Durability durability_;
   WillIngest wills_;
   NameSpaces name_spaces_;
-  std::unique_ptr<MqttListener> listener_;
+  std::unique_ptr<MqttListener> listener_;       // null: off
   std::unique_ptr<MqttListener> open_listener_;  // null: off
   std::unique_ptr<TelemetryHandler> handler_;
-  std::unique_ptr<http::Server> http_;
+  std::unique_ptr<http::Server> http_;  // null: off
   std::unique_ptr<CoapServer> coap_;
+  std::unique_ptr<Bridge> bridge_;  // null: off
   std::unique_ptr<runtime::OpsServer> ops_;
 };
 

@@ -81,9 +81,11 @@ class Site:
             return f"{name}-0"
         if kind == "resourceFieldRef":
             return container["resources"]["limits"]["cpu"]
-        data = next(other["data"] for other in self.objects
-                    if other["kind"] == {"secretKeyRef": "Secret", "configMapKeyRef": "ConfigMap"}[kind]
-                    and other["metadata"]["name"] == source["name"])
+        data = next((other["data"] for other in self.objects
+                     if other["kind"] == {"secretKeyRef": "Secret", "configMapKeyRef": "ConfigMap"}[kind]
+                     and other["metadata"]["name"] == source["name"]), None)
+        if data is None and source.get("optional"):
+            return ""
         return base64.b64decode(data[source["key"]]).decode() if kind == "secretKeyRef" else data[source["key"]]
 
     def _here(self, setting, value):

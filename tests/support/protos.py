@@ -35,6 +35,10 @@ def alerts():
     return _module("millrace.alerts.v1.alert_pb2")
 
 
+def commands():
+    return _module("millrace.commands.v1.command_event_pb2")
+
+
 def message_class(descriptor):
     from google.protobuf import symbol_database
     return symbol_database.Default().GetPrototype(descriptor)

@@ -157,7 +157,11 @@ Result<Values> load(const OptionTable& table, const Environment& environment) {
     if (!values.contains(key)) faults += it->first + " is unknown (--help lists the settings)\n";
   }
   if (!faults.empty()) return Error{ErrorKind::kInvalid, faults};
-  return Values(table, std::move(values));
+  Values loaded(table, std::move(values));
+  if (table.check != nullptr) {
+    if (auto checked = table.check(loaded); !checked.ok()) return checked.error();
+  }
+  return loaded;
 }
 
 std::string help_text(const OptionTable& table) {

@@ -43,6 +43,10 @@ std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSetting
                     settings.telemetry_partitions,
                     settings.replication,
                     {{"cleanup.policy", "compact"}, {"min.compaction.lag.ms", kSevenDaysMs}}});
+  topics.push_back({names.command_events(),
+                    settings.telemetry_partitions,
+                    settings.replication,
+                    {{"cleanup.policy", "delete"}, {"retention.ms", kSevenDaysMs}}});
   topics.push_back({names.rules(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
   // One partition: the registry's changes have one order.
   topics.push_back({names.registry(), 1, settings.replication, {{"cleanup.policy", "compact"}}});

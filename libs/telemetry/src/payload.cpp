@@ -61,6 +61,8 @@ std::string_view to_string(PayloadFault kind) {
       return "unsupported";
     case PayloadFault::kUnknownFormat:
       return "unknown_format";
+    case PayloadFault::kUnknownDevice:
+      return "unknown_device";
   }
   return "syntax";
 }

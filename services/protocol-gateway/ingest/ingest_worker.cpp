@@ -31,7 +31,7 @@ std::optional<PayloadError> IngestWorker::decode(const Message& message) {
   // Between them comes what is declared for the type of the device, once the registry says it.
   const auto format = telemetry::choose_format(message.content_type, std::nullopt, message.format);
   if (!format) return unknown_format(message.content_type);
-  batch_.ingest_time = now_us();
+  batch_.ingest_time = message.kept ? message.kept->taken : now_us();
   const telemetry::DecodeOptions options{device.device, message.metric_prefix, message.metric, batch_.ingest_time};
   if (auto error = decoder_.decode(*format, message.payload, options, batch_)) return error;
   for (const telemetry::Point& point : batch_.points) {
@@ -60,11 +60,17 @@ std::unique_ptr<InFlight> IngestWorker::fresh_record() {
 Submitted IngestWorker::submit(const Message& message, Waiter waiter) {
   HeldTo& held = message.identity->held;
   const std::size_t bytes = message.payload.size();
-  if (const auto over = limiter_.admit(message.identity->device, held, bytes)) return Submitted(*over);
+  // What the bridge has in its journal is acknowledged already: it is past the limits.
+  const bool limited = !message.kept;
+  if (limited) {
+    if (const auto over = limiter_.admit(message.identity->device, held, bytes)) return Submitted(*over);
+  }
   if (auto error = decode(message)) return keep_refused(message, std::move(*error), std::move(waiter));
-  if (const auto over = limiter_.charge_points(held, bytes, batch_.points.size())) return Submitted(*over);
+  if (limited) {
+    if (const auto over = limiter_.charge_points(held, bytes, batch_.points.size())) return Submitted(*over);
+  }
   const registry_view::Device& device = message.identity->device;
-  batch_.ingest_id.start = publisher_.start_id();
+  batch_.ingest_id = message.kept ? message.kept->ingest_id : telemetry::IngestId{publisher_.start_id(), 0};
   batch_.delivery = message.facts;
   batch_.delivery.payload_hash = hash64(message.payload, hash64(message.content_type, hash64(message.topic)));
   batch_.tenant = device.tenant;
@@ -79,6 +85,8 @@ Submitted IngestWorker::submit(const Message& message, Waiter waiter) {
   record->identity = message.identity;
   record->waiter = std::move(waiter);
   record->protocol = message.protocol;
+  record->named = message.kept.has_value();
+  record->counter = batch_.ingest_id.counter;
   record->ingest_time = batch_.ingest_time;
   record->taken = std::chrono::steady_clock::now();
   return publisher_.submit(std::move(record));

@@ -59,14 +59,17 @@ Status KafkaPublisher::submit(std::unique_ptr<InFlight> record) {
   const std::size_t cost = cost_of(*record);
   const std::lock_guard lock(partition.mutex);
   record->partition = index;
-  record->counter = partition.next_counter;
-  telemetry::set_ingest_counter(record->value, record->counter);
+  const bool named = record->named;
+  if (!named) {
+    record->counter = partition.next_counter;
+    telemetry::set_ingest_counter(record->value, record->counter);
+  }
   if (partition.producer != nullptr) {
     const Status produced = partition.producer->produce(index, record->identity->key, record->value, record.get());
     // After a fatal error the record waits for the next producer with those before it.
     if (!produced.ok() && produced.error().kind != ErrorKind::kConflict) return produced;
   }
-  ++partition.next_counter;
+  if (!named) ++partition.next_counter;
   bytes_.fetch_add(cost, std::memory_order_relaxed);
   records_.fetch_add(1, std::memory_order_relaxed);
   partition.window.push_back(std::move(record));

@@ -39,6 +39,15 @@ struct Message {
   std::optional<telemetry::PayloadFormat> format = {};  ///< what the topic or path says, where content_type is empty
   std::string_view traceparent;                         ///< valid or empty
   telemetry::DeliveryFacts facts;                       ///< all but payload_hash, which is computed here
+
+  /// Of a message that its adapter keeps over restarts and may submit again: its name in the log, and when it was
+  /// taken. The adapter sees to it that names are unique and near to each other (delivery.md, rule 0). None: the
+  /// publisher's.
+  struct Kept {
+    telemetry::IngestId ingest_id;
+    TimeUs taken = 0;
+  };
+  std::optional<Kept> kept = std::nullopt;
 };
 
 /// What became of a message that was taken.

@@ -16,13 +16,14 @@ namespace millrace::gateway {
 /// produced again.
 struct InFlight {
   std::shared_ptr<const Identity> identity;  ///< its key is the record's key
-  std::string value;                         ///< encoded batch; the publisher sets the ingest counter
+  std::string value;                         ///< encoded batch; the publisher sets the ingest counter, unless `named`
   Waiter waiter;
   telemetry::Protocol protocol = telemetry::Protocol::kUnspecified;
   TimeUs ingest_time = 0;
   std::chrono::steady_clock::time_point taken{};
   std::int32_t partition = -1;
   std::uint64_t counter = 0;
+  bool named = false;  ///< the counter is given, and is not the publisher's own
   bool settled = false;
 };
 

@@ -38,6 +38,8 @@ struct Command {
   std::string_view help = {};
 };
 
+class Values;
+
 /// Everything a program says about its settings. The spans point to static storage.
 struct OptionTable {
   std::string_view program;  ///< `protocol-gateway`
@@ -45,6 +47,8 @@ struct OptionTable {
   std::string_view prefix;   ///< `MILLRACE_PROTOCOL_GATEWAY_`
   std::span<const Option> options;
   std::span<const Command> commands;
+  /// What no single option says: called by load() once each value is right for itself. kInvalid has a line a fault.
+  Status (*check)(const Values& values) = nullptr;
 };
 
 /// Checked values of one table. The typed getters end the process on a key that the table does not have or has with

@@ -47,8 +47,9 @@ enum class PayloadFault {
   kTooManyMetrics,  ///< the tenant has no room for a further metric name
   kUnsupported,     ///< a version or a must-understand extension of the format that is not known here
   kUnknownFormat,   ///< the content type is none of ours
+  kUnknownDevice,   ///< not said by a decoder: a bridged message of a device that is not in the registry, or disabled
 };
-inline constexpr std::size_t kPayloadFaults = 19;
+inline constexpr std::size_t kPayloadFaults = 20;
 
 /// `empty`, `too_large`, `syntax` ...: stable.
 [[nodiscard]] std::string_view to_string(PayloadFault fault);
