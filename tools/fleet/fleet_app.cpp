@@ -58,7 +58,8 @@ rpc::ClientOptions client_options(const std::string& address, const std::string&
 
 std::unique_ptr<Readings> make_readings(const FleetOptions& options) {
   const ReadingsOptions common{options.seed, options.untimed, options.sequence_base};
-  if (options.data.empty()) return std::make_unique<MeterReadings>(common, options.payload_points, options.payload_bytes);
+  if (options.data.empty())
+    return std::make_unique<MeterReadings>(common, options.payload_points, options.payload_bytes);
   try {
     return std::make_unique<FileReadings>(common, need(read_text_file(options.data), "--data"),
                                           options.verify ? SequencePoint::kAdd : SequencePoint::kLeaveOut);

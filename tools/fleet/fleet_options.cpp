@@ -65,7 +65,8 @@ void add_load_options(CLI::App& app, FleetOptions& o) {
       ->check(CLI::Range(1, 100));
   app.add_option("--payload-bytes", o.payload_bytes, "least size of a payload, reached by longer names of its readings")
       ->check(CLI::Range(0, 10'000));
-  app.add_option("--window", o.window, "messages without answer per MQTT connection (QoS 0: to the PINGREQ behind them)")
+  app.add_option("--window", o.window,
+                 "messages without answer per MQTT connection (QoS 0: to the PINGREQ behind them)")
       ->capture_default_str()
       ->check(CLI::Range(1, 60'000));
 }

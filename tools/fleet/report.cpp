@@ -115,7 +115,8 @@ void print_table(const Report& report, std::ostream& out) {
   latency_row(out, "publish to ack", o.ack_latencies);
   if (report.readable != nullptr) latency_row(out, "publish to readable", *report.readable);
   if (report.load.seconds > 0) {
-    row(out, report.options.qos == 0 ? "sent and read per second" : "acknowledged per second", decimal(rate_of(report)));
+    row(out, report.options.qos == 0 ? "sent and read per second" : "acknowledged per second",
+        decimal(rate_of(report)));
   }
   row(out, "CPU per message, us", decimal(report.load.cpu_us_per_message));
   if (o.lost_connections != 0) row(out, "connections lost", o.lost_connections.load());

@@ -66,8 +66,7 @@ TEST_F(MqttTest, Version311KeepsBadPayloadsAndClosesOnAForeignTopic) {
 TEST_F(MqttTest, WhatKafkaRefusesEndsA311ConnectionWithoutAnAnswer) {
   kafka::Admin admin(settings_);
   const auto allow = [&](const char* bytes) {
-    return admin.set_configs(topics_.telemetry(),
-                             {{"max.message.bytes", bytes}}, seconds(60));
+    return admin.set_configs(topics_.telemetry(), {{"max.message.bytes", bytes}}, seconds(60));
   };
   const std::string refused = R"({"refused":")" + std::string(2000, 'x') + "\"}";
   ASSERT_TRUE(allow("1000").ok());

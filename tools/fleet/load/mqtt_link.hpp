@@ -7,7 +7,8 @@
 namespace millrace::fleet {
 
 /// An MQTT client, version 3.1.1 or 5. Messages are pipelined up to the window (version 5: and the server's Receive
-/// Maximum). With QoS 0 a PINGREQ follows each half of it and counts for what is before it. What had no PUBACK when a connection was lost goes first on the next, with DUP and its packet id.
+/// Maximum). With QoS 0 a PINGREQ follows each half of it and counts for what is before it. What had no PUBACK when a
+/// connection was lost goes first on the next, with DUP and its packet id.
 class MqttLink : public TcpLink {
  public:
   MqttLink(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server,
