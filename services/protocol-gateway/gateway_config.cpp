@@ -46,8 +46,10 @@ constexpr std::array kOptions{
            .least = 0,
            .most = 1'000'000},
     Option{.key = "STATE_DIR",
-           .help = "Folder for the count of starts; each gateway needs its own, kept over restarts.",
+           .help = "Folder for what the gateway keeps of itself; each gateway needs its own, kept over restarts.",
            .required = true},
+    Option{.key = "NAME",
+           .help = "Name of this gateway in presence, unlike any other's; empty: drawn once and kept in STATE_DIR."},
     Option{.key = "IO_THREADS",
            .type = Type::kInteger,
            .default_value = "0",
@@ -118,6 +120,12 @@ constexpr std::array kOptions{
            .help = "Sessions of one tenant, those without a connection too; further clients are refused.",
            .least = 1,
            .most = 100'000'000},
+    Option{.key = "MQTT_CONNECT_DEADLINE_MS",
+           .type = Type::kInteger,
+           .default_value = "10000",
+           .help = "After this a CONNECT that Kafka has not confirmed is refused.",
+           .least = 100,
+           .most = 600'000},
     Option{.key = "STOP_DEADLINE_MS",
            .type = Type::kInteger,
            .default_value = "30000",
@@ -162,6 +170,7 @@ Config read_config(const config::Values& values) {
   config.kafka.client_id = "protocol-gateway";
   config.topic_prefix = values.string("KAFKA_TOPIC_PREFIX");
   config.state_dir = values.string("STATE_DIR");
+  config.gateway_name = values.string("NAME");
   config.io_threads = size("IO_THREADS");
   config.linger_ms = static_cast<double>(values.integer("KAFKA_LINGER_US")) / 1000;
   config.max_in_flight_bytes = size("IN_FLIGHT_LIMIT_BYTES");
@@ -173,6 +182,7 @@ Config read_config(const config::Values& values) {
   config.receive_maximum = static_cast<std::uint16_t>(values.integer("MQTT_RECEIVE_MAXIMUM"));
   config.max_session_expiry_s = static_cast<std::uint32_t>(values.integer("MQTT_SESSION_EXPIRY_LIMIT_S"));
   config.max_sessions = size("MQTT_SESSIONS_LIMIT");
+  config.connect_deadline = ms("MQTT_CONNECT_DEADLINE_MS");
   config.stop_deadline = ms("STOP_DEADLINE_MS");
   config.log_level = observability::parse_level(values.string("LOG_LEVEL"));
   return config;

@@ -25,6 +25,7 @@ struct Config {
   kafka::Settings kafka;
   std::string topic_prefix;
   std::string state_dir;
+  std::string gateway_name;  ///< empty: the one in state_dir
   std::size_t io_threads = 0;  ///< 0: one a core
   double linger_ms = 0;
   std::size_t max_in_flight_bytes = 0;
@@ -36,6 +37,7 @@ struct Config {
   std::uint16_t receive_maximum = 0;
   std::uint32_t max_session_expiry_s = 0;
   std::size_t max_sessions = 0;
+  std::chrono::milliseconds connect_deadline{10'000};
   std::chrono::milliseconds stop_deadline{0};
   observability::Level log_level = observability::Level::kInfo;
 };

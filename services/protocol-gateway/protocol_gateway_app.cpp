@@ -21,6 +21,21 @@ PublisherOptions publisher_options(const Config& config, const kafka::TopicNames
   return options;
 }
 
+StateLogOptions state_log_options(const Config& config, std::string topic) {
+  StateLogOptions options;
+  options.kafka = config.kafka;
+  options.topic = std::move(topic);
+  options.stall_after = config.stall_after;
+  return options;
+}
+
+Presence::Options presence_options(const Config& config, const kafka::TopicNames& topics,
+                                   const telemetry::StartId& start, const StateFolder& folder) {
+  return {.log = state_log_options(config, topics.presence()),
+          .gateway = folder.gateway_name(),
+          .start = std::string(start.begin(), start.end())};
+}
+
 DeadLetterOptions dead_letter_options(const Config& config, const kafka::TopicNames& topics) {
   DeadLetterOptions options;
   options.kafka = config.kafka;
@@ -68,6 +83,7 @@ ProtocolGatewayApp::~ProtocolGatewayApp() {
   ops_.reset();
   if (coap_) coap_->stop();
   registry_.stop();
+  if (presence_) presence_->stop();
   generations_.stop();
   durability_.stop();
   dead_letters_.stop();
@@ -79,6 +95,7 @@ void ProtocolGatewayApp::add_checks() {
   health_.add("kafka", [this] { return publisher_.kafka_check(); });
   health_.add("clock", [this] { return publisher_.clock_check(); });
   health_.add("registry", [this] { return runtime::CheckResult{registry_.ready(), registry_.detail()}; });
+  health_.add("presence", [this] { return presence_->check(); });
   health_.add("log generations", [this] { return generations_.check(); });
   health_.add_detail("durability", [this] { return durability_.text(); });
 }
@@ -91,9 +108,10 @@ void ProtocolGatewayApp::wire() {
   options.max_connections = config_.max_connections;
   options.session.maximum_packet_size = config_.max_packet_bytes;
   options.session.receive_maximum = config_.receive_maximum;
+  options.connect_deadline = config_.connect_deadline;
   options.max_session_expiry_s = config_.max_session_expiry_s;
   mqtt_context_.reset(
-      new MqttContext{options, threads_, workers_, registry_, *epochs_, gateway_metrics_, name_spaces_});
+      new MqttContext{options, threads_, workers_, registry_, *presence_, gateway_metrics_, name_spaces_});
   metrics_.on_collect([this] { name_spaces_.report(gateway_metrics_); });
   listener_ = std::make_unique<MqttListener>(*mqtt_context_, MqttAccess::kDevices);
   if (config_.mqtt_open) open_listener_ = std::make_unique<MqttListener>(*mqtt_context_, MqttAccess::kOpen);
@@ -102,6 +120,8 @@ void ProtocolGatewayApp::wire() {
   coap_ =
       std::make_unique<CoapServer>(config_.coap, registry_, publisher_, dead_letters_, metric_names_, gateway_metrics_);
   publisher_.on_accepting([this] { listener_->resume_held(); });
+  presence_->on_newer([this](const Visit& visit, std::uint64_t epoch) { listener_->on_newer(visit, epoch); });
+  presence_->on_gone([this](const Visit& visit, std::uint64_t offset) { listener_->on_gone(visit, offset); });
   registry_.on_revocation(
       [this](const registry_view::Revocation& revocation) { listener_->on_revocation(revocation); });
 }
@@ -117,9 +137,11 @@ Status ProtocolGatewayApp::check_open_address() const {
 
 Status ProtocolGatewayApp::start() {
   if (auto status = check_open_address(); !status.ok()) return status;
-  auto epochs = Epochs::open(config_.state_dir);
-  if (!epochs.ok()) return epochs.error();
-  epochs_ = std::move(*epochs);
+  auto folder = StateFolder::open(config_.state_dir, config_.gateway_name);
+  if (!folder.ok()) return folder.error();
+  state_folder_ = std::move(*folder);
+  presence_ = std::make_unique<Presence>(presence_options(config_, topics_, publisher_.start_id(), *state_folder_),
+                                         threads_, gateway_metrics_);
   wire();
   add_checks();
   auto ops = runtime::OpsServer::start(config_.ops, health_, metrics_);
@@ -127,6 +149,7 @@ Status ProtocolGatewayApp::start() {
   ops_ = std::move(*ops);
   registry_.start();
   generations_.start();
+  presence_->start();
   publisher_.start();
   dead_letters_.start();
   durability_.start();
@@ -191,6 +214,7 @@ std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
          coap_->stop();
          return Status{};
        }},
+      {"presence", [this](Deadline deadline) { return presence_->drain(deadline); }},
   };
 }
 

@@ -17,12 +17,13 @@
 #include "gateway_metrics.hpp"
 #include "http/telemetry_handler.hpp"
 #include "ingest/dead_letters.hpp"
-#include "ingest/epoch.hpp"
 #include "ingest/kafka_publisher.hpp"
 #include "io/io_threads.hpp"
 #include "mqtt/mqtt_listener.hpp"
 #include "mqtt/name_spaces.hpp"
 #include "mqtt/will_ingest.hpp"
+#include "presence/presence.hpp"
+#include "presence/state_folder.hpp"
 
 namespace millrace::gateway {
 
@@ -53,7 +54,7 @@ class ProtocolGatewayApp final : public runtime::App {
   observability::Metrics metrics_;
   GatewayMetrics gateway_metrics_;
   runtime::Health health_;
-  std::unique_ptr<Epochs> epochs_;
+  std::unique_ptr<StateFolder> state_folder_;
   MetricNames metric_names_;
   registry_view::RegistryView registry_;
   telemetry_log::LogGenerations generations_;
@@ -66,6 +67,7 @@ class ProtocolGatewayApp final : public runtime::App {
   Durability durability_;
   WillIngest wills_;
   NameSpaces name_spaces_;
+  std::unique_ptr<Presence> presence_;
   std::unique_ptr<MqttListener> listener_;
   std::unique_ptr<MqttListener> open_listener_;  // null: off
   std::unique_ptr<TelemetryHandler> handler_;

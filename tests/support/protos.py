@@ -35,6 +35,14 @@ def alerts():
     return _module("millrace.alerts.v1.alert_pb2")
 
 
+def presence():
+    return _module("millrace.devices.v1.presence_pb2")
+
+
+def sessions():
+    return _module("millrace.devices.v1.session_pb2")
+
+
 def message_class(descriptor):
     from google.protobuf import symbol_database
     return symbol_database.Default().GetPrototype(descriptor)

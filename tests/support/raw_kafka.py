@@ -2,7 +2,7 @@
 import ctypes
 import time
 
-_PRODUCER, _CONSUMER, _COPY, _ANY_PARTITION, _END = 0, 1, 2, -1, -1
+_PRODUCER, _CONSUMER, _COPY, _ANY_PARTITION, _END, _BEGINNING = 0, 1, 2, -1, -1, -2
 
 
 class _Message(ctypes.Structure):
@@ -27,17 +27,18 @@ def _client(kind, bootstrap):
 
 
 class Tail:
-    """Committed records of a topic from its end on: (seconds since the epoch at which it came, value), until end()."""
+    """Committed records of a topic from its end (or beginning) on: (seconds since the epoch at which it came, value),
+    until end()."""
 
-    def __init__(self, bootstrap, topic, partitions=12):
+    def __init__(self, bootstrap, topic, partitions=12, beginning=False):
         self._kafka, self._client = _client(_CONSUMER, bootstrap)
         self._topic = ctypes.c_void_p(self._kafka.rd_kafka_topic_new(self._client, topic.encode(), None))
         self._queue = ctypes.c_void_p(self._kafka.rd_kafka_queue_new(self._client))
         self._partitions = range(partitions)
         self._ended = False
         for partition in self._partitions:
-            assert self._kafka.rd_kafka_consume_start_queue(self._topic, ctypes.c_int32(partition), ctypes.c_int64(_END),
-                                                            self._queue) == 0
+            start = ctypes.c_int64(_BEGINNING if beginning else _END)
+            assert self._kafka.rd_kafka_consume_start_queue(self._topic, ctypes.c_int32(partition), start, self._queue) == 0
 
     def end(self):
         self._ended = True

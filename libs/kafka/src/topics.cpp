@@ -8,6 +8,7 @@ constexpr const char* kSevenDaysMs = "604800000";
 constexpr const char* kThirtyDaysMs = "2592000000";
 constexpr const char* kSmallSegmentBytes = "16777216";
 constexpr int kDeadPartitions = 3;
+constexpr int kDevicePartitions = 4;
 
 }  // namespace
 
@@ -45,6 +46,20 @@ std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSetting
   // One partition: the registry's changes have one order.
   topics.push_back({names.registry(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
   topics.push_back({names.storage_progress(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
+  // The offset of a device's `connected` record is its epoch, so neither partition count may change. Stamped by the
+  // broker: how long a session has been without a connection is measured by one clock.
+  topics.push_back({names.presence(),
+                    kDevicePartitions,
+                    settings.replication,
+                    {{"cleanup.policy", "compact"},
+                     {"message.timestamp.type", "LogAppendTime"},
+                     {"min.compaction.lag.ms", kSevenDaysMs}}});
+  topics.push_back({names.sessions(),
+                    kDevicePartitions,
+                    settings.replication,
+                    {{"cleanup.policy", "compact"},
+                     {"message.timestamp.type", "LogAppendTime"},
+                     {"segment.bytes", kSmallSegmentBytes}}});
   // Rewritten about twice a second under load and read whole at each start: kept short.
   topics.push_back({names.notifier_progress(),
                     1,

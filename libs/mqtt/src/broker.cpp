@@ -47,6 +47,10 @@ SessionRecord* Broker::Tables::find(const Session& session) const {
 Broker::Connected Broker::connect(ConnectSpec spec, TimePoint now) {
   Tables::Exclusive section(tables_->mutex);
   Connected connected;
+  if (const SessionRecord* before = tables_->find(spec.client_id); before != nullptr && before->connected() && before->epoch > spec.epoch) {
+    connected.superseded = true;
+    return connected;
+  }
   SessionRecord* record = tables_->open(spec, now, section.after, connected.session_present);
   if (record == nullptr) return {};
   tables_->attach(*record, std::move(spec));
@@ -93,6 +97,7 @@ void Broker::Tables::hand_over(SessionRecord& record, TimePoint now, Afterwards&
 }
 
 void Broker::Tables::attach(SessionRecord& record, ConnectSpec&& spec) {
+  record.epoch = spec.epoch;
   record.expiry_s = spec.session_expiry_s;
   record.end = std::move(spec.end);
   if (spec.will) record.will = PendingWill{std::move(spec.will), spec.will_delay_s, spec.will_expiry_s};

@@ -86,6 +86,18 @@ void MqttListener::on_revocation(const registry_view::Revocation& revocation) {
   }
 }
 
+void MqttListener::on_newer(const Visit& visit, std::uint64_t epoch) {
+  for (const auto& connection : context_.connections.of(visit.tenant, visit.device)) {
+    if (connection->visit().client_id == visit.client_id) connection->superseded(epoch);
+  }
+}
+
+void MqttListener::on_gone(const Visit& visit, std::uint64_t offset) {
+  for (const auto& connection : context_.connections.of(visit.tenant, visit.device)) {
+    connection->assert_presence(offset);
+  }
+}
+
 void MqttListener::stop_intake() {
   boost::asio::post(acceptor_.get_executor(), [this] {
     stopped_ = true;

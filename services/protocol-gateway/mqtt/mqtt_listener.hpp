@@ -33,6 +33,11 @@ class MqttListener {
   /// A device, token or tenant is not valid any more: closes the sessions that it let in. Any thread.
   void on_revocation(const registry_view::Revocation& revocation);
 
+  /// Another gateway has a client: closes its older connection here. Any thread.
+  void on_newer(const Visit& visit, std::uint64_t epoch);
+  /// A connection of a device is gone: those that are here say so again. Any thread.
+  void on_gone(const Visit& visit, std::uint64_t offset);
+
   /// No new connections, and nothing more is read from the open ones. Any thread.
   void stop_intake();
   /// Says goodbye to every session and closes it. Any thread.

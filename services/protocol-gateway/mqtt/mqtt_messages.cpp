@@ -78,6 +78,7 @@ void MqttConnection::refuse_publish(const mqtt::Publish& publish, ReasonCode rea
   }
   // 3.1.1 [MQTT-3.3.5-2]: a PUBLISH that is not allowed is acknowledged or ends the connection; acknowledging would be
   // a lie.
+  leaving_ = {DisconnectCause::kProtocolError, std::string(why)};
   connection_.disconnect(reason, why);
   context_.metrics.mqtt_closed_protocol_error.add();
   begin_closing({});
@@ -130,7 +131,7 @@ void MqttConnection::ingest(const mqtt::Publish& publish, std::string_view metri
                   .facts = {}};
   message.facts.message_id.assign(said.message_id);
   message.facts.client_id.assign(client_id_);
-  message.facts.connection_epoch = epoch_;
+  message.facts.connection_epoch = telemetry_epoch(epoch_.value_or(0));
   message.facts.packet_id = publish.packet_id;
   message.facts.dup = publish.dup;
   const Status taken = context_.workers[io_index_]->submit(
@@ -178,9 +179,7 @@ void MqttConnection::answer_refused(std::uint16_t packet_id, const Outcome& outc
   }
   if (closing_ || ended_) return;
   // Unknown, or refused where that cannot be said: no answer; the client sends it again over its next connection.
-  connection_.disconnect(ReasonCode::kServerBusy, "the outcome of a message is not known; send it again");
-  context_.metrics.mqtt_closed_by_server.add();
-  begin_closing({});
+  close(ReasonCode::kServerBusy, "the outcome of a message is not known; send it again", DisconnectCause::kServer);
 }
 
 }  // namespace millrace::gateway

@@ -44,6 +44,9 @@ struct ConnectSpec {
   /// overflowed: 0x97). Called at most once, by the thread that caused it, and not after disconnect(). Nothing else
   /// need be done: the will and the session have been seen to. `why` is a static text.
   std::function<void(ReasonCode, const char* why)> end;
+  /// Where several brokers share their clients, each connection of a client has a greater number than all before it: one
+  /// with a smaller number than the session's present connection does not get the session. 0: not used.
+  std::uint64_t epoch = 0;
   MessagePtr will;  ///< null = none; expires_at is set when it is published
   std::uint32_t will_delay_s = 0;
   std::optional<std::uint32_t> will_expiry_s;
@@ -62,7 +65,8 @@ class Broker {
   Broker& operator=(const Broker&) = delete;
 
   struct Connected {
-    std::shared_ptr<Session> session;  ///< null: no room (reason kQuotaExceeded)
+    std::shared_ptr<Session> session;  ///< null: no room (reason kQuotaExceeded), or superseded
+    bool superseded = false;           ///< a connection with a greater epoch has the session
     Session::Attachment attachment = 0;
     bool session_present = false;
   };
