@@ -126,6 +126,14 @@ constexpr std::array kOptions{
            .help = "After this a CONNECT that Kafka has not confirmed is refused.",
            .least = 100,
            .most = 600'000},
+    Option{.key = "MQTT_DRAIN_MS",
+           .type = Type::kInteger,
+           .default_value = "3000",
+           .help = "Time over which a gateway that is stopped sends its MQTT clients away, one after the other.",
+           .least = 0,
+           .most = 600'000},
+    Option{.key = "MQTT_SERVER_REFERENCE",
+           .help = "Where MQTT 5 clients of a gateway that is stopped are told to go (host:port). Empty: not said."},
     Option{.key = "STOP_DEADLINE_MS",
            .type = Type::kInteger,
            .default_value = "30000",
@@ -183,6 +191,8 @@ Config read_config(const config::Values& values) {
   config.max_session_expiry_s = static_cast<std::uint32_t>(values.integer("MQTT_SESSION_EXPIRY_LIMIT_S"));
   config.max_sessions = size("MQTT_SESSIONS_LIMIT");
   config.connect_deadline = ms("MQTT_CONNECT_DEADLINE_MS");
+  config.drain_spread = ms("MQTT_DRAIN_MS");
+  config.server_reference = values.string("MQTT_SERVER_REFERENCE");
   config.stop_deadline = ms("STOP_DEADLINE_MS");
   config.log_level = observability::parse_level(values.string("LOG_LEVEL"));
   return config;

@@ -38,6 +38,8 @@ struct Config {
   std::uint32_t max_session_expiry_s = 0;
   std::size_t max_sessions = 0;
   std::chrono::milliseconds connect_deadline{10'000};
+  std::chrono::milliseconds drain_spread{0};
+  std::string server_reference;
   std::chrono::milliseconds stop_deadline{0};
   observability::Level log_level = observability::Level::kInfo;
 };

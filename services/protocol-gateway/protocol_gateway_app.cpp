@@ -7,6 +7,8 @@
 namespace millrace::gateway {
 namespace {
 
+constexpr std::chrono::seconds kGoodbye{2};
+
 std::size_t thread_count(const Config& config) {
   return config.io_threads != 0 ? config.io_threads : std::max<std::size_t>(1, std::thread::hardware_concurrency());
 }
@@ -32,6 +34,13 @@ StateLogOptions state_log_options(const Config& config, std::string topic) {
 Presence::Options presence_options(const Config& config, const kafka::TopicNames& topics,
                                    const telemetry::StartId& start, const StateFolder& folder) {
   return {.log = state_log_options(config, topics.presence()),
+          .gateway = folder.gateway_name(),
+          .start = std::string(start.begin(), start.end())};
+}
+
+Sessions::Options sessions_options(const Config& config, const kafka::TopicNames& topics,
+                                   const telemetry::StartId& start, const StateFolder& folder) {
+  return {.log = state_log_options(config, topics.sessions()),
           .gateway = folder.gateway_name(),
           .start = std::string(start.begin(), start.end())};
 }
@@ -83,6 +92,7 @@ ProtocolGatewayApp::~ProtocolGatewayApp() {
   ops_.reset();
   if (coap_) coap_->stop();
   registry_.stop();
+  if (sessions_) sessions_->stop();
   if (presence_) presence_->stop();
   generations_.stop();
   durability_.stop();
@@ -96,6 +106,7 @@ void ProtocolGatewayApp::add_checks() {
   health_.add("clock", [this] { return publisher_.clock_check(); });
   health_.add("registry", [this] { return runtime::CheckResult{registry_.ready(), registry_.detail()}; });
   health_.add("presence", [this] { return presence_->check(); });
+  health_.add("sessions", [this] { return sessions_->check(); });
   health_.add("log generations", [this] { return generations_.check(); });
   health_.add_detail("durability", [this] { return durability_.text(); });
 }
@@ -108,10 +119,11 @@ void ProtocolGatewayApp::wire() {
   options.max_connections = config_.max_connections;
   options.session.maximum_packet_size = config_.max_packet_bytes;
   options.session.receive_maximum = config_.receive_maximum;
+  options.server_reference = config_.server_reference;
   options.connect_deadline = config_.connect_deadline;
   options.max_session_expiry_s = config_.max_session_expiry_s;
   mqtt_context_.reset(
-      new MqttContext{options, threads_, workers_, registry_, *presence_, gateway_metrics_, name_spaces_});
+      new MqttContext{options, threads_, workers_, registry_, *presence_, *sessions_, gateway_metrics_, name_spaces_});
   metrics_.on_collect([this] { name_spaces_.report(gateway_metrics_); });
   listener_ = std::make_unique<MqttListener>(*mqtt_context_, MqttAccess::kDevices);
   if (config_.mqtt_open) open_listener_ = std::make_unique<MqttListener>(*mqtt_context_, MqttAccess::kOpen);
@@ -142,6 +154,8 @@ Status ProtocolGatewayApp::start() {
   state_folder_ = std::move(*folder);
   presence_ = std::make_unique<Presence>(presence_options(config_, topics_, publisher_.start_id(), *state_folder_),
                                          threads_, gateway_metrics_);
+  sessions_ = std::make_unique<Sessions>(sessions_options(config_, topics_, publisher_.start_id(), *state_folder_),
+                                         threads_);
   wire();
   add_checks();
   auto ops = runtime::OpsServer::start(config_.ops, health_, metrics_);
@@ -150,6 +164,7 @@ Status ProtocolGatewayApp::start() {
   registry_.start();
   generations_.start();
   presence_->start();
+  sessions_->start();
   publisher_.start();
   dead_letters_.start();
   durability_.start();
@@ -196,6 +211,14 @@ std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
          health_.set_stopping();
          return Status{};
        }},
+      // Whoever is connected is served until its turn to go comes.
+      {"send clients away",
+       [this](Deadline deadline) {
+         listener_->stop_accepting();
+         if (open_listener_) open_listener_->stop_accepting();
+         listener_->drain_all(config_.drain_spread, deadline);
+         return Status{};
+       }},
       {"stop intake",
        [this](Deadline) {
          listener_->stop_intake();
@@ -214,7 +237,14 @@ std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
          coap_->stop();
          return Status{};
        }},
-      {"presence", [this](Deadline deadline) { return presence_->drain(deadline); }},
+      {"presence",
+       [this](Deadline deadline) {
+         // Not for clients that do not read what they are told.
+         static_cast<void>(listener_->wait_closed(std::min(deadline, std::chrono::steady_clock::now() + kGoodbye)));
+         const Status sessions = sessions_->drain(deadline);
+         const Status presence = presence_->drain(deadline);
+         return sessions.ok() ? presence : sessions;
+       }},
   };
 }
 

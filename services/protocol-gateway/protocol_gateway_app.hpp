@@ -23,6 +23,7 @@
 #include "mqtt/name_spaces.hpp"
 #include "mqtt/will_ingest.hpp"
 #include "presence/presence.hpp"
+#include "presence/sessions.hpp"
 #include "presence/state_folder.hpp"
 
 namespace millrace::gateway {
@@ -68,6 +69,7 @@ class ProtocolGatewayApp final : public runtime::App {
   WillIngest wills_;
   NameSpaces name_spaces_;
   std::unique_ptr<Presence> presence_;
+  std::unique_ptr<Sessions> sessions_;
   std::unique_ptr<MqttListener> listener_;
   std::unique_ptr<MqttListener> open_listener_;  // null: off
   std::unique_ptr<TelemetryHandler> handler_;

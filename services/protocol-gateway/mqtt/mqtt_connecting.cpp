@@ -57,6 +57,9 @@ void MqttConnection::request_epoch() {
   visit_.protocol = protocol_of(connection_.version());
   visit_.address = peer_address(socket_);
   context_.connections.enter(identity_->key, shared_from_this());
+  if (!context_.sessions.accepting()) {
+    return refuse_connect(ReasonCode::kServerUnavailable, "the sessions are not known yet; connect again later");
+  }
   const Status asked = context_.presence.announce(
       visit_, [self = shared_from_this()](const Result<std::uint64_t>& epoch) mutable {
         const auto executor = self->socket_.get_executor();
@@ -65,6 +68,11 @@ void MqttConnection::request_epoch() {
   if (!asked.ok()) {
     return refuse_connect(ReasonCode::kServerUnavailable, "Kafka does not confirm connections; connect again later");
   }
+  context_.sessions.read_up(visit_, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) {
+      boost::asio::post(self->socket_.get_executor(), [self] { self->on_read_up(); });
+    }
+  });
   hasten_timer();
 }
 
@@ -72,14 +80,24 @@ void MqttConnection::request_epoch() {
 void MqttConnection::on_epoch(const Result<std::uint64_t>& epoch) {
   if (epoch.ok()) epoch_ = *epoch;
   if (closing_ || ended_) {
-    if (epoch_) context_.presence.leave(visit_, *epoch_, leaving_.cause, leaving_.detail);
-    return;
+    return say_gone();
   }
   if (!epoch.ok()) {
     refuse_connect(ReasonCode::kServerUnavailable, "Kafka did not confirm the connection; connect again later");
-  } else if (may_establish()) {
-    establish();
+    return process();
   }
+  establish_if_ready();
+}
+
+void MqttConnection::on_read_up() {
+  if (closing_ || ended_ || !pending_) return;
+  pending_->read_up = true;
+  establish_if_ready();
+}
+
+void MqttConnection::establish_if_ready() {
+  if (!epoch_ || !pending_->read_up) return;
+  if (may_establish()) establish();
   process();
 }
 
@@ -99,10 +117,14 @@ bool MqttConnection::may_establish() {
 }
 
 void MqttConnection::establish() {
-  const auto pending = std::move(pending_);
-  const std::uint32_t expiry = pending->spec.session_expiry_s;
-  pending->spec.epoch = epoch_.value_or(0);
-  auto connected = space_->broker().connect(std::move(pending->spec), Clock::now());
+  mqtt::ConnectSpec& spec = pending_->spec;
+  expiry_s_ = spec.session_expiry_s;
+  if (epoch_) {
+    spec.epoch = *epoch_;
+    spec.shared = true;
+    spec.stored = context_.sessions.find(visit_);
+  }
+  auto connected = space_->broker().connect(std::move(spec), Clock::now());
   if (!connected.session) {
     return connected.superseded
                ? refuse_connect(ReasonCode::kServerBusy, "another connection has this client id")
@@ -111,13 +133,45 @@ void MqttConnection::establish() {
   session_ = std::move(connected.session);
   attachment_ = connected.attachment;
   client_id_ = session_->client_id();
-  client_id_.remove_prefix(client_id_.size() - pending->client_id.size());
-  receives_ = connected.session_present;
+  client_id_.remove_prefix(client_id_.size() - pending_->client_id.size());
+  receives_ = pending_->session_present = connected.session_present;
+  if (!epoch_) return finish_connect();
+  keep_session_then(&MqttConnection::finish_connect);
+}
+
+// The session as it is now goes into the log before the client is told anything of it: what is said to be there is
+// there at every gateway, whatever becomes of this one. A session that ends with its connection leaves no trace.
+void MqttConnection::keep_session_then(void (MqttConnection::*next)()) {
+  auto kept = [self = shared_from_this(), next](const Status& status) {
+    boost::asio::post(self->socket_.get_executor(), [self, next, ok = status.ok()] {
+      if (self->closing_ || self->ended_) return;
+      if (ok) {
+        (self.get()->*next)();
+      } else {
+        self->close(ReasonCode::kServerUnavailable, "Kafka did not confirm the session; connect again later",
+                    DisconnectCause::kServer);
+      }
+      self->process();
+    });
+  };
+  Status asked;
+  if (auto session = space_->broker().snapshot(*session_); session && session->expiry_s > 0) {
+    asked = context_.sessions.write(visit_, std::move(*session), true, std::move(kept));
+  } else if (context_.sessions.contains(visit_)) {
+    asked = context_.sessions.remove(visit_, std::move(kept));
+  } else {
+    return (this->*next)();
+  }
+  if (!asked.ok()) close(ReasonCode::kServerUnavailable, asked.error().message, DisconnectCause::kServer);
+}
+
+void MqttConnection::finish_connect() {
+  const auto pending = std::move(pending_);
   context_.metrics.mqtt_connects_accepted.add();
   const bool open = connection_.accept(Clock::now(), session_, attachment_,
-                                       {.session_present = connected.session_present,
+                                       {.session_present = pending->session_present,
                                         .assigned_client_id = client_id_,
-                                        .session_expiry_s = expiry,
+                                        .session_expiry_s = expiry_s_,
                                         .offers = policy().offers()});
   if (!open) return begin_closing({});
   if (epoch_ && gone_at_.load() > *epoch_) context_.presence.assert_again(visit_, *epoch_);

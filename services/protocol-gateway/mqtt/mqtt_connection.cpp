@@ -177,6 +177,7 @@ void MqttConnection::on_closed(const mqtt::Closed& closed) {
 
 void MqttConnection::flush() {
   if (ended_) return;
+  if (leave_if_answered()) return write();
   const bool room = in_flight_bytes_ <= context_.options.max_in_flight_bytes / 2;
   const bool accepting = access_ == MqttAccess::kOpen || context_.workers[io_index_]->accepting();
   const bool waits_here = held_ && room && !draining_ && accepting;
@@ -274,7 +275,7 @@ void MqttConnection::close_from_outside(ReasonCode reason, std::string_view why)
 
 void MqttConnection::close(ReasonCode reason, std::string_view why, DisconnectCause cause) {
   leaving_ = {cause, std::string(why)};
-  connection_.disconnect(reason, why);
+  connection_.disconnect(reason, why, reason == ReasonCode::kServerMoved ? context_.options.server_reference : "");
   context_.metrics.mqtt_closed_by_server.add();
   // A gateway that goes down says nothing of its clients; section 3.1.2.5 allows to put wills off then.
   begin_closing({.publish_will = cause != DisconnectCause::kDrain, .session_expiry_s = std::nullopt});
@@ -303,8 +304,52 @@ void MqttConnection::begin_closing(mqtt::Broker::Goodbye goodbye) {
   if (closing_) return;
   closing_ = true;
   pending_.reset();
-  if (session_) space_->disconnect(*session_, attachment_, goodbye);
+  session_ ? leave_session(goodbye) : say_gone();
+}
+
+// The end of the session is in the log before presence says that the connection is gone: whoever knows of the one can
+// read the other.
+void MqttConnection::leave_session(mqtt::Broker::Goodbye goodbye) {
+  if (epoch_ && newer_.load() > *epoch_) {
+    // The session goes on at another gateway, which keeps it from now on.
+    space_->broker().forget(session_->client_id(), newer_.load(), Clock::now());
+    return say_gone();
+  }
+  mqtt::Broker::Left left = space_->disconnect(*session_, attachment_, goodbye);
+  if (!epoch_) return;
+  const auto then = [self = shared_from_this()](const Status&) { self->say_gone(); };
+  Status kept;
+  if (left.kept) {
+    kept = context_.sessions.write(visit_, std::move(*left.kept), false, then);
+  } else if (expiry_s_ > 0 && (left.ours || leaving_.cause == DisconnectCause::kLimit)) {
+    kept = context_.sessions.remove(visit_, then);  // it ended with the connection, or found no room for a message
+  } else {
+    return say_gone();
+  }
+  if (!kept.ok()) {
+    context_.log.limited(context_.limiter, observability::Level::kWarn, "the end of a session was not written",
+                         {{"device", identity_->key}, {"error", kept.error().message}});
+    say_gone();
+  }
+}
+
+// Any thread, once the connection is closing: what it reads does not change any more.
+void MqttConnection::say_gone() const {
   if (epoch_) context_.presence.leave(visit_, *epoch_, leaving_.cause, leaving_.detail);
+}
+
+void MqttConnection::drain() {
+  boost::asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    if (self->ended_ || self->closing_) return;
+    self->draining_ = self->leaving_when_answered_ = true;
+    if (self->leave_if_answered()) self->write();
+  });
+}
+
+bool MqttConnection::leave_if_answered() {
+  if (!leaving_when_answered_ || closing_ || connection_.in_flight() > 0) return false;
+  close(ReasonCode::kServerMoved, "the gateway is being stopped", DisconnectCause::kDrain);
+  return true;
 }
 
 void MqttConnection::stop_reading() { draining_ = true; }

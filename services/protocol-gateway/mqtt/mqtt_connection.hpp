@@ -48,6 +48,9 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   /// Who is connected; constant from the connection's entry into the directory on.
   [[nodiscard]] const Visit& visit() const { return visit_; }
 
+  /// The gateway is being stopped: takes nothing more, answers what was taken, then says goodbye. Any thread.
+  void drain();
+
   /// Reads nothing more; what is in flight is still answered. On its thread.
   void stop_reading();
 
@@ -66,6 +69,8 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
     mqtt::ConnectSpec spec;
     std::string client_id;
     Clock::time_point due;
+    bool read_up = false;  // all sessions that there are are known
+    bool session_present = false;
   };
   /// Why it ends, for presence; the default is what nobody has said anything about.
   struct Leaving {
@@ -86,6 +91,9 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   void on_timer();
   void wake();
   void on_closed(const mqtt::Closed& closed);
+  void leave_session(mqtt::Broker::Goodbye goodbye);
+  void say_gone() const;
+  [[nodiscard]] bool leave_if_answered();
   void close(mqtt::ReasonCode reason, std::string_view why, DisconnectCause cause);
   void begin_closing(mqtt::Broker::Goodbye goodbye);
   void end();
@@ -96,14 +104,19 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   [[nodiscard]] bool check_will(const mqtt::Connect& connect);
   void request_epoch();
   void on_epoch(const Result<std::uint64_t>& epoch);
+  void on_read_up();
+  void establish_if_ready();
   [[nodiscard]] bool may_establish();
   void establish();
+  void keep_session_then(void (MqttConnection::*next)());
+  void finish_connect();
   void refuse_connect(mqtt::ReasonCode reason, std::string_view why);
   [[nodiscard]] mqtt::ConnectSpec connect_spec(const mqtt::ConnectRequested& requested, std::string_view client_id);
   [[nodiscard]] TopicPolicy policy() const;
 
   // mqtt_messages.cpp
   void on_subscribe(const mqtt::SubscribeRequested& requested);
+  void answer_kept(mqtt::PacketType type, std::uint16_t packet_id, std::vector<mqtt::ReasonCode> codes);
   void on_unsubscribe(const mqtt::Unsubscribe& unsubscribe);
   void on_publish(const mqtt::Publish& publish);
   void publish_locally(const mqtt::Publish& publish);
@@ -128,6 +141,7 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   std::atomic<std::uint64_t> newer_{0};  // greatest epoch of this client at another gateway
   std::atomic<std::uint64_t> gone_at_{0};  // last presence record that reports a connection of the device as gone
   Leaving leaving_;
+  std::uint32_t expiry_s_ = 0;  // seconds that the session outlives the connection
 
   std::vector<char> input_;
   std::size_t filled_ = 0;
@@ -141,6 +155,7 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   bool write_pending_ = false;
   bool held_ = false;
   bool draining_ = false;
+  bool leaving_when_answered_ = false;
   bool closing_ = false;  // it is over: close the socket when the output is written
   bool ended_ = false;
 };

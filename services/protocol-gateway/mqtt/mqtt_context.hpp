@@ -16,6 +16,7 @@
 #include "mqtt/connection_directory.hpp"
 #include "mqtt/name_spaces.hpp"
 #include "presence/presence.hpp"
+#include "presence/sessions.hpp"
 
 namespace millrace::gateway {
 
@@ -32,6 +33,7 @@ struct MqttOptions {
   std::size_t max_unsent_bytes = 256ULL * 1024;          ///< answers that a client does not read
   std::chrono::milliseconds write_timeout{30'000};
   std::chrono::milliseconds connect_deadline{10'000};  ///< for Kafka to confirm a connection before CONNACK
+  std::string server_reference;  ///< where clients of a gateway that is stopped should go; empty: they know
   std::uint32_t max_session_expiry_s = 24 * 60 * 60;  ///< longest that a session outlives its connection
 };
 
@@ -42,6 +44,7 @@ struct MqttContext {
   std::vector<std::unique_ptr<IngestWorker>>& workers;  // by io thread
   const registry_view::RegistryView& registry;
   Presence& presence;
+  Sessions& sessions;
   GatewayMetrics& metrics;
   NameSpaces& spaces;
   ConnectionDirectory connections = {};

@@ -38,6 +38,14 @@ class MqttListener {
   /// A connection of a device is gone: those that are here say so again. Any thread.
   void on_gone(const Visit& visit, std::uint64_t offset);
 
+  /// No new connections. Any thread.
+  void stop_accepting();
+  /// Tells every client to go elsewhere, one after the other over `spread`; each goes when what it has sent is
+  /// answered. Blocks for so long, at most until the deadline.
+  void drain_all(std::chrono::milliseconds spread, runtime::Deadline deadline);
+  /// Waits until no connection is left; false: at the deadline there are some.
+  [[nodiscard]] bool wait_closed(runtime::Deadline deadline) const;
+
   /// No new connections, and nothing more is read from the open ones. Any thread.
   void stop_intake();
   /// Says goodbye to every session and closes it. Any thread.

@@ -2,6 +2,8 @@
 #include <array>
 #include <vector>
 
+#include <boost/asio/post.hpp>
+
 #include "mqtt/device_message.hpp"
 #include "mqtt/mqtt_answers.hpp"
 #include "mqtt/mqtt_connection.hpp"
@@ -55,7 +57,38 @@ void MqttConnection::on_subscribe(const mqtt::SubscribeRequested& requested) {
     codes.push_back(forbidden ? ReasonCode::kNotAuthorized
                               : space_->broker().subscribe(*session_, subscription, requested.subscription_id, now));
   }
-  connection_.suback(requested.subscribe.packet_id, codes);
+  answer_kept(mqtt::PacketType::kSuback, requested.subscribe.packet_id, std::move(codes));
+}
+
+// A subscription of a session that outlives its connection is in the log before the client is told.
+void MqttConnection::answer_kept(mqtt::PacketType type, std::uint16_t packet_id, std::vector<ReasonCode> codes) {
+  const auto answer = [type, packet_id, codes](MqttConnection& connection) {
+    if (type == mqtt::PacketType::kSuback) {
+      connection.connection_.suback(packet_id, codes);
+    } else {
+      connection.connection_.unsuback(packet_id, codes);
+    }
+  };
+  if (!epoch_ || expiry_s_ == 0) return answer(*this);
+  auto session = space_->broker().snapshot(*session_);
+  if (!session) return answer(*this);  // it was ended; the connection hears of it
+  const Status asked = context_.sessions.write(
+      visit_, std::move(*session), true, [self = shared_from_this(), answer](const Status& kept) {
+        boost::asio::post(self->socket_.get_executor(), [self, answer, ok = kept.ok()] {
+          if (self->closing_ || self->ended_) return;
+          if (ok) {
+            answer(*self);
+          } else {
+            self->close(ReasonCode::kServerUnavailable, "Kafka did not confirm the subscriptions",
+                        DisconnectCause::kServer);
+          }
+          self->process();
+        });
+      });
+  if (asked.ok()) return;
+  const bool limit = asked.error().kind == ErrorKind::kTooLarge;
+  close(limit ? ReasonCode::kQuotaExceeded : ReasonCode::kServerUnavailable, asked.error().message,
+        limit ? DisconnectCause::kLimit : DisconnectCause::kServer);
 }
 
 void MqttConnection::on_unsubscribe(const mqtt::Unsubscribe& unsubscribe) {
@@ -64,7 +97,7 @@ void MqttConnection::on_unsubscribe(const mqtt::Unsubscribe& unsubscribe) {
   for (std::string_view filter; reader.next(filter);) {
     codes.push_back(space_->broker().unsubscribe(*session_, filter));
   }
-  connection_.unsuback(unsubscribe.packet_id, codes);
+  answer_kept(mqtt::PacketType::kUnsuback, unsubscribe.packet_id, std::move(codes));
 }
 
 void MqttConnection::refuse_publish(const mqtt::Publish& publish, ReasonCode reason, std::string_view why,
