@@ -17,7 +17,7 @@ TEST = """
     autoconf automake python3-dev
     python3-pytest python3-grpcio python3-protobuf python3-paho-mqtt python3-psycopg2
     clang-format-19 clang-tidy-19
-    python3-yaml prometheus
+    python3-yaml prometheus haproxy
 """.split()
 KUBERNETES = ["etcd-server", "openssl"]
 # A container engine and what makes a base image for it without a registry (./dev soak compose).
