@@ -95,9 +95,11 @@ const char* __tsan_default_options(void) { return "halt_on_error=0:second_deadlo
 
 // Libraries of the distribution are not instrumented: what they order by atomics is not seen, and their memcpy() would
 // be reported. Accesses made by them are left out; what our code does is not. gRPC hands the end of a call from thread to
-// thread by a lock-free queue: what its headers then do in our code is left out as well.
+// thread by a lock-free queue: what its headers then do in our code is left out as well. librdkafka publishes a new mutex
+// by an atomic.
 const char* __tsan_default_suppressions(void) {
   return "race:grpc::internal::CallbackWithSuccessTag::Run\n"
+         "race:^mtx_lock$\n"
          "called_from_lib:libgrpc.so\n"
          "called_from_lib:libgrpc++.so\n"
          "called_from_lib:libgpr.so\n"
