@@ -25,7 +25,7 @@ struct Config {
   kafka::Settings kafka;
   std::string topic_prefix;
   std::string state_dir;
-  std::string gateway_name;  ///< empty: the one in state_dir
+  std::string gateway_name;    ///< empty: the one in state_dir
   std::size_t io_threads = 0;  ///< 0: one a core
   double linger_ms = 0;
   std::size_t max_in_flight_bytes = 0;

@@ -154,8 +154,8 @@ Status ProtocolGatewayApp::start() {
   state_folder_ = std::move(*folder);
   presence_ = std::make_unique<Presence>(presence_options(config_, topics_, publisher_.start_id(), *state_folder_),
                                          threads_, gateway_metrics_);
-  sessions_ = std::make_unique<Sessions>(sessions_options(config_, topics_, publisher_.start_id(), *state_folder_),
-                                         threads_);
+  sessions_ =
+      std::make_unique<Sessions>(sessions_options(config_, topics_, publisher_.start_id(), *state_folder_), threads_);
   wire();
   add_checks();
   auto ops = runtime::OpsServer::start(config_.ops, health_, metrics_);

@@ -49,7 +49,8 @@ SessionRecord* Broker::Tables::find(const Session& session) const {
 Broker::Connected Broker::connect(ConnectSpec spec, TimePoint now) {
   Tables::Exclusive section(tables_->mutex);
   Connected connected;
-  if (const SessionRecord* before = tables_->find(spec.client_id); before != nullptr && before->connected() && before->epoch > spec.epoch) {
+  if (const SessionRecord* before = tables_->find(spec.client_id);
+      before != nullptr && before->connected() && before->epoch > spec.epoch) {
     connected.superseded = true;
     return connected;
   }
@@ -96,8 +97,7 @@ SessionRecord* Broker::Tables::open(const ConnectSpec& spec, TimePoint now, Afte
 
 void Broker::Tables::restore(SessionRecord& record, const StoredSession& stored) {
   for (const StoredSession::Subscription& one : stored.subscriptions) {
-    put_subscription(record, one.filter,
-                     {one.maximum_qos, one.no_local, one.retain_as_published, one.subscription_id});
+    put_subscription(record, one.filter, {one.maximum_qos, one.no_local, one.retain_as_published, one.subscription_id});
   }
   for (const std::uint16_t id : stored.unreleased) record.session->take(id);
 }
@@ -108,8 +108,8 @@ StoredSession Broker::Tables::store(const SessionRecord& record) {
   stored.expiry_s = record.expiry_s;
   for (const auto& [filter, place] : record.subscriptions) {
     const SubscriptionOptions options = TopicTree::options(place);
-    stored.subscriptions.push_back({filter, options.maximum_qos, options.no_local, options.retain_as_published,
-                                    options.id});
+    stored.subscriptions.push_back(
+        {filter, options.maximum_qos, options.no_local, options.retain_as_published, options.id});
   }
   return stored;
 }

@@ -60,8 +60,8 @@ void MqttConnection::request_epoch() {
   if (!context_.sessions.accepting()) {
     return refuse_connect(ReasonCode::kServerUnavailable, "the sessions are not known yet; connect again later");
   }
-  const Status asked = context_.presence.announce(
-      visit_, [self = shared_from_this()](const Result<std::uint64_t>& epoch) mutable {
+  const Status asked =
+      context_.presence.announce(visit_, [self = shared_from_this()](const Result<std::uint64_t>& epoch) mutable {
         const auto executor = self->socket_.get_executor();
         boost::asio::post(executor, [connection = std::move(self), epoch] { connection->on_epoch(epoch); });
       });
@@ -126,9 +126,8 @@ void MqttConnection::establish() {
   }
   auto connected = space_->broker().connect(std::move(spec), Clock::now());
   if (!connected.session) {
-    return connected.superseded
-               ? refuse_connect(ReasonCode::kServerBusy, "another connection has this client id")
-               : refuse_connect(ReasonCode::kQuotaExceeded, "there is no room for another session");
+    return connected.superseded ? refuse_connect(ReasonCode::kServerBusy, "another connection has this client id")
+                                : refuse_connect(ReasonCode::kQuotaExceeded, "there is no room for another session");
   }
   session_ = std::move(connected.session);
   attachment_ = connected.attachment;
@@ -205,8 +204,7 @@ bool MqttConnection::admit(const mqtt::Connect& connect) {
   auto device = context_.registry.authenticate(name->tenant, name->device, identity->token);
   if (!device.ok()) {
     const bool later = device.error().kind == ErrorKind::kUnavailable;
-    refuse_connect(later ? ReasonCode::kServerUnavailable : ReasonCode::kBadUserNameOrPassword,
-                   device.error().message);
+    refuse_connect(later ? ReasonCode::kServerUnavailable : ReasonCode::kBadUserNameOrPassword, device.error().message);
     return false;
   }
   identity->device = std::move(*device);

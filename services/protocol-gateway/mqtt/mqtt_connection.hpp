@@ -137,8 +137,8 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   std::string_view client_id_;  // the client's own; the end of the session's
   Visit visit_;
   std::unique_ptr<Pending> pending_;
-  std::optional<std::uint64_t> epoch_;   // in presence; none: not known yet, or the open listener
-  std::atomic<std::uint64_t> newer_{0};  // greatest epoch of this client at another gateway
+  std::optional<std::uint64_t> epoch_;     // in presence; none: not known yet, or the open listener
+  std::atomic<std::uint64_t> newer_{0};    // greatest epoch of this client at another gateway
   std::atomic<std::uint64_t> gone_at_{0};  // last presence record that reports a connection of the device as gone
   Leaving leaving_;
   std::uint32_t expiry_s_ = 0;  // seconds that the session outlives the connection

@@ -88,9 +88,9 @@ void Presence::write(const PresenceRecord& record) {
   std::string key;
   const int partition = partition_of_visit(record.visit, key);
   if (const Status written = log_.write(partition, std::move(key), encode(record), {}); !written.ok()) {
-    logger_.limited(limiter_, observability::Level::kWarn, "a presence record was not written",
-                    {{"device", record_key(record.visit.tenant, record.visit.device)},
-                     {"error", written.error().message}});
+    logger_.limited(
+        limiter_, observability::Level::kWarn, "a presence record was not written",
+        {{"device", record_key(record.visit.tenant, record.visit.device)}, {"error", written.error().message}});
   }
 }
 

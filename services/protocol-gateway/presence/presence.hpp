@@ -34,7 +34,8 @@ class Presence {
   Presence(const Presence&) = delete;
   Presence& operator=(const Presence&) = delete;
 
-  /// Another gateway has the client (tenant, device, client id) since `epoch`. On the follower's thread; before start().
+  /// Another gateway has the client (tenant, device, client id) since `epoch`. On the follower's thread; before
+  /// start().
   void on_newer(std::function<void(const Visit&, std::uint64_t epoch)> callback) { newer_ = std::move(callback); }
   /// A connection of the device is reported as gone by the record at `offset`. Likewise.
   void on_gone(std::function<void(const Visit&, std::uint64_t offset)> callback) { gone_ = std::move(callback); }

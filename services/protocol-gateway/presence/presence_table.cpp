@@ -43,8 +43,7 @@ PresenceTable::Applied PresenceTable::apply(const PresenceRecord& record, std::u
   if (own && known != clients_.end() && homes_[known->second.home].start != start_) {
     suspect(key, known->second, is_earlier_self(known->second) ? now : now + kGrace);
   }
-  clients_.insert_or_assign(
-      key, Client{epoch, record.visit.connected, home_of(record.visit), record.visit.protocol});
+  clients_.insert_or_assign(key, Client{epoch, record.visit.connected, home_of(record.visit), record.visit.protocol});
   return own ? Applied{} : Applied{Meaning::kNewer, epoch};
 }
 

@@ -101,7 +101,8 @@ bool Sessions::contains(const Visit& visit) const {
 }
 
 Status Sessions::write(const Visit& visit, mqtt::StoredSession session, bool connected, Done done) {
-  SessionRecord record{visit.tenant, visit.device,       visit.client_id, visit.gateway, connected, connected ? 0 : now_us(),
+  SessionRecord record{visit.tenant,      visit.device, visit.client_id,
+                       visit.gateway,     connected,    connected ? 0 : now_us(),
                        std::move(session)};
   std::string value = encode(record);
   if (value.size() > kMaxRecordBytes) {
@@ -120,8 +121,9 @@ void Sessions::on_record(const kafka::Record& record) {
   const Status applied =
       table_.apply(record.key(), record.is_tombstone() ? std::nullopt : std::optional(record.value()));
   if (!applied.ok()) {
-    logger_.limited(limiter_, observability::Level::kWarn, "a session record cannot be read",
-                    {{"partition", record.partition()}, {"offset", record.offset()}, {"error", applied.error().message}});
+    logger_.limited(
+        limiter_, observability::Level::kWarn, "a session record cannot be read",
+        {{"partition", record.partition()}, {"offset", record.offset()}, {"error", applied.error().message}});
   }
 }
 

@@ -63,7 +63,8 @@ class Sessions {
   struct Marks {
     std::uint64_t issued = 0;
     bool under_way = false;
-    std::vector<std::pair<std::uint64_t, std::function<void()>>> waiting;  // for the mark of that number, or a later one
+    std::vector<std::pair<std::uint64_t, std::function<void()>>>
+        waiting;  // for the mark of that number, or a later one
   };
 
   [[nodiscard]] int partition_of_device(const Visit& visit) const;

@@ -35,8 +35,8 @@ struct StateLogOptions {
 /// and drain().
 class StateLog {
  public:
-  /// Where the record is, or kUnavailable / kTooLarge (surely not written) or kUnknownOutcome. On the producer's thread,
-  /// or on that of stop(); must not block.
+  /// Where the record is, or kUnavailable / kTooLarge (surely not written) or kUnknownOutcome. On the producer's
+  /// thread, or on that of stop(); must not block.
   using Done = std::function<void(const Result<kafka::RecordCoordinate>&)>;
 
   explicit StateLog(StateLogOptions options);

@@ -1,4 +1,6 @@
 // Sessions and presence of two gateways over a real Kafka.
+#include "presence/sessions.hpp"
+
 #include <atomic>
 #include <cstdlib>
 #include <mutex>
@@ -11,7 +13,6 @@
 
 #include "eventually.hpp"
 #include "presence/presence.hpp"
-#include "presence/sessions.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -40,10 +41,10 @@ class TwoGateways : public ::testing::Test {
 
     std::uint64_t connect(const Visit& visit) {
       std::atomic<std::int64_t> epoch{-1};
-      EXPECT_TRUE(presence.announce(visit, [&](const Result<std::uint64_t>& given) {
-                            epoch = static_cast<std::int64_t>(*given);
-                          })
-                      .ok());
+      EXPECT_TRUE(
+          presence
+              .announce(visit, [&](const Result<std::uint64_t>& given) { epoch = static_cast<std::int64_t>(*given); })
+              .ok());
       EXPECT_TRUE(eventually([&] { return epoch >= 0; }));
       return static_cast<std::uint64_t>(epoch.load());
     }

@@ -1,8 +1,8 @@
+#include "presence/session_table.hpp"
+
 #include <gtest/gtest.h>
 
 #include <millrace/mqtt/server_connection.hpp>
-
-#include "presence/session_table.hpp"
 
 namespace millrace::gateway {
 namespace {

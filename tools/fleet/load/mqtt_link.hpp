@@ -7,8 +7,8 @@
 namespace millrace::fleet {
 
 /// An MQTT client, version 3.1.1 or 5. Messages are pipelined up to the window (version 5: and the server's Receive
-/// Maximum). What had no PUBACK when a connection was lost goes first on the next, with DUP and its packet id. With QoS 2 a
-/// message counts as acknowledged by PUBREC, and its packet id is taken until PUBCOMP.
+/// Maximum). What had no PUBACK when a connection was lost goes first on the next, with DUP and its packet id. With QoS
+/// 2 a message counts as acknowledged by PUBREC, and its packet id is taken until PUBCOMP.
 class MqttLink : public TcpLink {
  public:
   MqttLink(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server,

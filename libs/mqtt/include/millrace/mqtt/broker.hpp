@@ -46,7 +46,8 @@ struct StoredSession {
   std::uint64_t epoch = 0;     ///< of its last connection
   std::uint32_t expiry_s = 0;  ///< seconds that it outlives the connection
   std::vector<Subscription> subscriptions;
-  /// Packet ids of QoS 2 messages that were taken from the client and not yet released. Only where the connection ended.
+  /// Packet ids of QoS 2 messages that were taken from the client and not yet released. Only where the connection
+  /// ended.
   std::vector<std::uint16_t> unreleased;
   bool operator==(const StoredSession&) const = default;
 };
@@ -63,11 +64,11 @@ struct ConnectSpec {
   /// overflowed: 0x97). Called at most once, by the thread that caused it, and not after disconnect(). Nothing else
   /// need be done: the will and the session have been seen to. `why` is a static text.
   std::function<void(ReasonCode, const char* why)> end;
-  /// Where several brokers share their clients, each connection of a client has a greater number than all before it: one
-  /// with a smaller number than the session's present connection does not get the session. 0: not used.
+  /// Where several brokers share their clients, each connection of a client has a greater number than all before it:
+  /// one with a smaller number than the session's present connection does not get the session. 0: not used.
   std::uint64_t epoch = 0;
-  /// The owner keeps sessions for several brokers and says what is there (`stored`; none: no session). A session of this
-  /// broker counts if it is that of the stored epoch; another one has gone on elsewhere and is forgotten.
+  /// The owner keeps sessions for several brokers and says what is there (`stored`; none: no session). A session of
+  /// this broker counts if it is that of the stored epoch; another one has gone on elsewhere and is forgotten.
   bool shared = false;
   std::optional<StoredSession> stored;
   MessagePtr will;  ///< null = none; expires_at is set when it is published

@@ -211,8 +211,8 @@ class ServerConnection {
   /// output() was written. True: the bound was met, so call it again when output() has been written.
   bool pump(TimePoint now);
 
-  /// The server ends the connection: DISCONNECT with reason (3.1.1: nothing is sent), state kClosed. `server_reference`:
-  /// where else to go (section 3.14.2.2.5); empty: nothing is said.
+  /// The server ends the connection: DISCONNECT with reason (3.1.1: nothing is sent), state kClosed.
+  /// `server_reference`: where else to go (section 3.14.2.2.5); empty: nothing is said.
   void disconnect(ReasonCode reason, std::string_view reason_string = {}, std::string_view server_reference = {});
 
   ConnectionState state() const { return state_; }
