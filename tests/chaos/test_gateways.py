@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+import grpc
 import pytest
 
 from balancer import Balancer
@@ -20,6 +21,8 @@ NAMES = ["protocol-gateway", "protocol-gateway-2"]
 
 @pytest.fixture
 def balancer(lab):
+    lab.wait_all_ready()
+    eventually(lambda: _answers(lab), 60, "device-registry to answer")
     second = lab.add_service("protocol-gateway", NAMES[1])
     second.wait_ready()
     front = Balancer(lab.folder, [lab.mqtt_port, second.ports["mqtt"]])
@@ -28,6 +31,13 @@ def balancer(lab):
     if not lab.member(NAMES[0]).alive():
         lab.restart(NAMES[0])
     lab.drop_service(NAMES[1])
+
+
+def _answers(lab):
+    try:
+        return lab.registry("ListDevices", page_size=1)
+    except grpc.RpcError:
+        return None
 
 
 def _counted(lab, run, report):
