@@ -134,6 +134,7 @@ void ProtocolGatewayApp::wire() {
   publisher_.on_accepting([this] { listener_->resume_held(); });
   presence_->on_newer([this](const Visit& visit, std::uint64_t epoch) { listener_->on_newer(visit, epoch); });
   presence_->on_gone([this](const Visit& visit, std::uint64_t offset) { listener_->on_gone(visit, offset); });
+  sessions_->on_overwritten([this](const SessionName& session) { listener_->on_overwritten(session); });
   registry_.on_revocation(
       [this](const registry_view::Revocation& revocation) { listener_->on_revocation(revocation); });
 }

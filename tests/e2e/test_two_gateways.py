@@ -290,3 +290,32 @@ def test_a_gateway_that_is_stopped_answers_first_and_then_says_goodbye(pair, lab
     eventually(lambda: len(set(_stored(lab, device, "n"))) == 20, 60, "all messages to be stored")
     assert sorted(_stored(lab, device, "n")) == list(range(1, 21)), "nothing lost, nothing twice"
     other.leave()
+
+
+def test_a_gateway_that_hangs_undoes_nothing_when_it_wakes_up(pair, lab, device, presence):
+    lasting = _persistent(5)
+    commands = f"devices/{device[0]}/commands"
+    link, _ = pair.connect(0, device, **lasting)
+    assert link.subscribe((commands, 1)).codes == [1]
+    lab.member(pair.names[0]).signal(signal.SIGSTOP)
+    try:
+        link.publish(_topic(device), b'{"hung":1}', 1)
+        other, connack = pair.connect(1, device, **lasting)
+        assert connack.session_present
+        other.ask(_topic(device), b'{"hung":1}', 1, dup=True)
+        assert other.subscribe((f"{commands}/#", 2)).codes == [2]
+        link.close()  # so that the hung gateway finds the end of the connection before it hears of the other one
+    finally:
+        lab.member(pair.names[0]).signal(signal.SIGCONT)
+    presence.wait_going(device[0])
+    assert presence.wait_present(device[0]).gateway != presence.going(device[0])[0].gateway
+    assert other.ping().kind == raw_mqtt.PINGRESP, "the newer connection stays"
+    other.ask(_topic(device), b'{"last":3}', 9)
+    other.close()
+    presence.wait_going(device[0], 2)
+    back, connack = pair.connect(0, device, **lasting)
+    assert connack.session_present
+    assert back.unsubscribe(commands, f"{commands}/#").codes == [0, 0], "both subscriptions are there"
+    back.leave()
+    eventually(lambda: _stored(lab, device, "last"), 60, "the last message to be stored")
+    assert len(_stored(lab, device, "hung")) == 1

@@ -338,6 +338,15 @@ void MqttConnection::say_gone() const {
   if (epoch_) context_.presence.leave(visit_, *epoch_, leaving_.cause, leaving_.detail);
 }
 
+void MqttConnection::assert_session() {
+  boost::asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    if (self->closing_ || self->ended_ || !self->session_ || self->expiry_s_ == 0) return;
+    if (auto session = self->space_->broker().snapshot(*self->session_)) {
+      static_cast<void>(self->context_.sessions.write(self->visit_, std::move(*session), true, {}));
+    }
+  });
+}
+
 void MqttConnection::drain() {
   boost::asio::post(socket_.get_executor(), [self = shared_from_this()] {
     if (self->ended_ || self->closing_) return;

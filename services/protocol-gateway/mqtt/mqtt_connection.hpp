@@ -45,6 +45,9 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   /// there, if it said so before that. Any thread.
   void assert_presence(std::uint64_t offset);
 
+  /// The session's record was overwritten by a gateway that hung: writes it again. Any thread.
+  void assert_session();
+
   /// Who is connected; constant from the connection's entry into the directory on.
   [[nodiscard]] const Visit& visit() const { return visit_; }
 

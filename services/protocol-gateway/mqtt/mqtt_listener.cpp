@@ -105,6 +105,12 @@ void MqttListener::on_gone(const Visit& visit, std::uint64_t offset) {
   }
 }
 
+void MqttListener::on_overwritten(const SessionName& session) {
+  for (const auto& connection : context_.connections.of(session.tenant, session.device)) {
+    if (connection->visit().client_id == session.client_id) connection->assert_session();
+  }
+}
+
 void MqttListener::stop_accepting() {
   boost::asio::post(acceptor_.get_executor(), [this] {
     stopped_ = true;

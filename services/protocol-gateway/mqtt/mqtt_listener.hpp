@@ -38,6 +38,9 @@ class MqttListener {
   /// A connection of a device is gone: those that are here say so again. Any thread.
   void on_gone(const Visit& visit, std::uint64_t offset);
 
+  /// The record of a session that a connection has here was overwritten: it writes it again. Any thread.
+  void on_overwritten(const SessionName& session);
+
   /// No new connections. Any thread.
   void stop_accepting();
   /// Tells every client to go elsewhere, one after the other over `spread`; each goes when what it has sent is

@@ -58,32 +58,51 @@ Result<SessionRecord> decode_session(std::string_view bytes) {
 
 std::string session_key(const Visit& visit) { return visit.tenant + "/" + visit.device + "/" + visit.client_id; }
 
+SessionName parse_session_key(std::string_view key) {
+  const std::size_t device = key.find('/') + 1;
+  const std::size_t client = key.find('/', device) + 1;
+  return {key.substr(0, device - 1), key.substr(device, client - device - 1), key.substr(client)};
+}
+
 void SessionTable::schedule(const std::string& key, Entry& entry, TimeUs due) {
   if (entry.due != 0) due_.erase({entry.due, key});
   entry.due = due;
   if (due != 0) due_.emplace(due, key);
 }
 
-Status SessionTable::apply(std::string_view key, std::optional<std::string_view> value) {
+Result<SessionTable::Effect> SessionTable::apply(std::string_view key, std::optional<std::string_view> value) {
   auto known = sessions_.find(key);
   if (!value) {
-    if (known == sessions_.end()) return {};
+    if (known == sessions_.end()) return Effect::kNone;
+    const bool here = known->second.own && known->second.connected;
     schedule(known->first, known->second, 0);
     sessions_.erase(known);
-    return {};
+    return here ? Effect::kAssert : Effect::kNone;
   }
   const auto record = decode_session(*value);
   if (!record.ok()) return record.error();
+  if (known != sessions_.end() && record->session.epoch < known->second.epoch) {
+    if (!known->second.own) return Effect::kNone;
+    return known->second.connected ? Effect::kAssert : Effect::kRewrite;
+  }
   if (known == sessions_.end()) known = sessions_.try_emplace(std::string(key)).first;
   Entry& entry = known->second;
   entry.value = *value;
+  entry.epoch = record->session.epoch;
+  entry.own = record->gateway == gateway_;
+  entry.connected = record->connected;
   entry.expires = 0;
   if (!record->connected && record->session.expiry_s != mqtt::kNeverExpires) {
     entry.expires = record->disconnected + static_cast<TimeUs>(record->session.expiry_s) * kUsPerSecond;
   }
-  const TimeUs grace = record->gateway == gateway_ ? 0 : kGrace;
+  const TimeUs grace = entry.own ? 0 : kGrace;
   schedule(known->first, entry, entry.expires == 0 ? 0 : entry.expires + grace);
-  return {};
+  return Effect::kNone;
+}
+
+std::string SessionTable::value_of(std::string_view key) const {
+  const auto known = sessions_.find(key);
+  return known == sessions_.end() ? std::string() : known->second.value;
 }
 
 void SessionTable::clear() {

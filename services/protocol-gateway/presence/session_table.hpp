@@ -37,6 +37,14 @@ struct SessionRecord {
 /// Key of a session's records: `tenant/device/client id`.
 [[nodiscard]] std::string session_key(const Visit& visit);
 
+/// A session's key in its parts, which point into it.
+struct SessionName {
+  std::string_view tenant;
+  std::string_view device;
+  std::string_view client_id;
+};
+[[nodiscard]] SessionName parse_session_key(std::string_view key);
+
 /// The sessions of all gateways as the log says; they stay encoded, so that an idle one costs its record and about
 /// 200 B. Pure; one thread at a time.
 class SessionTable {
@@ -46,8 +54,18 @@ class SessionTable {
   /// What one gateway waits longer than the one that had the session before it calls it expired.
   static constexpr TimeUs kGrace = 60 * kUsPerSecond;
 
+  /// What a record asks of this gateway. A gateway that hung may write after another one has gone on with the session:
+  /// such a record has a smaller epoch and changes nothing, but it is the last one in the log now, so the gateway that
+  /// has the session writes it again.
+  enum class Effect : std::uint8_t {
+    kNone,
+    kAssert,   ///< the session of a connection here was overwritten or removed: the connection is to write it again
+    kRewrite,  ///< a session that ended here was overwritten: value_of() is to be written again
+  };
   /// A record's value; none: a tombstone. kCorrupt: not understood, nothing is changed.
-  [[nodiscard]] Status apply(std::string_view key, std::optional<std::string_view> value);
+  [[nodiscard]] Result<Effect> apply(std::string_view key, std::optional<std::string_view> value);
+  /// The session's record as it is; empty: none.
+  [[nodiscard]] std::string value_of(std::string_view key) const;
   void clear();
 
   /// The session, unless there is none or its time is over.
@@ -65,6 +83,9 @@ class SessionTable {
     std::string value;
     TimeUs expires = 0;  // 0: never, or connected
     TimeUs due = 0;      // in due_; 0: not there
+    std::uint64_t epoch = 0;
+    bool own = false;  // this gateway has or had the connection
+    bool connected = false;
   };
   void schedule(const std::string& key, Entry& entry, TimeUs due);
 

@@ -117,13 +117,25 @@ Status Sessions::remove(const Visit& visit, Done done) {
 
 void Sessions::on_record(const kafka::Record& record) {
   if (record.key().starts_with(kMark)) return on_mark(record);
-  const std::lock_guard lock(mutex_);
-  const Status applied =
-      table_.apply(record.key(), record.is_tombstone() ? std::nullopt : std::optional(record.value()));
+  std::unique_lock lock(mutex_);
+  const auto applied = table_.apply(record.key(), record.is_tombstone() ? std::nullopt : std::optional(record.value()));
   if (!applied.ok()) {
     logger_.limited(
         limiter_, observability::Level::kWarn, "a session record cannot be read",
         {{"partition", record.partition()}, {"offset", record.offset()}, {"error", applied.error().message}});
+    return;
+  }
+  switch (*applied) {
+    case SessionTable::Effect::kNone:
+      break;
+    case SessionTable::Effect::kAssert:
+      lock.unlock();
+      if (overwritten_) overwritten_(parse_session_key(record.key()));
+      break;
+    case SessionTable::Effect::kRewrite:
+      // Lost only with Kafka's queue full, and until the client connects again.
+      static_cast<void>(log_.write(record.partition(), std::string(record.key()), table_.value_of(record.key()), {}));
+      break;
   }
 }
 

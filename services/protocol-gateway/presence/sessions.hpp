@@ -37,6 +37,10 @@ class Sessions {
   Sessions(const Sessions&) = delete;
   Sessions& operator=(const Sessions&) = delete;
 
+  /// The record of a session that a connection of this gateway has, by its key, was overwritten by a late one: the
+  /// connection is to write it again. On the follower's thread; before start().
+  void on_overwritten(std::function<void(const SessionName&)> callback) { overwritten_ = std::move(callback); }
+
   void start();
   void stop();
   [[nodiscard]] Status drain(runtime::Deadline deadline) { return log_.drain(deadline); }
@@ -76,6 +80,7 @@ class Sessions {
   const std::string gateway_;
   const std::string start_;
   const std::string mark_key_;
+  std::function<void(const SessionName&)> overwritten_;
   observability::Logger logger_{"sessions"};
   observability::LogLimiter limiter_;
   mutable std::mutex mutex_;

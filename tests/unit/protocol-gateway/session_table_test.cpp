@@ -65,6 +65,30 @@ TEST_F(SessionTableTest, OthersWaitForItFirst) {
   EXPECT_EQ(table_.take_expired(kExpires + SessionTable::kGrace).size(), 1U);
 }
 
+TEST_F(SessionTableTest, WhatAHungGatewayWritesLateChangesNothingAndIsMadeGood) {
+  using Effect = SessionTable::Effect;
+  SessionRecord late = record("gw-2", false);
+  late.session.epoch = 5;
+  apply(record("gw-1", true));
+  EXPECT_EQ(*table_.apply(kKey, encode(late)), Effect::kAssert);
+  EXPECT_EQ(table_.find(kKey, 0)->epoch, 17U);
+  apply(record("gw-1", false));
+  EXPECT_EQ(*table_.apply(kKey, encode(late)), Effect::kRewrite);
+  EXPECT_EQ(table_.value_of(kKey), encode(record("gw-1", false)));
+  apply(record("gw-3", true));
+  EXPECT_EQ(*table_.apply(kKey, encode(late)), Effect::kNone) << "that is the other's business";
+  apply(record("gw-1", true));
+  EXPECT_EQ(*table_.apply(kKey, std::nullopt), Effect::kAssert) << "a late tombstone";
+  EXPECT_EQ(*table_.apply(kKey, std::nullopt), Effect::kNone);
+}
+
+TEST_F(SessionTableTest, AKeyHasThreeParts) {
+  const SessionName name = parse_session_key(kKey);
+  EXPECT_EQ(name.tenant, "acme");
+  EXPECT_EQ(name.device, "m-1");
+  EXPECT_EQ(name.client_id, "c/1");
+}
+
 TEST_F(SessionTableTest, AConnectionEndsTheWaiting) {
   apply(record("gw-1", false));
   apply(record("gw-1", true));
