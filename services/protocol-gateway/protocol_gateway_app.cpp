@@ -74,6 +74,9 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
       gateway_metrics_(metrics_),
       metric_names_(config_.max_metric_names),
       registry_({config_.kafka, topics_.registry()}, metrics_),
+      registry_limits_(registry_),
+      limiter_(registry_limits_, gateway_metrics_),
+      leases_({config_.kafka, topics_.limit_leases(), config_.limit_lease}, limiter_, registry_limits_),
       generations_(config_.kafka, topics_.storage_progress(), topics_.telemetry()),
       threads_(thread_count(config_)),
       publisher_(publisher_options(config_, topics_), gateway_metrics_, generations_,
@@ -91,6 +94,7 @@ ProtocolGatewayApp::~ProtocolGatewayApp() {
   // Callbacks into the parts end before the parts do.
   ops_.reset();
   if (coap_) coap_->stop();
+  leases_.stop();
   registry_.stop();
   if (sessions_) sessions_->stop();
   if (presence_) presence_->stop();
@@ -113,7 +117,7 @@ void ProtocolGatewayApp::add_checks() {
 
 void ProtocolGatewayApp::wire() {
   for (std::size_t i = 0; i < threads_.size(); ++i) {
-    workers_.push_back(std::make_unique<IngestWorker>(publisher_, dead_letters_, metric_names_));
+    workers_.push_back(std::make_unique<IngestWorker>(publisher_, dead_letters_, metric_names_, limiter_));
   }
   MqttOptions options;
   options.max_connections = config_.max_connections;
@@ -130,7 +134,8 @@ void ProtocolGatewayApp::wire() {
   handler_ =
       std::make_unique<TelemetryHandler>(threads_, workers_, registry_, gateway_metrics_, config_.answer_deadline);
   coap_ =
-      std::make_unique<CoapServer>(config_.coap, registry_, publisher_, dead_letters_, metric_names_, gateway_metrics_);
+      std::make_unique<CoapServer>(config_.coap, registry_, publisher_, dead_letters_, metric_names_, limiter_,
+                                   gateway_metrics_);
   publisher_.on_accepting([this] { listener_->resume_held(); });
   presence_->on_newer([this](const Visit& visit, std::uint64_t epoch) { listener_->on_newer(visit, epoch); });
   presence_->on_gone([this](const Visit& visit, std::uint64_t offset) { listener_->on_gone(visit, offset); });
@@ -163,6 +168,7 @@ Status ProtocolGatewayApp::start() {
   if (!ops.ok()) return ops.error();
   ops_ = std::move(*ops);
   registry_.start();
+  leases_.start();
   generations_.start();
   presence_->start();
   sessions_->start();

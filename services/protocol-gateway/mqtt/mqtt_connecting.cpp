@@ -41,6 +41,7 @@ void MqttConnection::on_connect(const mqtt::ConnectRequested& requested) {
   }
   pending_ = std::make_unique<Pending>();
   pending_->client_id = connect.client_id.empty() ? "auto-" + random_token(kAssignedIdBytes) : connect.client_id;
+  if (identity_ && !enter_limits(pending_->client_id)) return;
   pending_->spec = connect_spec(requested, pending_->client_id);
   pending_->due = Clock::now() + context_.options.connect_deadline;
   if (access_ == MqttAccess::kOpen) {
@@ -179,7 +180,8 @@ void MqttConnection::finish_connect() {
 
 void MqttConnection::refuse_connect(ReasonCode reason, std::string_view why) {
   context_.metrics.mqtt_connects_refused.add();
-  const bool later = reason == ReasonCode::kServerUnavailable;
+  const bool later = reason == ReasonCode::kServerUnavailable || reason == ReasonCode::kQuotaExceeded ||
+                     reason == ReasonCode::kConnectionRateExceeded;
   context_.metrics
       .ingested(protocol_of(connection_.version()), later ? IngestResult::kThrottled : IngestResult::kUnauthorized)
       .add();

@@ -7,14 +7,15 @@
 namespace millrace::fleet {
 
 /// An MQTT client, version 3.1.1 or 5. Messages are pipelined up to the window (version 5: and the server's Receive
-/// Maximum). What had no PUBACK when a connection was lost goes first on the next, with DUP and its packet id. With QoS
-/// 2 a message counts as acknowledged by PUBREC, and its packet id is taken until PUBCOMP.
+/// Maximum). With QoS 0 a PINGREQ follows each half of it and counts for what is before it. What had no PUBACK when a
+/// connection was lost goes first on the next, with DUP and its packet id. With QoS 2 a message counts as acknowledged
+/// by PUBREC, and its packet id is taken until PUBCOMP.
 class MqttLink : public TcpLink {
  public:
   MqttLink(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server,
            const std::string& tenant);
 
-  std::size_t in_flight() const override { return in_flight_.size(); }
+  std::size_t in_flight() const override { return in_flight_.size() + unconfirmed_; }
 
  protected:
   void on_open() override;
@@ -41,7 +42,10 @@ class MqttLink : public TcpLink {
   void finish(std::deque<InFlight>::iterator entry);
   void release(std::uint16_t packet_id);
   [[nodiscard]] bool exactly_once() const { return context_.qos == 2; }
+  bool on_pingresp();
   void send(InFlight& entry);
+  void pump_unanswered();
+  void ping();
   std::uint16_t next_packet_id();
 
   const mqtt::Version version_;
@@ -54,6 +58,10 @@ class MqttLink : public TcpLink {
   std::uint16_t last_packet_id_ = 0;
   std::size_t window_ = 0;
   std::int64_t pinged_ns_ = 0;
+  // QoS 0: what the server has read is known from its answer to the PINGREQ behind it.
+  std::size_t unconfirmed_ = 0;  // messages on this connection that no PINGRESP covers
+  std::size_t covered_ = 0;      // of them, those before the PINGREQ that is on its way
+  bool ping_out_ = false;
 };
 
 }  // namespace millrace::fleet

@@ -54,10 +54,13 @@ class TcpLink : public Link {
   void read();
   void write();
   void watch(bool writable);
+  bool bind_source();
+  void end_setting_up();
 
   sockaddr_in server_;
   int fd_ = -1;
   bool watching_writable_ = false;
+  bool setting_up_ = false;
   std::string in_;
   std::int64_t retry_ns_ = 0;
   std::int64_t connect_by_ns_ = 0;

@@ -20,6 +20,7 @@ struct TopicNames {
   [[nodiscard]] std::string storage_progress() const { return prefix + "storage-progress"; }
   [[nodiscard]] std::string presence() const { return prefix + "presence"; }
   [[nodiscard]] std::string sessions() const { return prefix + "sessions"; }
+  [[nodiscard]] std::string limit_leases() const { return prefix + "limit-leases"; }
   [[nodiscard]] std::string notifier_progress() const { return prefix + "notifier-progress"; }
 };
 
