@@ -6,14 +6,14 @@
 //    glibc nptl/thrd_create.c), so the names are defined here over the functions that it does intercept.
 // 2. Default options and suppressions, so that a program started by a test has them as well.
 
-#include <pthread.h>
-#include <threads.h>
-
 #include <cerrno>
 #include <cstdint>
 #include <ctime>
 #include <memory>
 #include <new>
+
+#include <pthread.h>
+#include <threads.h>
 
 static_assert(sizeof(mtx_t) == sizeof(pthread_mutex_t), "mtx_t is a pthread_mutex_t");
 static_assert(sizeof(cnd_t) == sizeof(pthread_cond_t), "cnd_t is a pthread_cond_t");
@@ -33,11 +33,16 @@ void* run(void* argument) {
 
 int result(int error) {
   switch (error) {
-    case 0: return thrd_success;
-    case ENOMEM: return thrd_nomem;
-    case ETIMEDOUT: return thrd_timedout;
-    case EBUSY: return thrd_busy;
-    default: return thrd_error;
+    case 0:
+      return thrd_success;
+    case ENOMEM:
+      return thrd_nomem;
+    case ETIMEDOUT:
+      return thrd_timedout;
+    case EBUSY:
+      return thrd_busy;
+    default:
+      return thrd_error;
   }
 }
 
@@ -83,9 +88,7 @@ void cnd_destroy(cnd_t* condition) { pthread_cond_destroy(pthread(condition)); }
 int cnd_signal(cnd_t* condition) { return result(pthread_cond_signal(pthread(condition))); }
 int cnd_broadcast(cnd_t* condition) { return result(pthread_cond_broadcast(pthread(condition))); }
 
-int cnd_wait(cnd_t* condition, mtx_t* mutex) {
-  return result(pthread_cond_wait(pthread(condition), pthread(mutex)));
-}
+int cnd_wait(cnd_t* condition, mtx_t* mutex) { return result(pthread_cond_wait(pthread(condition), pthread(mutex))); }
 
 int cnd_timedwait(cnd_t* condition, mtx_t* mutex, const struct timespec* until) {
   return result(pthread_cond_timedwait(pthread(condition), pthread(mutex), until));
@@ -94,9 +97,9 @@ int cnd_timedwait(cnd_t* condition, mtx_t* mutex, const struct timespec* until) 
 const char* __tsan_default_options(void) { return "halt_on_error=0:second_deadlock_stack=1:report_signal_unsafe=0"; }
 
 // Libraries of the distribution are not instrumented: what they order by atomics is not seen, and their memcpy() would
-// be reported. Accesses made by them are left out; what our code does is not. gRPC hands the end of a call from thread to
-// thread by a lock-free queue: what its headers then do in our code is left out as well. librdkafka publishes a new mutex
-// by an atomic.
+// be reported. Accesses made by them are left out; what our code does is not. gRPC hands the end of a call from thread
+// to thread by a lock-free queue: what its headers then do in our code is left out as well. librdkafka publishes a new
+// mutex by an atomic.
 const char* __tsan_default_suppressions(void) {
   return "race:grpc::internal::CallbackWithSuccessTag::Run\n"
          "race:^mtx_lock$\n"

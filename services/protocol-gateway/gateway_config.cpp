@@ -51,9 +51,11 @@ constexpr std::array kOptions{
            .least = 0,
            .most = 1'000'000},
     Option{.key = "STATE_DIR",
-           .help = "Folder for the count of starts and the bridge's journal; each gateway needs its own, kept over "
-                   "restarts.",
+           .help = "Folder for what the gateway keeps of itself, and the bridge's journal; each gateway needs its own, kept "
+                   "over restarts.",
            .required = true},
+    Option{.key = "NAME",
+           .help = "Name of this gateway in presence, unlike any other's; empty: drawn once and kept in STATE_DIR."},
     Option{.key = "IO_THREADS",
            .type = Type::kInteger,
            .default_value = "0",
@@ -150,6 +152,20 @@ constexpr std::array kOptions{
            .help = "Pause between two writes to the disk with BRIDGE_SYNC=interval.",
            .least = 1,
            .most = 60'000},
+    Option{.key = "MQTT_CONNECT_DEADLINE_MS",
+           .type = Type::kInteger,
+           .default_value = "10000",
+           .help = "After this a CONNECT that Kafka has not confirmed is refused.",
+           .least = 100,
+           .most = 600'000},
+    Option{.key = "MQTT_DRAIN_MS",
+           .type = Type::kInteger,
+           .default_value = "3000",
+           .help = "Time over which a gateway that is stopped sends its MQTT clients away, one after the other.",
+           .least = 0,
+           .most = 600'000},
+    Option{.key = "MQTT_SERVER_REFERENCE",
+           .help = "Where MQTT 5 clients of a gateway that is stopped are told to go (host:port). Empty: not said."},
     Option{.key = "STOP_DEADLINE_MS",
            .type = Type::kInteger,
            .default_value = "30000",
@@ -207,6 +223,7 @@ Config read_config(const config::Values& values) {
   config.kafka.client_id = "protocol-gateway";
   config.topic_prefix = values.string("KAFKA_TOPIC_PREFIX");
   config.state_dir = values.string("STATE_DIR");
+  config.gateway_name = values.string("NAME");
   config.io_threads = size("IO_THREADS");
   config.linger_ms = static_cast<double>(values.integer("KAFKA_LINGER_US")) / 1000;
   config.max_in_flight_bytes = size("IN_FLIGHT_LIMIT_BYTES");
@@ -226,6 +243,9 @@ Config read_config(const config::Values& values) {
   config.bridge.sync_interval = ms("BRIDGE_SYNC_INTERVAL_MS");
   config.bridge.kafka = config.kafka;
   config.bridge.command_topic = kafka::TopicNames{config.topic_prefix}.command_events();
+  config.connect_deadline = ms("MQTT_CONNECT_DEADLINE_MS");
+  config.drain_spread = ms("MQTT_DRAIN_MS");
+  config.server_reference = values.string("MQTT_SERVER_REFERENCE");
   config.stop_deadline = ms("STOP_DEADLINE_MS");
   config.log_level = observability::parse_level(values.string("LOG_LEVEL"));
   return config;

@@ -26,6 +26,7 @@ struct Config {
   kafka::Settings kafka;
   std::string topic_prefix;
   std::string state_dir;
+  std::string gateway_name;    ///< empty: the one in state_dir
   std::size_t io_threads = 0;  ///< 0: one a core
   double linger_ms = 0;
   std::size_t max_in_flight_bytes = 0;
@@ -39,6 +40,9 @@ struct Config {
   std::uint32_t max_session_expiry_s = 0;
   std::size_t max_sessions = 0;
   BridgeOptions bridge;
+  std::chrono::milliseconds connect_deadline{10'000};
+  std::chrono::milliseconds drain_spread{0};
+  std::string server_reference;
   std::chrono::milliseconds stop_deadline{0};
   observability::Level log_level = observability::Level::kInfo;
 };

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "presence/presence_record.hpp"
+
 namespace millrace::gateway {
 namespace {
 
@@ -65,6 +67,15 @@ std::vector<Counter> qos_counters(Metrics& metrics) {
   std::vector<Counter> all;
   for (const char* qos : {"0", "1", "2"}) {
     all.push_back(metrics.counter("iot_mqtt_qos_messages", "MQTT PUBLISH packets taken, by QoS.", {{"qos", qos}}));
+  }
+  return all;
+}
+
+std::vector<Counter> disconnect_counters(Metrics& metrics) {
+  std::vector<Counter> all;
+  for (std::size_t i = 0; i < kDisconnectCauses; ++i) {
+    all.push_back(metrics.counter("millrace_gateway_disconnects_total", "Device connections that ended, by cause.",
+                                  {{"cause", std::string(to_string(static_cast<DisconnectCause>(i)))}}));
   }
   return all;
 }
@@ -134,6 +145,7 @@ GatewayMetrics::GatewayMetrics(Metrics& metrics)
           metrics.counter("millrace_gateway_producer_restarts_total", "Producers replaced after a fatal error.")),
       refused_queue(
           metrics.gauge("millrace_gateway_refused_queue_messages", "Refused payloads on their way to telemetry.dead.")),
+      disconnects(disconnect_counters(metrics)),
       mqtt_connections(metrics.gauge("millrace_gateway_mqtt_connections", "Open MQTT connections.")),
       mqtt_connects_accepted(connects(metrics, "accepted")),
       mqtt_connects_refused(connects(metrics, "refused")),

@@ -40,6 +40,7 @@ struct GatewayMetrics {
   observability::Counter producer_restarts;
   observability::Gauge refused_queue;
 
+  std::vector<observability::Counter> disconnects;  // by DisconnectCause
   observability::Gauge mqtt_connections;
   observability::Counter mqtt_connects_accepted;
   observability::Counter mqtt_connects_refused;

@@ -7,6 +7,8 @@
 namespace millrace::gateway {
 namespace {
 
+constexpr std::chrono::seconds kGoodbye{2};
+
 std::size_t thread_count(const Config& config) {
   return config.io_threads != 0 ? config.io_threads : std::max<std::size_t>(1, std::thread::hardware_concurrency());
 }
@@ -19,6 +21,28 @@ PublisherOptions publisher_options(const Config& config, const kafka::TopicNames
   options.max_in_flight_bytes = config.max_in_flight_bytes;
   options.stall_after = config.stall_after;
   return options;
+}
+
+StateLogOptions state_log_options(const Config& config, std::string topic) {
+  StateLogOptions options;
+  options.kafka = config.kafka;
+  options.topic = std::move(topic);
+  options.stall_after = config.stall_after;
+  return options;
+}
+
+Presence::Options presence_options(const Config& config, const kafka::TopicNames& topics,
+                                   const telemetry::StartId& start, const StateFolder& folder) {
+  return {.log = state_log_options(config, topics.presence()),
+          .gateway = folder.gateway_name(),
+          .start = std::string(start.begin(), start.end())};
+}
+
+Sessions::Options sessions_options(const Config& config, const kafka::TopicNames& topics,
+                                   const telemetry::StartId& start, const StateFolder& folder) {
+  return {.log = state_log_options(config, topics.sessions()),
+          .gateway = folder.gateway_name(),
+          .start = std::string(start.begin(), start.end())};
 }
 
 DeadLetterOptions dead_letter_options(const Config& config, const kafka::TopicNames& topics) {
@@ -73,6 +97,8 @@ ProtocolGatewayApp::~ProtocolGatewayApp() {
   if (coap_) coap_->stop();
   leases_.stop();
   registry_.stop();
+  if (sessions_) sessions_->stop();
+  if (presence_) presence_->stop();
   generations_.stop();
   durability_.stop();
   dead_letters_.stop();
@@ -84,6 +110,8 @@ void ProtocolGatewayApp::add_checks() {
   health_.add("kafka", [this] { return publisher_.kafka_check(); });
   health_.add("clock", [this] { return publisher_.clock_check(); });
   health_.add("registry", [this] { return runtime::CheckResult{registry_.ready(), registry_.detail()}; });
+  health_.add("presence", [this] { return presence_->check(); });
+  health_.add("sessions", [this] { return sessions_->check(); });
   health_.add("log generations", [this] { return generations_.check(); });
   health_.add_detail("durability", [this] { return durability_.text(); });
 }
@@ -96,9 +124,11 @@ void ProtocolGatewayApp::wire() {
   options.max_connections = config_.max_connections;
   options.session.maximum_packet_size = config_.max_packet_bytes;
   options.session.receive_maximum = config_.receive_maximum;
+  options.server_reference = config_.server_reference;
+  options.connect_deadline = config_.connect_deadline;
   options.max_session_expiry_s = config_.max_session_expiry_s;
   mqtt_context_.reset(
-      new MqttContext{options, threads_, workers_, registry_, *epochs_, gateway_metrics_, name_spaces_});
+      new MqttContext{options, threads_, workers_, registry_, *presence_, *sessions_, gateway_metrics_, name_spaces_});
   metrics_.on_collect([this] { name_spaces_.report(gateway_metrics_); });
   if (config_.mqtt) listener_ = std::make_unique<MqttListener>(*mqtt_context_, MqttAccess::kDevices);
   if (config_.mqtt_open) open_listener_ = std::make_unique<MqttListener>(*mqtt_context_, MqttAccess::kOpen);
@@ -110,6 +140,15 @@ void ProtocolGatewayApp::wire() {
   publisher_.on_accepting([this] {
     if (listener_) listener_->resume_held();
     if (bridge_) bridge_->wake();
+  });
+  presence_->on_newer([this](const Visit& visit, std::uint64_t epoch) {
+    if (listener_) listener_->on_newer(visit, epoch);
+  });
+  presence_->on_gone([this](const Visit& visit, std::uint64_t offset) {
+    if (listener_) listener_->on_gone(visit, offset);
+  });
+  sessions_->on_overwritten([this](const SessionName& session) {
+    if (listener_) listener_->on_overwritten(session);
   });
   registry_.on_revocation([this](const registry_view::Revocation& revocation) {
     if (listener_) listener_->on_revocation(revocation);
@@ -138,9 +177,13 @@ Status ProtocolGatewayApp::check_open_address() const {
 
 Status ProtocolGatewayApp::start() {
   if (auto status = check_open_address(); !status.ok()) return status;
-  auto epochs = Epochs::open(config_.state_dir);
-  if (!epochs.ok()) return epochs.error();
-  epochs_ = std::move(*epochs);
+  auto folder = StateFolder::open(config_.state_dir, config_.gateway_name);
+  if (!folder.ok()) return folder.error();
+  state_folder_ = std::move(*folder);
+  presence_ = std::make_unique<Presence>(presence_options(config_, topics_, publisher_.start_id(), *state_folder_),
+                                         threads_, gateway_metrics_);
+  sessions_ =
+      std::make_unique<Sessions>(sessions_options(config_, topics_, publisher_.start_id(), *state_folder_), threads_);
   if (auto opened = open_bridge(); !opened.ok()) return opened.error();
   wire();
   add_checks();
@@ -150,6 +193,8 @@ Status ProtocolGatewayApp::start() {
   registry_.start();
   leases_.start();
   generations_.start();
+  presence_->start();
+  sessions_->start();
   publisher_.start();
   dead_letters_.start();
   durability_.start();
@@ -207,6 +252,15 @@ std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
          health_.set_stopping();
          return Status{};
        }},
+      // Whoever is connected is served until its turn to go comes.
+      {"send clients away",
+       [this](Deadline deadline) {
+         if (open_listener_) open_listener_->stop_accepting();
+         if (!listener_) return Status{};
+         listener_->stop_accepting();
+         listener_->drain_all(config_.drain_spread, deadline);
+         return Status{};
+       }},
       {"stop intake",
        [this](Deadline) {
          if (listener_) listener_->stop_intake();
@@ -227,6 +281,15 @@ std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
          if (bridge_) bridge_->close();
          coap_->stop();
          return Status{};
+       }},
+      {"presence",
+       [this](Deadline deadline) {
+         // Not for clients that do not read what they are told.
+         if (!listener_) return Status{};
+         static_cast<void>(listener_->wait_closed(std::min(deadline, std::chrono::steady_clock::now() + kGoodbye)));
+         const Status sessions = sessions_->drain(deadline);
+         const Status presence = presence_->drain(deadline);
+         return sessions.ok() ? presence : sessions;
        }},
   };
 }

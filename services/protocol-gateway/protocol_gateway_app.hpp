@@ -18,7 +18,6 @@
 #include "gateway_metrics.hpp"
 #include "http/telemetry_handler.hpp"
 #include "ingest/dead_letters.hpp"
-#include "ingest/epoch.hpp"
 #include "ingest/kafka_publisher.hpp"
 #include "io/io_threads.hpp"
 #include "limits/lease_keeper.hpp"
@@ -26,6 +25,9 @@
 #include "mqtt/mqtt_listener.hpp"
 #include "mqtt/name_spaces.hpp"
 #include "mqtt/will_ingest.hpp"
+#include "presence/presence.hpp"
+#include "presence/sessions.hpp"
+#include "presence/state_folder.hpp"
 
 namespace millrace::gateway {
 
@@ -60,7 +62,7 @@ class ProtocolGatewayApp final : public runtime::App {
   observability::Metrics metrics_;
   GatewayMetrics gateway_metrics_;
   runtime::Health health_;
-  std::unique_ptr<Epochs> epochs_;
+  std::unique_ptr<StateFolder> state_folder_;
   MetricNames metric_names_;
   registry_view::RegistryView registry_;
   RegistryLimits registry_limits_;
@@ -76,6 +78,8 @@ class ProtocolGatewayApp final : public runtime::App {
   Durability durability_;
   WillIngest wills_;
   NameSpaces name_spaces_;
+  std::unique_ptr<Presence> presence_;
+  std::unique_ptr<Sessions> sessions_;
   std::unique_ptr<MqttListener> listener_;       // null: off
   std::unique_ptr<MqttListener> open_listener_;  // null: off
   std::unique_ptr<TelemetryHandler> handler_;

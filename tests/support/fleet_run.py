@@ -12,14 +12,14 @@ class FleetRun:
     """Begins to send at once. `acknowledged()` is the fleet's own count so far."""
 
     def __init__(self, lab, prefix, seed, rate=3000, devices=200, seconds=25, protocol="mqtt,http,coap", untimed=0.5,
-                 environment=None):
+                 environment=None, qos=1):
         self.prefix = prefix
         self.rate = rate
         self._acknowledged = 0
         self._errors = []
         self._child = subprocess.Popen(
             [str(lab.binaries / "millrace-fleet"), "--devices", str(devices), "--rate", str(rate), "--duration",
-             str(seconds), "--protocol", protocol, "--untimed", str(untimed), "--seed", str(seed), "--prefix", prefix,
+             str(seconds), "--protocol", protocol, "--untimed", str(untimed), "--qos", str(qos), "--seed", str(seed), "--prefix", prefix,
              "--verify", "--json", "--progress"],
             env=environment or lab.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -87,7 +87,9 @@ class Lab:
 
     def drop_service(self, name):
         """Ends a further instance; the lab forgets it."""
-        self._extra_services.pop(name).stop()
+        service = self._extra_services.pop(name)
+        if service.alive():  # or the test has ended it
+            service.stop()
 
     def wait_all_ready(self, timeout=120):
         for service in self.stack.services.values():

@@ -39,6 +39,14 @@ def commands():
     return _module("millrace.commands.v1.command_event_pb2")
 
 
+def presence():
+    return _module("millrace.devices.v1.presence_pb2")
+
+
+def sessions():
+    return _module("millrace.devices.v1.session_pb2")
+
+
 def message_class(descriptor):
     from google.protobuf import symbol_database
     return symbol_database.Default().GetPrototype(descriptor)

@@ -53,7 +53,7 @@ void add_load_options(CLI::App& app, FleetOptions& o) {
   app.add_option("--protocol", o.protocols,
                  "mqtt (3.1.1), mqtt5, http, coap, coaps, or several: the devices take turns")
       ->capture_default_str();
-  app.add_option("--qos", o.qos, "MQTT QoS, 0 or 1")->capture_default_str()->check(CLI::Range(0, 1));
+  app.add_option("--qos", o.qos, "MQTT QoS, 0, 1 or 2")->capture_default_str()->check(CLI::Range(0, 2));
   app.add_option("--untimed", o.untimed, "share of the messages without a time of their own")
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--data", o.data, "CSV to replay instead of synthetic meters: first column time, the others metrics");
@@ -102,6 +102,7 @@ void complete(FleetOptions& o) {
   if (!o.once && o.devices > kMostConnected) {
     throw CLI::ValidationError("--devices", "more than " + std::to_string(kMostConnected) + " only with --once");
   }
+  if (o.once && o.qos == 2) throw CLI::ValidationError("--once", "publishes with QoS 1");
   if (o.once && o.qos == 0) throw CLI::ValidationError("--once", "waits for acknowledgements, so not with --qos 0");
   if (o.verify && o.qos == 0) throw CLI::ValidationError("--verify", "QoS 0 promises nothing that could be verified");
   if (o.verify && o.database_url.empty()) throw CLI::ValidationError("--verify", "needs --database-url");

@@ -10,6 +10,7 @@ constexpr const char* kSmallSegmentBytes = "16777216";
 constexpr const char* kOneHourMs = "3600000";
 constexpr const char* kTenMinutesMs = "600000";
 constexpr int kDeadPartitions = 3;
+constexpr int kDevicePartitions = 4;
 
 }  // namespace
 
@@ -51,6 +52,20 @@ std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSetting
   // One partition: the registry's changes have one order.
   topics.push_back({names.registry(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
   topics.push_back({names.storage_progress(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
+  // The offset of a device's `connected` record is its epoch, so neither partition count may change. Stamped by the
+  // broker: how long a session has been without a connection is measured by one clock.
+  topics.push_back({names.presence(),
+                    kDevicePartitions,
+                    settings.replication,
+                    {{"cleanup.policy", "compact"},
+                     {"message.timestamp.type", "LogAppendTime"},
+                     {"min.compaction.lag.ms", kSevenDaysMs}}});
+  topics.push_back({names.sessions(),
+                    kDevicePartitions,
+                    settings.replication,
+                    {{"cleanup.policy", "compact"},
+                     {"message.timestamp.type", "LogAppendTime"},
+                     {"segment.bytes", kSmallSegmentBytes}}});
   // Read whole at each start of a gateway.
   topics.push_back(
       {names.limit_leases(),

@@ -26,6 +26,8 @@ namespace millrace::mqtt {
 namespace {
 
 constexpr std::uint32_t kForEver = 0xFFFFFFFF;  // section 3.1.2.11.2
+/// Of one session, in what its owner keeps: three bytes each. More than a client may have in flight by default.
+constexpr std::size_t kMostUnreleased = 8192;
 
 TimePoint after_seconds(TimePoint now, std::uint32_t seconds) { return now + std::chrono::seconds(seconds); }
 
@@ -47,6 +49,11 @@ SessionRecord* Broker::Tables::find(const Session& session) const {
 Broker::Connected Broker::connect(ConnectSpec spec, TimePoint now) {
   Tables::Exclusive section(tables_->mutex);
   Connected connected;
+  if (const SessionRecord* before = tables_->find(spec.client_id);
+      before != nullptr && before->connected() && before->epoch > spec.epoch) {
+    connected.superseded = true;
+    return connected;
+  }
   SessionRecord* record = tables_->open(spec, now, section.after, connected.session_present);
   if (record == nullptr) return {};
   tables_->attach(*record, std::move(spec));
@@ -57,6 +64,12 @@ Broker::Connected Broker::connect(ConnectSpec spec, TimePoint now) {
 
 SessionRecord* Broker::Tables::open(const ConnectSpec& spec, TimePoint now, Afterwards& after, bool& present) {
   SessionRecord* record = find(spec.client_id);
+  if (record != nullptr && spec.shared && (!spec.stored || spec.stored->epoch != record->epoch) &&
+      !(record->connected() && record->expiry_s == 0)) {
+    forget(*record, now, after);
+    record = nullptr;
+  }
+  const bool ends_here = record != nullptr;  // or goes on below: what is stored is of the same session
   if (record != nullptr) {
     if (record->is_full()) {
       end_overflowed(*record, now, after);
@@ -74,7 +87,64 @@ SessionRecord* Broker::Tables::open(const ConnectSpec& spec, TimePoint now, Afte
   if (sessions.size() >= limits.maximum_sessions) return nullptr;
   auto made = std::make_unique<SessionRecord>();
   made->session = std::make_shared<Session>(spec.client_id, limits.session);
-  return sessions.emplace(spec.client_id, std::move(made)).first->second.get();
+  record = sessions.emplace(spec.client_id, std::move(made)).first->second.get();
+  if (spec.stored && !spec.clean_start && !ends_here) {
+    restore(*record, *spec.stored);
+    present = true;
+  }
+  return record;
+}
+
+void Broker::Tables::restore(SessionRecord& record, const StoredSession& stored) {
+  for (const StoredSession::Subscription& one : stored.subscriptions) {
+    put_subscription(record, one.filter, {one.maximum_qos, one.no_local, one.retain_as_published, one.subscription_id});
+  }
+  for (const std::uint16_t id : stored.unreleased) record.session->take(id);
+}
+
+StoredSession Broker::Tables::store(const SessionRecord& record) {
+  StoredSession stored;
+  stored.epoch = record.epoch;
+  stored.expiry_s = record.expiry_s;
+  for (const auto& [filter, place] : record.subscriptions) {
+    const SubscriptionOptions options = TopicTree::options(place);
+    stored.subscriptions.push_back(
+        {filter, options.maximum_qos, options.no_local, options.retain_as_published, options.id});
+  }
+  return stored;
+}
+
+void Broker::Tables::forget(SessionRecord& record, TimePoint now, Afterwards& after) {
+  const bool due = record.connected() ? record.will && record.will->delay_s == 0 : record.will_due <= now;
+  if (record.will && due) publish_will(record, now, after);
+  record.will.reset();
+  end(record, {ReasonCode::kSessionTakenOver, "3.1.4 another connection has this client id"}, now, after);
+}
+
+void Broker::forget(std::string_view client_id, std::uint64_t newer_epoch, TimePoint now) {
+  Tables::Exclusive section(tables_->mutex);
+  SessionRecord* record = tables_->find(client_id);
+  if (record == nullptr || record->epoch >= newer_epoch) return;
+  record->end = nullptr;  // a connection that is left hears of it from its owner
+  tables_->forget(*record, now, section.after);
+}
+
+void Broker::forget_detached(std::string_view client_id, std::uint64_t newer_epoch, TimePoint now) {
+  {
+    Tables::Shared section(tables_->mutex);  // the usual case: it never was here
+    if (tables_->find(client_id) == nullptr) return;
+  }
+  Tables::Exclusive section(tables_->mutex);
+  SessionRecord* record = tables_->find(client_id);
+  if (record == nullptr || record->connected() || record->epoch >= newer_epoch) return;
+  tables_->forget(*record, now, section.after);
+}
+
+std::optional<StoredSession> Broker::snapshot(const Session& session) const {
+  Tables::Shared section(tables_->mutex);
+  const SessionRecord* record = tables_->find(session);
+  if (record == nullptr) return std::nullopt;
+  return Tables::store(*record);
 }
 
 /// The session goes on [MQTT-3.1.2-5]. The connection that has it is closed [MQTT-3.1.4-3], and so is its will's
@@ -93,6 +163,7 @@ void Broker::Tables::hand_over(SessionRecord& record, TimePoint now, Afterwards&
 }
 
 void Broker::Tables::attach(SessionRecord& record, ConnectSpec&& spec) {
+  record.epoch = spec.epoch;
   record.expiry_s = spec.session_expiry_s;
   record.end = std::move(spec.end);
   if (spec.will) record.will = PendingWill{std::move(spec.will), spec.will_delay_s, spec.will_expiry_s};
@@ -169,21 +240,33 @@ void Broker::Tables::schedule(SessionRecord& record, std::optional<TimePoint> wi
   if (will_due || session_due) timers.emplace(due(), &record);
 }
 
-void Broker::disconnect(const Session& session, Session::Attachment attachment, Goodbye goodbye, TimePoint now) {
+Broker::Left Broker::disconnect(const Session& session, Session::Attachment attachment, Goodbye goodbye,
+                                TimePoint now) {
   Tables::Exclusive section(tables_->mutex);
   SessionRecord* record = tables_->find(session);
-  if (record == nullptr || attachment == 0 || record->attachment != attachment) return;
+  if (record == nullptr || attachment == 0 || record->attachment != attachment) return {};
+  Left left;
+  left.ours = true;
   if (!goodbye.publish_will) record->will.reset();  // [MQTT-3.14.4-3]
   if (goodbye.session_expiry_s) record->expiry_s = *goodbye.session_expiry_s;
   tables_->let_go(*record, std::nullopt, section.after);
-  if (record->is_full()) return tables_->end_overflowed(*record, now, section.after);
-  if (record->expiry_s == 0) return tables_->end(*record, {}, now, section.after);
+  if (record->is_full()) {
+    tables_->end_overflowed(*record, now, section.after);
+    return left;
+  }
+  if (record->expiry_s == 0) {
+    tables_->end(*record, {}, now, section.after);
+    return left;
+  }
+  left.kept = Tables::store(*record);
+  left.kept->unreleased = record->session->unreleased(kMostUnreleased);
   if (record->will && record->will->delay_s == 0) tables_->publish_will(*record, now, section.after);
   std::optional<TimePoint> will_due;
   std::optional<TimePoint> session_due;
   if (record->will) will_due = after_seconds(now, record->will->delay_s);
   if (record->expiry_s != kForEver) session_due = after_seconds(now, record->expiry_s);
   tables_->schedule(*record, will_due, session_due);
+  return left;
 }
 
 std::optional<TimePoint> Broker::deadline() const {

@@ -58,6 +58,11 @@ struct Broker::Tables {
   /// The session of a CONNECT: the old one where it goes on, else a new one; null = no room.
   SessionRecord* open(const ConnectSpec& spec, TimePoint now, Afterwards& after, bool& present);
   void hand_over(SessionRecord& record, TimePoint now, Afterwards& after);
+  /// The session as its owner keeps it.
+  void restore(SessionRecord& record, const StoredSession& stored);
+  [[nodiscard]] static StoredSession store(const SessionRecord& record);
+  /// Nothing is left of the session here: it goes on elsewhere, with its will.
+  void forget(SessionRecord& record, TimePoint now, Afterwards& after);
   void attach(SessionRecord& record, ConnectSpec&& spec);
   void let_go(SessionRecord& record, std::optional<Reason> reason, Afterwards& after);
   /// Discards the session; its will, if one is left, is published. The record is gone then.

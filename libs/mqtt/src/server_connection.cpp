@@ -113,10 +113,11 @@ Event ServerConnection::on_disconnect(const Frame& frame) {
   return Closed{CloseCause::kClientDisconnect, disconnect.reason, "3.14.4 DISCONNECT", expiry};
 }
 
-void ServerConnection::disconnect(ReasonCode reason, std::string_view reason_string) {
+void ServerConnection::disconnect(ReasonCode reason, std::string_view reason_string,
+                                  std::string_view server_reference) {
   if (state_ == ConnectionState::kClosed) return;
   if (state_ == ConnectionState::kConnected) {
-    send_disconnect(reason, reason_string);
+    send_disconnect(reason, reason_string, server_reference);
   } else if (state_ == ConnectionState::kConnecting) {
     send_connack_failure(reason, reason_string);
   }
@@ -137,14 +138,18 @@ Event ServerConnection::fail(Fault fault, CloseCause cause) {
   return Closed{cause, fault.code, fault.rule};
 }
 
-void ServerConnection::send_disconnect(ReasonCode reason, std::string_view reason_string) {
+void ServerConnection::send_disconnect(ReasonCode reason, std::string_view reason_string,
+                                       std::string_view server_reference) {
   if (version_ == Version::k311) return;  // there only clients send DISCONNECT
   Disconnect disconnect;
   // [MQTT-3.14.2-1]; "with will" is for clients to say.
   const bool known = kDisconnectReasons.has(reason) && reason != ReasonCode::kDisconnectWithWill;
   disconnect.reason = known ? reason : ReasonCode::kUnspecifiedError;
   const std::size_t start = output_.size();
-  disconnect.properties = explained(reason_string, {});
+  PropertyWriter& writer = scratch();
+  if (!server_reference.empty()) writer.add(PropertyId::kServerReference, shortened(server_reference));
+  if (!reason_string.empty()) writer.add(PropertyId::kReasonString, shortened(reason_string));
+  disconnect.properties = writer.view();
   encode(version_, disconnect, output_);
   if (fits_peer(output_.size() - start)) return;
   output_.resize(start);  // [MQTT-3.14.2-3]

@@ -291,6 +291,16 @@ std::size_t Session::awaiting_release() const {
   return state_->incoming ? state_->incoming->taken.size() : 0;
 }
 
+std::vector<std::uint16_t> Session::unreleased(std::size_t most) const {
+  std::vector<std::uint16_t> ids;
+  const std::scoped_lock lock(state_->mutex);
+  if (!state_->incoming) return ids;
+  for (std::uint32_t id = 1; id <= 65535 && ids.size() < std::min(most, state_->incoming->taken.size()); ++id) {
+    if (state_->incoming->taken.contains(static_cast<std::uint16_t>(id))) ids.push_back(static_cast<std::uint16_t>(id));
+  }
+  return ids;
+}
+
 Session::Load Session::load() const {
   const std::scoped_lock lock(state_->mutex);
   return {state_->queue.size(), state_->window.unanswered(), state_->bytes};

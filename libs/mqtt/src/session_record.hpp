@@ -22,6 +22,7 @@ struct PendingWill {
 struct SessionRecord {
   std::shared_ptr<Session> session;
   Session::Attachment attachment = 0;  ///< 0 = no connection
+  std::uint64_t epoch = 0;             ///< of the last connection
   std::uint32_t expiry_s = 0;
   std::function<void(ReasonCode, const char*)> end;  ///< of the connection, as wake is
   Wake wake;

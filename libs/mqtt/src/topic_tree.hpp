@@ -65,6 +65,7 @@ class TopicTree {
   static void replace(const Place& place, const SubscriptionOptions& options) {
     (*place.list)[place.index].options = options;
   }
+  static const SubscriptionOptions& options(const Place& place) { return (*place.list)[place.index].options; }
   void remove(std::string_view filter, const Place& place);
 
   /// Calls on_entry(const FilterEntry&) once for every filter that matches, in no particular order. Allocates nothing.

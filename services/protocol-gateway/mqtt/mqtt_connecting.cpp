@@ -1,6 +1,8 @@
 // CONNECT: who it is, what it may ask for, and its session.
 #include <algorithm>
 
+#include <boost/asio/post.hpp>
+
 #include <millrace/base/digest.hpp>
 #include <millrace/base/ids.hpp>
 
@@ -17,6 +19,14 @@ using mqtt::ReasonCode;
 constexpr std::size_t kMaxClientIdBytes = 256;
 constexpr std::size_t kAssignedIdBytes = 12;
 
+std::string peer_address(const boost::asio::ip::tcp::socket& socket) {
+  boost::system::error_code error;  // it may be gone already
+  const auto peer = socket.remote_endpoint(error);
+  if (error) return {};
+  const std::string host = peer.address().to_string();
+  return (peer.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(peer.port());
+}
+
 }  // namespace
 
 TopicPolicy MqttConnection::policy() const {
@@ -27,47 +37,157 @@ void MqttConnection::on_connect(const mqtt::ConnectRequested& requested) {
   const mqtt::Connect& connect = requested.connect;
   if (!admit(connect) || !check_will(connect)) return;
   if (connect.client_id.size() > kMaxClientIdBytes) {
-    return refuse_connect(connect, ReasonCode::kClientIdentifierNotValid, "the client id is longer than 256 bytes");
+    return refuse_connect(ReasonCode::kClientIdentifierNotValid, "the client id is longer than 256 bytes");
   }
-  const std::string assigned = connect.client_id.empty() ? "auto-" + random_token(kAssignedIdBytes) : "";
-  const std::string_view client_id = assigned.empty() ? connect.client_id : assigned;
-  if (identity_ && !enter_limits(connect, client_id)) return;
-  epoch_ = context_.epochs.next();
-  context_.connections.enter(identity_ ? identity_->key : std::string(), shared_from_this());
-  if (identity_ && !still_valid()) {
+  pending_ = std::make_unique<Pending>();
+  pending_->client_id = connect.client_id.empty() ? "auto-" + random_token(kAssignedIdBytes) : connect.client_id;
+  if (identity_ && !enter_limits(pending_->client_id)) return;
+  pending_->spec = connect_spec(requested, pending_->client_id);
+  pending_->due = Clock::now() + context_.options.connect_deadline;
+  if (access_ == MqttAccess::kOpen) {
+    context_.connections.enter("", shared_from_this());
+    return establish();
+  }
+  request_epoch();
+}
+
+// CONNACK waits until the log says that the device is connected: whoever reads it knows, and the place in the log is
+// the connection's epoch.
+void MqttConnection::request_epoch() {
+  visit_ = context_.presence.visit(identity_->device.tenant, identity_->device.device, pending_->client_id);
+  visit_.protocol = protocol_of(connection_.version());
+  visit_.address = peer_address(socket_);
+  context_.connections.enter(identity_->key, shared_from_this());
+  if (!context_.sessions.accepting()) {
+    return refuse_connect(ReasonCode::kServerUnavailable, "the sessions are not known yet; connect again later");
+  }
+  const Status asked =
+      context_.presence.announce(visit_, [self = shared_from_this()](const Result<std::uint64_t>& epoch) mutable {
+        const auto executor = self->socket_.get_executor();
+        boost::asio::post(executor, [connection = std::move(self), epoch] { connection->on_epoch(epoch); });
+      });
+  if (!asked.ok()) {
+    return refuse_connect(ReasonCode::kServerUnavailable, "Kafka does not confirm connections; connect again later");
+  }
+  context_.sessions.read_up(visit_, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) {
+      boost::asio::post(self->socket_.get_executor(), [self] { self->on_read_up(); });
+    }
+  });
+  hasten_timer();
+}
+
+// Also when the connection is over by now: then its end is still to be said.
+void MqttConnection::on_epoch(const Result<std::uint64_t>& epoch) {
+  if (epoch.ok()) epoch_ = *epoch;
+  if (closing_ || ended_) {
+    return say_gone();
+  }
+  if (!epoch.ok()) {
+    refuse_connect(ReasonCode::kServerUnavailable, "Kafka did not confirm the connection; connect again later");
+    return process();
+  }
+  establish_if_ready();
+}
+
+void MqttConnection::on_read_up() {
+  if (closing_ || ended_ || !pending_) return;
+  pending_->read_up = true;
+  establish_if_ready();
+}
+
+void MqttConnection::establish_if_ready() {
+  if (!epoch_ || !pending_->read_up) return;
+  if (may_establish()) establish();
+  process();
+}
+
+bool MqttConnection::may_establish() {
+  if (!still_valid()) {
     // A revocation that came before this connection was in the directory has missed it.
-    return refuse_connect(connect, ReasonCode::kNotAuthorized, "the device's credentials are not valid any more");
+    leaving_.cause = DisconnectCause::kRevoked;
+    refuse_connect(ReasonCode::kNotAuthorized, "the device's credentials are not valid any more");
+    return false;
   }
-  mqtt::ConnectSpec spec = connect_spec(requested, client_id);
-  const std::uint32_t expiry = spec.session_expiry_s;
+  if (newer_.load() > *epoch_) {
+    leaving_.cause = DisconnectCause::kTakeover;
+    refuse_connect(ReasonCode::kServerBusy, "another connection has this client id");
+    return false;
+  }
+  return true;
+}
+
+void MqttConnection::establish() {
+  mqtt::ConnectSpec& spec = pending_->spec;
+  expiry_s_ = spec.session_expiry_s;
+  if (epoch_) {
+    spec.epoch = *epoch_;
+    spec.shared = true;
+    spec.stored = context_.sessions.find(visit_);
+  }
   auto connected = space_->broker().connect(std::move(spec), Clock::now());
   if (!connected.session) {
-    return refuse_connect(connect, ReasonCode::kQuotaExceeded, "there is no room for another session");
+    return connected.superseded ? refuse_connect(ReasonCode::kServerBusy, "another connection has this client id")
+                                : refuse_connect(ReasonCode::kQuotaExceeded, "there is no room for another session");
   }
   session_ = std::move(connected.session);
   attachment_ = connected.attachment;
   client_id_ = session_->client_id();
-  client_id_.remove_prefix(client_id_.size() - client_id.size());
-  receives_ = connected.session_present;
+  client_id_.remove_prefix(client_id_.size() - pending_->client_id.size());
+  receives_ = pending_->session_present = connected.session_present;
+  if (!epoch_) return finish_connect();
+  keep_session_then(&MqttConnection::finish_connect);
+}
+
+// The session as it is now goes into the log before the client is told anything of it: what is said to be there is
+// there at every gateway, whatever becomes of this one. A session that ends with its connection leaves no trace.
+void MqttConnection::keep_session_then(void (MqttConnection::*next)()) {
+  auto kept = [self = shared_from_this(), next](const Status& status) {
+    boost::asio::post(self->socket_.get_executor(), [self, next, ok = status.ok()] {
+      if (self->closing_ || self->ended_) return;
+      if (ok) {
+        (self.get()->*next)();
+      } else {
+        self->close(ReasonCode::kServerUnavailable, "Kafka did not confirm the session; connect again later",
+                    DisconnectCause::kServer);
+      }
+      self->process();
+    });
+  };
+  Status asked;
+  if (auto session = space_->broker().snapshot(*session_); session && session->expiry_s > 0) {
+    asked = context_.sessions.write(visit_, std::move(*session), true, std::move(kept));
+  } else if (context_.sessions.contains(visit_)) {
+    asked = context_.sessions.remove(visit_, std::move(kept));
+  } else {
+    return (this->*next)();
+  }
+  if (!asked.ok()) close(ReasonCode::kServerUnavailable, asked.error().message, DisconnectCause::kServer);
+}
+
+void MqttConnection::finish_connect() {
+  const auto pending = std::move(pending_);
   context_.metrics.mqtt_connects_accepted.add();
   const bool open = connection_.accept(Clock::now(), session_, attachment_,
-                                       {.session_present = connected.session_present,
+                                       {.session_present = pending->session_present,
                                         .assigned_client_id = client_id_,
-                                        .session_expiry_s = expiry,
+                                        .session_expiry_s = expiry_s_,
                                         .offers = policy().offers()});
   if (!open) return begin_closing({});
+  if (epoch_ && gone_at_.load() > *epoch_) context_.presence.assert_again(visit_, *epoch_);
   hasten_timer();
 }
 
-void MqttConnection::refuse_connect(const mqtt::Connect& connect, ReasonCode reason, std::string_view why) {
+void MqttConnection::refuse_connect(ReasonCode reason, std::string_view why) {
   context_.metrics.mqtt_connects_refused.add();
   const bool later = reason == ReasonCode::kServerUnavailable || reason == ReasonCode::kQuotaExceeded ||
                      reason == ReasonCode::kConnectionRateExceeded;
   context_.metrics
-      .ingested(protocol_of(connect.version), later ? IngestResult::kThrottled : IngestResult::kUnauthorized)
+      .ingested(protocol_of(connection_.version()), later ? IngestResult::kThrottled : IngestResult::kUnauthorized)
       .add();
   connection_.refuse(reason, why);
-  closing_ = true;
+  if (leaving_.cause == DisconnectCause::kLost) leaving_ = {DisconnectCause::kServer, std::string(why)};
+  begin_closing({});
 }
 
 /// Whoever it is: identity_ and space_.
@@ -78,7 +198,7 @@ bool MqttConnection::admit(const mqtt::Connect& connect) {
   }
   const auto name = parse_device_name(connect.user_name.value_or(""));
   if (!name.ok()) {
-    refuse_connect(connect, ReasonCode::kBadUserNameOrPassword, name.error().message);
+    refuse_connect(ReasonCode::kBadUserNameOrPassword, name.error().message);
     return false;
   }
   auto identity = std::make_shared<Identity>();
@@ -86,8 +206,7 @@ bool MqttConnection::admit(const mqtt::Connect& connect) {
   auto device = context_.registry.authenticate(name->tenant, name->device, identity->token);
   if (!device.ok()) {
     const bool later = device.error().kind == ErrorKind::kUnavailable;
-    refuse_connect(connect, later ? ReasonCode::kServerUnavailable : ReasonCode::kBadUserNameOrPassword,
-                   device.error().message);
+    refuse_connect(later ? ReasonCode::kServerUnavailable : ReasonCode::kBadUserNameOrPassword, device.error().message);
     return false;
   }
   identity->device = std::move(*device);
@@ -105,11 +224,11 @@ bool MqttConnection::check_will(const mqtt::Connect& connect) {
     return false;
   }
   if (policy().publishing(connect.will->topic).use == TopicPolicy::Use::kForbidden) {
-    refuse_connect(connect, ReasonCode::kNotAuthorized, "the device may not publish to the topic of its will");
+    refuse_connect(ReasonCode::kNotAuthorized, "the device may not publish to the topic of its will");
     return false;
   }
   if (read_properties(connect.will->properties).message_id.size() > kMaxMessageIdBytes) {
-    refuse_connect(connect, ReasonCode::kQuotaExceeded, "the user property message-id is longer than 128 bytes");
+    refuse_connect(ReasonCode::kQuotaExceeded, "the user property message-id is longer than 128 bytes");
     return false;
   }
   return true;

@@ -1,6 +1,7 @@
 #include "mqtt/mqtt_connection.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include <boost/asio/buffer.hpp>
@@ -15,6 +16,34 @@ using mqtt::ReasonCode;
 
 constexpr std::size_t kFirstInputBytes = 2048;
 constexpr std::size_t kReadBytes = 16 * 1024;
+
+// What presence says of a connection that the server ends.
+DisconnectCause cause_of(ReasonCode reason) {
+  struct Row {
+    ReasonCode reason;
+    DisconnectCause cause;
+  };
+  static constexpr std::array kRows{
+      Row{ReasonCode::kSessionTakenOver, DisconnectCause::kTakeover},
+      Row{ReasonCode::kNotAuthorized, DisconnectCause::kRevoked},
+      Row{ReasonCode::kBanned, DisconnectCause::kRevoked},
+      Row{ReasonCode::kAdministrativeAction, DisconnectCause::kRevoked},
+      Row{ReasonCode::kQuotaExceeded, DisconnectCause::kLimit},
+      Row{ReasonCode::kMessageRateTooHigh, DisconnectCause::kLimit},
+      Row{ReasonCode::kConnectionRateExceeded, DisconnectCause::kLimit},
+      Row{ReasonCode::kServerShuttingDown, DisconnectCause::kDrain},
+      Row{ReasonCode::kServerMoved, DisconnectCause::kDrain},
+      Row{ReasonCode::kUseAnotherServer, DisconnectCause::kDrain},
+  };
+  const auto* row = std::ranges::find(kRows, reason, &Row::reason);
+  return row == kRows.end() ? DisconnectCause::kServer : row->cause;
+}
+
+void raise_to(std::atomic<std::uint64_t>& greatest, std::uint64_t value) {
+  std::uint64_t before = greatest.load();
+  while (before < value && !greatest.compare_exchange_weak(before, value)) {
+  }
+}
 
 }  // namespace
 
@@ -126,6 +155,7 @@ void MqttConnection::on_closed(const mqtt::Closed& closed) {
   switch (closed.cause) {
     case mqtt::CloseCause::kClientDisconnect:
       goodbye.publish_will = closed.reason != ReasonCode::kSuccess;
+      leaving_.cause = DisconnectCause::kClient;
       if (closed.session_expiry_s) {
         goodbye.session_expiry_s = std::min(*closed.session_expiry_s, context_.options.max_session_expiry_s);
       }
@@ -133,11 +163,13 @@ void MqttConnection::on_closed(const mqtt::Closed& closed) {
       break;
     case mqtt::CloseCause::kProtocolError:
       context_.metrics.mqtt_closed_protocol_error.add();
+      leaving_ = {DisconnectCause::kProtocolError, closed.rule};
       context_.log.limited(context_.limiter, observability::Level::kInfo, "a client broke the protocol",
                            {{"rule", closed.rule}, {"device", identity_ ? identity_->key : ""}});
       break;
     case mqtt::CloseCause::kKeepAliveTimeout:
     case mqtt::CloseCause::kConnectTimeout:
+      leaving_.cause = DisconnectCause::kKeepAlive;
       context_.metrics.mqtt_closed_timeout.add();
       break;
   }
@@ -146,6 +178,7 @@ void MqttConnection::on_closed(const mqtt::Closed& closed) {
 
 void MqttConnection::flush() {
   if (ended_) return;
+  if (leave_if_answered()) return write();
   const bool room = in_flight_bytes_ <= share() / 2;
   const bool accepting = access_ == MqttAccess::kOpen || context_.workers[io_index_]->accepting();
   const bool waits_here = held_ && room && !draining_ && !put_off_;
@@ -197,11 +230,15 @@ void MqttConnection::write() {
                            });
 }
 
+std::optional<MqttConnection::Clock::time_point> MqttConnection::next_deadline() const {
+  return pending_ ? pending_->due : connection_.deadline();
+}
+
 // Armed from start() to end(): this is what keeps a connection that neither reads nor writes (held, or waiting for an
 // earlier one's outcome) alive.
 void MqttConnection::arm_timer() {
   auto due = Clock::now() + context_.options.write_timeout;
-  if (const auto deadline = connection_.deadline(); deadline && *deadline < due) due = *deadline;
+  if (const auto deadline = next_deadline(); deadline && *deadline < due) due = *deadline;
   if (put_off_ && put_off_->until < due) due = put_off_->until;
   timer_.expires_at(due);
   timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
@@ -211,7 +248,7 @@ void MqttConnection::arm_timer() {
 
 // A keep alive that begins to run (after CONNECT, or after a hold) may end before what the timer was armed for.
 void MqttConnection::hasten_timer() {
-  const auto deadline = connection_.deadline();
+  const auto deadline = next_deadline();
   if (!ended_ && deadline && *deadline < timer_.expiry()) arm_timer();
 }
 
@@ -225,6 +262,9 @@ void MqttConnection::on_timer() {
     end();
     return;
   }
+  if (pending_ && !closing_ && now >= pending_->due) {
+    refuse_connect(ReasonCode::kServerUnavailable, "Kafka did not confirm the connection in time; connect again later");
+  }
   if (put_off_ && now >= put_off_->until && !draining_) try_again();
   if (ended_) return;
   mqtt::Event event = connection_.on_timer(now);
@@ -236,11 +276,34 @@ void MqttConnection::on_timer() {
 void MqttConnection::close_from_outside(ReasonCode reason, std::string_view why) {
   boost::asio::post(socket_.get_executor(), [self = shared_from_this(), reason, text = std::string(why)] {
     if (self->ended_ || self->closing_) return;
-    self->connection_.disconnect(reason, text);
-    self->context_.metrics.mqtt_closed_by_server.add();
-    // A gateway that goes down says nothing of its clients; section 3.1.2.5 allows to put wills off then.
-    self->begin_closing({.publish_will = reason != ReasonCode::kServerShuttingDown, .session_expiry_s = std::nullopt});
+    self->close(reason, text, cause_of(reason));
     self->write();
+  });
+}
+
+void MqttConnection::close(ReasonCode reason, std::string_view why, DisconnectCause cause) {
+  leaving_ = {cause, std::string(why)};
+  connection_.disconnect(reason, why, reason == ReasonCode::kServerMoved ? context_.options.server_reference : "");
+  context_.metrics.mqtt_closed_by_server.add();
+  // A gateway that goes down says nothing of its clients; section 3.1.2.5 allows to put wills off then.
+  begin_closing({.publish_will = cause != DisconnectCause::kDrain, .session_expiry_s = std::nullopt});
+}
+
+void MqttConnection::superseded(std::uint64_t epoch) {
+  raise_to(newer_, epoch);
+  boost::asio::post(socket_.get_executor(), [self = shared_from_this(), epoch] {
+    if (self->ended_ || self->closing_ || !self->epoch_ || *self->epoch_ >= epoch) return;
+    self->close(ReasonCode::kSessionTakenOver, "another connection has this client id", DisconnectCause::kTakeover);
+    self->write();
+  });
+}
+
+void MqttConnection::assert_presence(std::uint64_t offset) {
+  raise_to(gone_at_, offset);
+  boost::asio::post(socket_.get_executor(), [self = shared_from_this(), offset] {
+    // A connection that has no epoch yet looks at gone_at_ when it has one.
+    if (self->closing_ || self->pending_ || !self->epoch_ || *self->epoch_ >= offset) return;
+    self->context_.presence.assert_again(self->visit_, *self->epoch_);
   });
 }
 
@@ -248,7 +311,62 @@ void MqttConnection::close_from_outside(ReasonCode reason, std::string_view why)
 void MqttConnection::begin_closing(mqtt::Broker::Goodbye goodbye) {
   if (closing_) return;
   closing_ = true;
-  if (session_) space_->disconnect(*session_, attachment_, goodbye);
+  pending_.reset();
+  session_ ? leave_session(goodbye) : say_gone();
+}
+
+// The end of the session is in the log before presence says that the connection is gone: whoever knows of the one can
+// read the other.
+void MqttConnection::leave_session(mqtt::Broker::Goodbye goodbye) {
+  if (epoch_ && newer_.load() > *epoch_) {
+    // The session goes on at another gateway, which keeps it from now on.
+    space_->broker().forget(session_->client_id(), newer_.load(), Clock::now());
+    return say_gone();
+  }
+  mqtt::Broker::Left left = space_->disconnect(*session_, attachment_, goodbye);
+  if (!epoch_) return;
+  const auto then = [self = shared_from_this()](const Status&) { self->say_gone(); };
+  Status kept;
+  if (left.kept) {
+    kept = context_.sessions.write(visit_, std::move(*left.kept), false, then);
+  } else if (expiry_s_ > 0 && (left.ours || leaving_.cause == DisconnectCause::kLimit)) {
+    kept = context_.sessions.remove(visit_, then);  // it ended with the connection, or found no room for a message
+  } else {
+    return say_gone();
+  }
+  if (!kept.ok()) {
+    context_.log.limited(context_.limiter, observability::Level::kWarn, "the end of a session was not written",
+                         {{"device", identity_->key}, {"error", kept.error().message}});
+    say_gone();
+  }
+}
+
+// Any thread, once the connection is closing: what it reads does not change any more.
+void MqttConnection::say_gone() const {
+  if (epoch_) context_.presence.leave(visit_, *epoch_, leaving_.cause, leaving_.detail);
+}
+
+void MqttConnection::assert_session() {
+  boost::asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    if (self->closing_ || self->ended_ || !self->session_ || self->expiry_s_ == 0) return;
+    if (auto session = self->space_->broker().snapshot(*self->session_)) {
+      static_cast<void>(self->context_.sessions.write(self->visit_, std::move(*session), true, {}));
+    }
+  });
+}
+
+void MqttConnection::drain() {
+  boost::asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    if (self->ended_ || self->closing_) return;
+    self->draining_ = self->leaving_when_answered_ = true;
+    if (self->leave_if_answered()) self->write();
+  });
+}
+
+bool MqttConnection::leave_if_answered() {
+  if (!leaving_when_answered_ || closing_ || connection_.in_flight() > 0) return false;
+  close(ReasonCode::kServerMoved, "the gateway is being stopped", DisconnectCause::kDrain);
+  return true;
 }
 
 void MqttConnection::stop_reading() { draining_ = true; }

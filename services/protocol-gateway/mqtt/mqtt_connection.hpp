@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,7 @@
 
 #include "mqtt/mqtt_context.hpp"
 #include "mqtt/topic_policy.hpp"
+#include "presence/presence_record.hpp"
 
 namespace millrace::gateway {
 
@@ -36,6 +38,22 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   /// Ends the connection with a reason (version 5 is told). Any thread.
   void close_from_outside(mqtt::ReasonCode reason, std::string_view why);
 
+  /// Another gateway has this client since `epoch`: ends the connection if it is older. Any thread.
+  void superseded(std::uint64_t epoch);
+
+  /// A connection of the device was reported as gone by the presence record at `offset`: says again that this one is
+  /// there, if it said so before that. Any thread.
+  void assert_presence(std::uint64_t offset);
+
+  /// The session's record was overwritten by a gateway that hung: writes it again. Any thread.
+  void assert_session();
+
+  /// Who is connected; constant from the connection's entry into the directory on.
+  [[nodiscard]] const Visit& visit() const { return visit_; }
+
+  /// The gateway is being stopped: takes nothing more, answers what was taken, then says goodbye. Any thread.
+  void drain();
+
   /// Reads nothing more; what is in flight is still answered. On its thread.
   void stop_reading();
 
@@ -49,6 +67,20 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
  private:
   using Clock = std::chrono::steady_clock;
 
+  /// A CONNECT that was let in and waits for its epoch.
+  struct Pending {
+    mqtt::ConnectSpec spec;
+    std::string client_id;
+    Clock::time_point due;
+    bool read_up = false;  // all sessions that there are are known
+    bool session_present = false;
+  };
+  /// Why it ends, for presence; the default is what nobody has said anything about.
+  struct Leaving {
+    DisconnectCause cause = DisconnectCause::kLost;
+    std::string detail;
+  };
+
   // mqtt_connection.cpp: bytes, time and the end
   void read();
   void read_on();
@@ -56,11 +88,16 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   [[nodiscard]] bool handle(mqtt::Event& event);
   [[nodiscard]] bool must_wait();
   void write();
+  [[nodiscard]] std::optional<Clock::time_point> next_deadline() const;
   void arm_timer();
   void hasten_timer();
   void on_timer();
   void wake();
   void on_closed(const mqtt::Closed& closed);
+  void leave_session(mqtt::Broker::Goodbye goodbye);
+  void say_gone() const;
+  [[nodiscard]] bool leave_if_answered();
+  void close(mqtt::ReasonCode reason, std::string_view why, DisconnectCause cause);
   void begin_closing(mqtt::Broker::Goodbye goodbye);
   void end();
 
@@ -68,12 +105,20 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   void on_connect(const mqtt::ConnectRequested& requested);
   [[nodiscard]] bool admit(const mqtt::Connect& connect);
   [[nodiscard]] bool check_will(const mqtt::Connect& connect);
-  void refuse_connect(const mqtt::Connect& connect, mqtt::ReasonCode reason, std::string_view why);
+  void request_epoch();
+  void on_epoch(const Result<std::uint64_t>& epoch);
+  void on_read_up();
+  void establish_if_ready();
+  [[nodiscard]] bool may_establish();
+  void establish();
+  void keep_session_then(void (MqttConnection::*next)());
+  void finish_connect();
+  void refuse_connect(mqtt::ReasonCode reason, std::string_view why);
   [[nodiscard]] mqtt::ConnectSpec connect_spec(const mqtt::ConnectRequested& requested, std::string_view client_id);
   [[nodiscard]] TopicPolicy policy() const;
 
   // mqtt_limits.cpp
-  [[nodiscard]] bool enter_limits(const mqtt::Connect& connect, std::string_view client_id);
+  [[nodiscard]] bool enter_limits(std::string_view client_id);
   void over_limit(const mqtt::Publish& publish, const OverLimit& over);
   void tell_errors(const OverLimit& over);
   void put_off(const mqtt::Publish& publish, const OverLimit& over);
@@ -82,6 +127,7 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
 
   // mqtt_messages.cpp
   void on_subscribe(const mqtt::SubscribeRequested& requested);
+  void answer_kept(mqtt::PacketType type, std::uint16_t packet_id, std::vector<mqtt::ReasonCode> codes);
   void on_unsubscribe(const mqtt::Unsubscribe& unsubscribe);
   void on_publish(const mqtt::Publish& publish);
   void publish_locally(const mqtt::Publish& publish);
@@ -110,7 +156,13 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   std::shared_ptr<mqtt::Session> session_;  // from CONNACK on
   mqtt::Session::Attachment attachment_ = 0;
   std::string_view client_id_;  // the client's own; the end of the session's
-  std::uint64_t epoch_ = 0;
+  Visit visit_;
+  std::unique_ptr<Pending> pending_;
+  std::optional<std::uint64_t> epoch_;     // in presence; none: not known yet, or the open listener
+  std::atomic<std::uint64_t> newer_{0};    // greatest epoch of this client at another gateway
+  std::atomic<std::uint64_t> gone_at_{0};  // last presence record that reports a connection of the device as gone
+  Leaving leaving_;
+  std::uint32_t expiry_s_ = 0;  // seconds that the session outlives the connection
 
   std::vector<char> input_;
   std::size_t filled_ = 0;
@@ -129,6 +181,7 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   bool unanswered_ = false;  // the last message was of QoS 0: nobody counts what is in flight of those
   bool held_ = false;
   bool draining_ = false;
+  bool leaving_when_answered_ = false;
   bool closing_ = false;  // it is over: close the socket when the output is written
   bool ended_ = false;
 };

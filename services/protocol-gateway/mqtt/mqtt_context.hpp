@@ -11,11 +11,12 @@
 #include <millrace/registry_view/registry_view.hpp>
 
 #include "gateway_metrics.hpp"
-#include "ingest/epoch.hpp"
 #include "ingest/ingest_worker.hpp"
 #include "io/io_threads.hpp"
 #include "mqtt/connection_directory.hpp"
 #include "mqtt/name_spaces.hpp"
+#include "presence/presence.hpp"
+#include "presence/sessions.hpp"
 
 namespace millrace::gateway {
 
@@ -31,6 +32,8 @@ struct MqttOptions {
   std::size_t max_in_flight_bytes = 4ULL * 1024 * 1024;  ///< of one connection without an answer, with their overhead
   std::size_t max_unsent_bytes = 256ULL * 1024;          ///< answers that a client does not read
   std::chrono::milliseconds write_timeout{30'000};
+  std::chrono::milliseconds connect_deadline{10'000};  ///< for Kafka to confirm a connection before CONNACK
+  std::string server_reference;  ///< where clients of a gateway that is stopped should go; empty: they know
   std::uint32_t max_session_expiry_s = 24 * 60 * 60;  ///< longest that a session outlives its connection
 };
 
@@ -40,7 +43,8 @@ struct MqttContext {
   IoThreads& threads;
   std::vector<std::unique_ptr<IngestWorker>>& workers;  // by io thread
   const registry_view::RegistryView& registry;
-  Epochs& epochs;
+  Presence& presence;
+  Sessions& sessions;
   GatewayMetrics& metrics;
   NameSpaces& spaces;
   ConnectionDirectory connections = {};

@@ -29,7 +29,7 @@ std::size_t MqttConnection::share() const {
   return std::min(most, std::max(kLeastShare, context_.workers[io_index_]->room() / kShareOfRoom));
 }
 
-bool MqttConnection::enter_limits(const mqtt::Connect& connect, std::string_view client_id) {
+bool MqttConnection::enter_limits(std::string_view client_id) {
   Limiter& limiter = context_.workers[io_index_]->limiter();
   auto entered = limiter.connect(identity_->device, identity_->held, client_id);
   if (auto* place = std::get_if<Limiter::Connection>(&entered)) {
@@ -38,8 +38,8 @@ bool MqttConnection::enter_limits(const mqtt::Connect& connect, std::string_view
   }
   const OverLimit& over = std::get<OverLimit>(entered);
   limiter.note(over, Limiter::Action::kRefused);
-  refuse_connect(connect,
-                 over.limit == LimitKind::kConnects ? ReasonCode::kConnectionRateExceeded : ReasonCode::kQuotaExceeded,
+  leaving_.cause = DisconnectCause::kLimit;
+  refuse_connect(over.limit == LimitKind::kConnects ? ReasonCode::kConnectionRateExceeded : ReasonCode::kQuotaExceeded,
                  over.message());
   return false;
 }
@@ -65,9 +65,9 @@ void MqttConnection::over_limit(const mqtt::Publish& publish, const OverLimit& o
                                                       {"scope", to_string(over.scope)},
                                                       {"value", value},
                                                       {"retry-after-ms", retry}}};
-  connection_.acknowledge(publish.packet_id, {.reason = ReasonCode::kQuotaExceeded,
-                                              .reason_string = over.message(),
-                                              .user_properties = properties});
+  connection_.acknowledge(
+      publish.packet_id,
+      {.reason = ReasonCode::kQuotaExceeded, .reason_string = over.message(), .user_properties = properties});
 }
 
 // For who subscribes to it: what 3.1.1 and QoS 0 have no other way to hear.

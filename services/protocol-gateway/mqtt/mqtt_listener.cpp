@@ -1,7 +1,10 @@
 #include "mqtt/mqtt_listener.hpp"
 
+#include <thread>
+
 #include <boost/asio/post.hpp>
 
+#include "mqtt/device_message.hpp"
 #include "mqtt/mqtt_connection.hpp"
 
 namespace millrace::gateway {
@@ -86,13 +89,59 @@ void MqttListener::on_revocation(const registry_view::Revocation& revocation) {
   }
 }
 
-void MqttListener::stop_intake() {
+void MqttListener::on_newer(const Visit& visit, std::uint64_t epoch) {
+  for (const auto& connection : context_.connections.of(visit.tenant, visit.device)) {
+    if (connection->visit().client_id == visit.client_id) connection->superseded(epoch);
+  }
+  // A session without a connection has gone on elsewhere; that of a connection goes with it.
+  context_.spaces.of_tenant(visit.tenant)
+      .broker()
+      .forget_detached(session_name(visit.device, visit.client_id), epoch, std::chrono::steady_clock::now());
+}
+
+void MqttListener::on_gone(const Visit& visit, std::uint64_t offset) {
+  for (const auto& connection : context_.connections.of(visit.tenant, visit.device)) {
+    connection->assert_presence(offset);
+  }
+}
+
+void MqttListener::on_overwritten(const SessionName& session) {
+  for (const auto& connection : context_.connections.of(session.tenant, session.device)) {
+    if (connection->visit().client_id == session.client_id) connection->assert_session();
+  }
+}
+
+void MqttListener::stop_accepting() {
   boost::asio::post(acceptor_.get_executor(), [this] {
     stopped_ = true;
     boost::system::error_code ignored;
     acceptor_.close(ignored);
     pause_.cancel();
   });
+}
+
+// Evenly over the time: where the devices go next, they do not all come at once.
+void MqttListener::drain_all(std::chrono::milliseconds spread, runtime::Deadline deadline) {
+  const auto connections = context_.connections.all();
+  const auto begin = std::chrono::steady_clock::now();
+  for (std::size_t i = 0; i < connections.size(); ++i) {
+    const auto due = begin + spread * i / connections.size();
+    if (due >= deadline) break;
+    std::this_thread::sleep_until(due);
+    connections[i]->drain();
+  }
+}
+
+bool MqttListener::wait_closed(runtime::Deadline deadline) const {
+  while (!context_.connections.all().empty()) {
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return true;
+}
+
+void MqttListener::stop_intake() {
+  stop_accepting();
   for (const auto& connection : context_.connections.all()) {
     boost::asio::post(context_.threads.context(connection->io_index()), [connection] { connection->stop_reading(); });
   }

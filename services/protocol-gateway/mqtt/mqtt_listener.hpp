@@ -33,6 +33,22 @@ class MqttListener {
   /// A device, token or tenant is not valid any more: closes the sessions that it let in. Any thread.
   void on_revocation(const registry_view::Revocation& revocation);
 
+  /// Another gateway has a client: closes its older connection here. Any thread.
+  void on_newer(const Visit& visit, std::uint64_t epoch);
+  /// A connection of a device is gone: those that are here say so again. Any thread.
+  void on_gone(const Visit& visit, std::uint64_t offset);
+
+  /// The record of a session that a connection has here was overwritten: it writes it again. Any thread.
+  void on_overwritten(const SessionName& session);
+
+  /// No new connections. Any thread.
+  void stop_accepting();
+  /// Tells every client to go elsewhere, one after the other over `spread`; each goes when what it has sent is
+  /// answered. Blocks for so long, at most until the deadline.
+  void drain_all(std::chrono::milliseconds spread, runtime::Deadline deadline);
+  /// Waits until no connection is left; false: at the deadline there are some.
+  [[nodiscard]] bool wait_closed(runtime::Deadline deadline) const;
+
   /// No new connections, and nothing more is read from the open ones. Any thread.
   void stop_intake();
   /// Says goodbye to every session and closes it. Any thread.

@@ -2,6 +2,8 @@
 #include <array>
 #include <vector>
 
+#include <boost/asio/post.hpp>
+
 #include "mqtt/device_message.hpp"
 #include "mqtt/mqtt_answers.hpp"
 #include "mqtt/mqtt_connection.hpp"
@@ -57,7 +59,38 @@ void MqttConnection::on_subscribe(const mqtt::SubscribeRequested& requested) {
     codes.push_back(forbidden ? ReasonCode::kNotAuthorized
                               : space_->broker().subscribe(*session_, subscription, requested.subscription_id, now));
   }
-  connection_.suback(requested.subscribe.packet_id, codes);
+  answer_kept(mqtt::PacketType::kSuback, requested.subscribe.packet_id, std::move(codes));
+}
+
+// A subscription of a session that outlives its connection is in the log before the client is told.
+void MqttConnection::answer_kept(mqtt::PacketType type, std::uint16_t packet_id, std::vector<ReasonCode> codes) {
+  const auto answer = [type, packet_id, codes](MqttConnection& connection) {
+    if (type == mqtt::PacketType::kSuback) {
+      connection.connection_.suback(packet_id, codes);
+    } else {
+      connection.connection_.unsuback(packet_id, codes);
+    }
+  };
+  if (!epoch_ || expiry_s_ == 0) return answer(*this);
+  auto session = space_->broker().snapshot(*session_);
+  if (!session) return answer(*this);  // it was ended; the connection hears of it
+  const Status asked = context_.sessions.write(
+      visit_, std::move(*session), true, [self = shared_from_this(), answer](const Status& kept) {
+        boost::asio::post(self->socket_.get_executor(), [self, answer, ok = kept.ok()] {
+          if (self->closing_ || self->ended_) return;
+          if (ok) {
+            answer(*self);
+          } else {
+            self->close(ReasonCode::kServerUnavailable, "Kafka did not confirm the subscriptions",
+                        DisconnectCause::kServer);
+          }
+          self->process();
+        });
+      });
+  if (asked.ok()) return;
+  const bool limit = asked.error().kind == ErrorKind::kTooLarge;
+  close(limit ? ReasonCode::kQuotaExceeded : ReasonCode::kServerUnavailable, asked.error().message,
+        limit ? DisconnectCause::kLimit : DisconnectCause::kServer);
 }
 
 void MqttConnection::on_unsubscribe(const mqtt::Unsubscribe& unsubscribe) {
@@ -66,7 +99,7 @@ void MqttConnection::on_unsubscribe(const mqtt::Unsubscribe& unsubscribe) {
   for (std::string_view filter; reader.next(filter);) {
     codes.push_back(space_->broker().unsubscribe(*session_, filter));
   }
-  connection_.unsuback(unsubscribe.packet_id, codes);
+  answer_kept(mqtt::PacketType::kUnsuback, unsubscribe.packet_id, std::move(codes));
 }
 
 void MqttConnection::refuse_publish(const mqtt::Publish& publish, ReasonCode reason, std::string_view why,
@@ -80,6 +113,7 @@ void MqttConnection::refuse_publish(const mqtt::Publish& publish, ReasonCode rea
   }
   // 3.1.1 [MQTT-3.3.5-2]: a PUBLISH that is not allowed is acknowledged or ends the connection; acknowledging would be
   // a lie.
+  leaving_ = {DisconnectCause::kProtocolError, std::string(why)};
   connection_.disconnect(reason, why);
   context_.metrics.mqtt_closed_protocol_error.add();
   begin_closing({});
@@ -134,12 +168,12 @@ void MqttConnection::ingest(const mqtt::Publish& publish, const TopicPolicy::Pub
                   .facts = {}};
   message.facts.message_id.assign(said.message_id);
   message.facts.client_id.assign(client_id_);
-  message.facts.connection_epoch = epoch_;
+  message.facts.connection_epoch = telemetry_epoch(epoch_.value_or(0));
   message.facts.packet_id = publish.packet_id;
   message.facts.dup = publish.dup;
   unanswered_ = !answered;
-  const Submitted taken = context_.workers[io_index_]->submit(
-      message, answered ? Waiter{shared_from_this(), token_of(publish)} : Waiter{});
+  const Submitted taken =
+      context_.workers[io_index_]->submit(message, answered ? Waiter{shared_from_this(), token_of(publish)} : Waiter{});
   if (taken.over_limit()) return over_limit(publish, *taken.over_limit());
   if (!taken.ok()) {
     const IngestResult result = answered ? IngestResult::kThrottled : IngestResult::kDropped;
@@ -184,9 +218,7 @@ void MqttConnection::answer_refused(std::uint16_t packet_id, const Outcome& outc
   }
   if (closing_ || ended_) return;
   // Unknown, or refused where that cannot be said: no answer; the client sends it again over its next connection.
-  connection_.disconnect(ReasonCode::kServerBusy, "the outcome of a message is not known; send it again");
-  context_.metrics.mqtt_closed_by_server.add();
-  begin_closing({});
+  close(ReasonCode::kServerBusy, "the outcome of a message is not known; send it again", DisconnectCause::kServer);
 }
 
 }  // namespace millrace::gateway

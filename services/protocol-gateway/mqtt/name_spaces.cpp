@@ -14,12 +14,14 @@ NameSpace::NameSpace(boost::asio::io_context& timer_thread, const mqtt::BrokerLi
             broker_.publish(will, nullptr, Clock::now());
           }) {}
 
-void NameSpace::disconnect(const mqtt::Session& session, mqtt::Session::Attachment attachment,
-                           mqtt::Broker::Goodbye goodbye) {
-  broker_.disconnect(session, attachment, goodbye, Clock::now());
+mqtt::Broker::Left NameSpace::disconnect(const mqtt::Session& session, mqtt::Session::Attachment attachment,
+                                         mqtt::Broker::Goodbye goodbye) {
+  auto left = broker_.disconnect(session, attachment, goodbye, Clock::now());
   const auto due = broker_.deadline();
-  if (!due || due->time_since_epoch().count() >= armed_for_.load()) return;
-  boost::asio::post(timer_.get_executor(), [this] { arm(); });
+  if (due && due->time_since_epoch().count() < armed_for_.load()) {
+    boost::asio::post(timer_.get_executor(), [this] { arm(); });
+  }
+  return left;
 }
 
 // A disconnect() whose deadline is not seen here comes after the look, so it finds kNever or what is armed, and posts.

@@ -34,7 +34,8 @@ class NameSpace {
   [[nodiscard]] const mqtt::Broker& broker() const { return broker_; }
 
   /// Broker::disconnect(); the timer then keeps what is due later.
-  void disconnect(const mqtt::Session& session, mqtt::Session::Attachment attachment, mqtt::Broker::Goodbye goodbye);
+  mqtt::Broker::Left disconnect(const mqtt::Session& session, mqtt::Session::Attachment attachment,
+                                mqtt::Broker::Goodbye goodbye);
 
  private:
   using Clock = std::chrono::steady_clock;

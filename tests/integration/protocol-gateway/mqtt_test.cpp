@@ -15,6 +15,13 @@ constexpr const char* kTelemetry = "devices/m-1/telemetry";
 
 class MqttTest : public GatewayFixture {
  protected:
+  void SetUp() override {
+    GatewayFixture::SetUp();
+    if (!app_) return;
+    // HTTP may be ready a moment before presence and sessions are read to their ends.
+    ASSERT_TRUE(eventually([&] { return client(Version::k5).connect({}).reason == ReasonCode::kSuccess; }));
+  }
+
   MqttClient client(Version version) { return {app_->mqtt_address(), version}; }
 
   std::string number(std::string_view metric, int value) {

@@ -1,11 +1,7 @@
-#include <filesystem>
-#include <fstream>
-
 #include <gtest/gtest.h>
 
 #include "http/credentials.hpp"
 #include "http/metric_path.hpp"
-#include "ingest/epoch.hpp"
 #include "mqtt/topic.hpp"
 
 namespace millrace::gateway {
@@ -63,44 +59,6 @@ TEST(Credentials, AnythingElseIsUnauthenticated) {
     ASSERT_FALSE(parsed.ok()) << header;
     EXPECT_EQ(parsed.error().kind, ErrorKind::kUnauthenticated);
   }
-}
-
-class EpochsTest : public ::testing::Test {
- protected:
-  EpochsTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "millrace-epoch-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~EpochsTest() override { std::filesystem::remove_all(folder_); }
-  std::string folder_;
-};
-
-TEST_F(EpochsTest, GrowWithEveryConnectionAndOverRestarts) {
-  std::uint64_t last = 0;
-  for (int start = 0; start < 3; ++start) {
-    auto epochs = Epochs::open(folder_);
-    ASSERT_TRUE(epochs.ok()) << epochs.error().message;
-    for (int i = 0; i < 100; ++i) {
-      const std::uint64_t epoch = (*epochs)->next();
-      EXPECT_GT(epoch, last);
-      last = epoch;
-    }
-  }
-}
-
-TEST_F(EpochsTest, ASecondGatewayIsKeptOut) {
-  auto first = Epochs::open(folder_);
-  ASSERT_TRUE(first.ok());
-  auto second = Epochs::open(folder_);
-  ASSERT_FALSE(second.ok());
-  EXPECT_EQ(second.error().kind, ErrorKind::kUnavailable);
-}
-
-TEST_F(EpochsTest, ACountThatIsNoNumberStopsTheStart) {
-  std::ofstream(folder_ + "/starts") << "what?";
-  auto epochs = Epochs::open(folder_);
-  ASSERT_FALSE(epochs.ok());
-  EXPECT_EQ(epochs.error().kind, ErrorKind::kCorrupt);
 }
 
 }  // namespace

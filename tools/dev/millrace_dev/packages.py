@@ -17,7 +17,7 @@ TEST = """
     autoconf automake python3-dev
     python3-pytest python3-grpcio python3-protobuf python3-paho-mqtt python3-psycopg2
     clang-format-19 clang-tidy-19
-    python3-yaml prometheus mosquitto
+    python3-yaml prometheus mosquitto haproxy
 """.split()
 BENCH = ["mosquitto"]  # what a benchmark is held against
 KUBERNETES = ["etcd-server", "openssl"]

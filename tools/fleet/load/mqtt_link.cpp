@@ -11,6 +11,7 @@ constexpr std::int64_t kPingAfterNs = 30'000 * kNsPerMs;
 constexpr std::int64_t kSilenceNs = 150'000 * kNsPerMs;
 constexpr std::int64_t kConnackNs = 20'000 * kNsPerMs;
 constexpr std::uint32_t kLargestPacket = 1 << 20;
+constexpr std::uint32_t kSessionS = 600;
 
 }  // namespace
 
@@ -28,6 +29,13 @@ void MqttLink::on_open() {
   connect.client_id = device_.id;
   connect.user_name = user_name_;
   connect.password = device_.token;
+  properties_.clear();
+  if (exactly_once()) {
+    // What is exactly once lives in a session, over connections and gateways.
+    connect.clean_start = false;
+    if (version_ == mqtt::Version::k5) properties_.add(mqtt::PropertyId::kSessionExpiryInterval, kSessionS);
+  }
+  connect.properties = properties_.view();
   encode(connect, out_);
   window_ = context_.window;
 }
@@ -52,6 +60,8 @@ bool MqttLink::on_bytes(std::string_view& input) {
 bool MqttLink::on_packet(const mqtt::Frame& frame) {
   if (state_ == State::kOpen) return frame.type == mqtt::PacketType::kConnack && on_connack(frame);
   if (frame.type == mqtt::PacketType::kPuback) return on_puback(frame);
+  if (frame.type == mqtt::PacketType::kPubrec) return on_pubrec(frame);
+  if (frame.type == mqtt::PacketType::kPubcomp) return on_pubcomp(frame);
   return frame.type == mqtt::PacketType::kPingresp && on_pingresp();
 }
 
@@ -81,16 +91,52 @@ bool MqttLink::on_puback(const mqtt::Frame& frame) {
   // In order, so that it is the first one; a search for a server that is not.
   const auto entry = std::ranges::find(in_flight_, ack.packet_id, &InFlight::packet_id);
   if (entry == in_flight_.end()) return true;
-  if (static_cast<std::size_t>(entry - in_flight_.begin()) < to_send_) --to_send_;
-  if (is_failure(ack.reason)) {
-    context_.outcome->refused(index_, entry->message);
-  } else {
-    const auto text = ack.properties.user("receipt");
-    const auto receipt = text ? parse_receipt(*text) : std::nullopt;
-    context_.outcome->acknowledged(index_, entry->message, receipt.value_or(Receipt{}), context_.now_ns);
-  }
-  in_flight_.erase(entry);
+  report(*entry, ack);
+  finish(entry);
   return true;
+}
+
+void MqttLink::report(const InFlight& entry, const mqtt::Ack& ack) {
+  if (is_failure(ack.reason)) return context_.outcome->refused(index_, entry.message);
+  const auto text = ack.properties.user("receipt");
+  const auto receipt = text ? parse_receipt(*text) : std::nullopt;
+  context_.outcome->acknowledged(index_, entry.message, receipt.value_or(Receipt{}), context_.now_ns);
+}
+
+void MqttLink::finish(std::deque<InFlight>::iterator entry) {
+  if (static_cast<std::size_t>(entry - in_flight_.begin()) < to_send_) --to_send_;
+  in_flight_.erase(entry);
+}
+
+bool MqttLink::on_pubrec(const mqtt::Frame& frame) {
+  mqtt::Ack ack;
+  if (decode(frame, version_, ack)) return false;
+  const auto entry = std::ranges::find(in_flight_, ack.packet_id, &InFlight::packet_id);
+  if (entry != in_flight_.end() && !entry->taken) {
+    report(*entry, ack);
+    if (is_failure(ack.reason)) {
+      finish(entry);
+      return true;
+    }
+    entry->taken = true;
+  }
+  release(ack.packet_id);
+  return true;
+}
+
+bool MqttLink::on_pubcomp(const mqtt::Frame& frame) {
+  mqtt::Ack ack;
+  if (decode(frame, version_, ack)) return false;
+  const auto entry = std::ranges::find(in_flight_, ack.packet_id, &InFlight::packet_id);
+  if (entry != in_flight_.end() && entry->taken) finish(entry);
+  return true;
+}
+
+void MqttLink::release(std::uint16_t packet_id) {
+  mqtt::Ack pubrel;
+  pubrel.type = mqtt::PacketType::kPubrel;
+  pubrel.packet_id = packet_id;
+  encode(version_, pubrel, out_);
 }
 
 void MqttLink::on_lost() {
@@ -105,12 +151,13 @@ std::uint16_t MqttLink::next_packet_id() {
 }
 
 void MqttLink::send(InFlight& entry) {
+  if (entry.taken) return release(entry.packet_id);  // PUBREC has come over an earlier connection
   payload_.clear();
   context_.readings->write(index_, entry.message, payload_);
   mqtt::Publish publish;
   publish.topic = topic_;
   publish.payload = payload_;
-  publish.qos = context_.qos == 0 ? mqtt::Qos::kAtMostOnce : mqtt::Qos::kAtLeastOnce;
+  publish.qos = static_cast<mqtt::Qos>(context_.qos);
   publish.packet_id = entry.packet_id;
   publish.dup = entry.sent && context_.qos != 0;
   encode(version_, publish, out_);
@@ -127,7 +174,7 @@ void MqttLink::pump() {
   while (to_send_ < window_) {
     if (to_send_ == in_flight_.size()) {
       if (backlog_.empty()) return;
-      in_flight_.push_back({take_backlog(), next_packet_id(), false});
+      in_flight_.push_back({take_backlog(), next_packet_id(), false, false});
     }
     send(in_flight_[to_send_++]);
   }
@@ -135,7 +182,7 @@ void MqttLink::pump() {
 
 void MqttLink::pump_unanswered() {
   while (!backlog_.empty() && unconfirmed_ < window_) {
-    InFlight entry{take_backlog(), 0, false};
+    InFlight entry{take_backlog(), 0, false, false};
     send(entry);
     if (++unconfirmed_ >= (window_ + 1) / 2 && !ping_out_) ping();
   }
@@ -149,7 +196,16 @@ void MqttLink::ping() {
   ping_out_ = true;
 }
 
-void MqttLink::on_goodbye() { encode(version_, mqtt::Disconnect{}, out_); }
+void MqttLink::on_goodbye() {
+  mqtt::Disconnect disconnect;
+  properties_.clear();
+  // Nothing waits any more: no gateway need keep the session.
+  if (exactly_once() && version_ == mqtt::Version::k5) {
+    properties_.add(mqtt::PropertyId::kSessionExpiryInterval, std::uint32_t{0});
+  }
+  disconnect.properties = properties_.view();
+  encode(version_, disconnect, out_);
+}
 
 bool MqttLink::alive() {
   const std::int64_t silence = context_.now_ns - heard_ns_;

@@ -8,7 +8,8 @@ namespace millrace::fleet {
 
 /// An MQTT client, version 3.1.1 or 5. Messages are pipelined up to the window (version 5: and the server's Receive
 /// Maximum). With QoS 0 a PINGREQ follows each half of it and counts for what is before it. What had no PUBACK when a
-/// connection was lost goes first on the next, with DUP and its packet id.
+/// connection was lost goes first on the next, with DUP and its packet id. With QoS 2 a message counts as acknowledged
+/// by PUBREC, and its packet id is taken until PUBCOMP.
 class MqttLink : public TcpLink {
  public:
   MqttLink(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server,
@@ -29,11 +30,18 @@ class MqttLink : public TcpLink {
     Message message;
     std::uint16_t packet_id = 0;
     bool sent = false;
+    bool taken = false;  // QoS 2: PUBREC has come, PUBCOMP has not
   };
 
   bool on_packet(const mqtt::Frame& frame);
   bool on_connack(const mqtt::Frame& frame);
   bool on_puback(const mqtt::Frame& frame);
+  bool on_pubrec(const mqtt::Frame& frame);
+  bool on_pubcomp(const mqtt::Frame& frame);
+  void report(const InFlight& entry, const mqtt::Ack& ack);
+  void finish(std::deque<InFlight>::iterator entry);
+  void release(std::uint16_t packet_id);
+  [[nodiscard]] bool exactly_once() const { return context_.qos == 2; }
   bool on_pingresp();
   void send(InFlight& entry);
   void pump_unanswered();

@@ -18,6 +18,8 @@ struct TopicNames {
   [[nodiscard]] std::string rules() const { return prefix + "rules"; }
   [[nodiscard]] std::string registry() const { return prefix + "registry"; }
   [[nodiscard]] std::string storage_progress() const { return prefix + "storage-progress"; }
+  [[nodiscard]] std::string presence() const { return prefix + "presence"; }
+  [[nodiscard]] std::string sessions() const { return prefix + "sessions"; }
   [[nodiscard]] std::string limit_leases() const { return prefix + "limit-leases"; }
   [[nodiscard]] std::string command_events() const { return prefix + "command-events"; }
   [[nodiscard]] std::string notifier_progress() const { return prefix + "notifier-progress"; }

@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <millrace/mqtt/message.hpp>
 #include <millrace/mqtt/session.hpp>
@@ -32,6 +33,25 @@ struct BrokerLimits {
   std::size_t maximum_retained_bytes = 256 * 1024 * 1024;  ///< sum of Message::cost() and of publishers' client ids
 };
 
+/// What of a session its owner keeps beyond this process, so that another broker can go on with it.
+struct StoredSession {
+  struct Subscription {
+    std::string filter;
+    Qos maximum_qos = Qos::kAtMostOnce;
+    bool no_local = false;
+    bool retain_as_published = false;
+    std::uint32_t subscription_id = 0;  ///< 0 = none
+    bool operator==(const Subscription&) const = default;
+  };
+  std::uint64_t epoch = 0;     ///< of its last connection
+  std::uint32_t expiry_s = 0;  ///< seconds that it outlives the connection
+  std::vector<Subscription> subscriptions;
+  /// Packet ids of QoS 2 messages that were taken from the client and not yet released. Only where the connection
+  /// ended.
+  std::vector<std::uint16_t> unreleased;
+  bool operator==(const StoredSession&) const = default;
+};
+
 /// What a connection asks of the broker when CONNECT has been let in.
 struct ConnectSpec {
   std::string client_id;  ///< never empty: an assigned one counts
@@ -44,6 +64,13 @@ struct ConnectSpec {
   /// overflowed: 0x97). Called at most once, by the thread that caused it, and not after disconnect(). Nothing else
   /// need be done: the will and the session have been seen to. `why` is a static text.
   std::function<void(ReasonCode, const char* why)> end;
+  /// Where several brokers share their clients, each connection of a client has a greater number than all before it:
+  /// one with a smaller number than the session's present connection does not get the session. 0: not used.
+  std::uint64_t epoch = 0;
+  /// The owner keeps sessions for several brokers and says what is there (`stored`; none: no session). A session of
+  /// this broker counts if it is that of the stored epoch; another one has gone on elsewhere and is forgotten.
+  bool shared = false;
+  std::optional<StoredSession> stored;
   MessagePtr will;  ///< null = none; expires_at is set when it is published
   std::uint32_t will_delay_s = 0;
   std::optional<std::uint32_t> will_expiry_s;
@@ -62,7 +89,8 @@ class Broker {
   Broker& operator=(const Broker&) = delete;
 
   struct Connected {
-    std::shared_ptr<Session> session;  ///< null: no room (reason kQuotaExceeded)
+    std::shared_ptr<Session> session;  ///< null: no room (reason kQuotaExceeded), or superseded
+    bool superseded = false;           ///< a connection with a greater epoch has the session
     Session::Attachment attachment = 0;
     bool session_present = false;
   };
@@ -75,8 +103,22 @@ class Broker {
     bool publish_will = true;                       ///< false after DISCONNECT with reason 0 [MQTT-3.14.4-3]
     std::optional<std::uint32_t> session_expiry_s;  ///< from DISCONNECT
   };
+  struct Left {
+    bool ours = false;                  ///< the connection had the session
+    std::optional<StoredSession> kept;  ///< the session, if it outlives the connection
+  };
   /// The network connection is closed. No effect if another one has the session.
-  void disconnect(const Session& session, Session::Attachment attachment, Goodbye goodbye, TimePoint now);
+  Left disconnect(const Session& session, Session::Attachment attachment, Goodbye goodbye, TimePoint now);
+
+  /// The session has gone on at another broker with a connection of this epoch: if it is older here, nothing of it is
+  /// left. Its will is published where hand-over would do so (no delay, or due); `end` is not called.
+  void forget(std::string_view client_id, std::uint64_t newer_epoch, TimePoint now);
+
+  /// The same where no connection has the session; else nothing happens.
+  void forget_detached(std::string_view client_id, std::uint64_t newer_epoch, TimePoint now);
+
+  /// What the owner keeps of a session while it is connected; none: it has been ended.
+  [[nodiscard]] std::optional<StoredSession> snapshot(const Session& session) const;
 
   /// One filter of a SUBSCRIBE. Retained messages that match are offered at once as the options say. Answers with the
   /// granted QoS or a failure that changes nothing: kTopicFilterInvalid; kQuotaExceeded for a limit, also where the

@@ -212,7 +212,8 @@ class ServerConnection {
   bool pump(TimePoint now);
 
   /// The server ends the connection: DISCONNECT with reason (3.1.1: nothing is sent), state kClosed.
-  void disconnect(ReasonCode reason, std::string_view reason_string = {});
+  /// `server_reference`: where else to go (section 3.14.2.2.5); empty: nothing is said.
+  void disconnect(ReasonCode reason, std::string_view reason_string = {}, std::string_view server_reference = {});
 
   ConnectionState state() const { return state_; }
   /// True while next() takes nothing: an answer to CONNECT, SUBSCRIBE or UNSUBSCRIBE is awaited, 3.1.1 has
@@ -246,7 +247,7 @@ class ServerConnection {
   Event dispatch(const Frame& frame);
   Event fail(Fault fault, CloseCause cause = CloseCause::kProtocolError);
   Event on_disconnect(const Frame& frame);
-  void send_disconnect(ReasonCode reason, std::string_view reason_string);
+  void send_disconnect(ReasonCode reason, std::string_view reason_string, std::string_view server_reference = {});
   bool fits_peer(std::size_t packet_size) const { return packet_size <= peer_maximum_packet_size_; }
 
   // connecting.cpp

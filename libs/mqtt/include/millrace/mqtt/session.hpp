@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <millrace/mqtt/message.hpp>
 
@@ -104,6 +105,8 @@ class Session {
   bool release(Attachment attachment, std::uint16_t packet_id);
   /// Ids taken and not released.
   [[nodiscard]] std::size_t awaiting_release() const;
+  /// The same ids, in rising order, at most `most` of them.
+  [[nodiscard]] std::vector<std::uint16_t> unreleased(std::size_t most) const;
 
   struct Load {
     std::size_t queued = 0;     ///< messages not sent yet
