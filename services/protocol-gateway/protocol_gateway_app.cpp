@@ -34,9 +34,11 @@ mqtt::BrokerLimits broker_limits(const Config& config) {
   return limits;
 }
 
-http::ServerSettings http_settings(const Config& config) {
+http::ServerSettings http_settings(const Config& config, const tls::Networks& balancers) {
   http::ServerSettings settings;
   settings.address = config.http;
+  settings.balancers = balancers;
+  settings.handshake_timeout = config.handshake_deadline;
   settings.max_connections = config.max_connections;
   settings.max_body_bytes = kMaxBodyBytes;
   return settings;
@@ -66,6 +68,7 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
 ProtocolGatewayApp::~ProtocolGatewayApp() {
   // Callbacks into the parts end before the parts do.
   ops_.reset();
+  if (certificates_) certificates_->stop();
   if (coap_) coap_->stop();
   registry_.stop();
   generations_.stop();
@@ -92,11 +95,18 @@ void ProtocolGatewayApp::wire() {
   options.session.maximum_packet_size = config_.max_packet_bytes;
   options.session.receive_maximum = config_.receive_maximum;
   options.max_session_expiry_s = config_.max_session_expiry_s;
+  options.connects_per_s = static_cast<double>(config_.connects_per_s);
   mqtt_context_.reset(
       new MqttContext{options, threads_, workers_, registry_, *epochs_, gateway_metrics_, name_spaces_});
   metrics_.on_collect([this] { name_spaces_.report(gateway_metrics_); });
-  listener_ = std::make_unique<MqttListener>(*mqtt_context_, MqttAccess::kDevices);
-  if (config_.mqtt_open) open_listener_ = std::make_unique<MqttListener>(*mqtt_context_, MqttAccess::kOpen);
+  MqttListenerOptions listening;
+  listening.opening.balancers = balancers_;
+  listening.opening.deadline = config_.handshake_deadline;
+  listening.handshakes_per_s = static_cast<double>(config_.handshakes_per_s * threads_.size());
+  listener_ = std::make_unique<MqttListener>(*mqtt_context_, listening);
+  front_ = std::make_unique<MqttFront>(*mqtt_context_, listening, mqtt_tls_, http_tls_);
+  listening.access = MqttAccess::kOpen;
+  if (config_.mqtt_open) open_listener_ = std::make_unique<MqttListener>(*mqtt_context_, listening);
   handler_ =
       std::make_unique<TelemetryHandler>(threads_, workers_, registry_, gateway_metrics_, config_.answer_deadline);
   coap_ =
@@ -115,8 +125,31 @@ Status ProtocolGatewayApp::check_open_address() const {
                                         " is no loopback address: everybody could use it (MQTT_OPEN_ANYWHERE)"};
 }
 
+// MQTT and HTTP speak other protocols by ALPN; WebSocket begins as HTTP.
+Status ProtocolGatewayApp::read_certificates() {
+  auto balancers = tls::Networks::parse(config_.balancers);
+  if (!balancers.ok()) return Error{ErrorKind::kInvalid, "PROXY_PROTOCOL_FROM: " + balancers.error().message};
+  balancers_ = std::move(*balancers);
+  std::vector<std::shared_ptr<tls::ServerContext>> contexts;
+  if (config_.mqtts || config_.mqtt_wss || config_.https) {
+    auto pairs = tls::parse_key_pairs(config_.certificate_files, config_.key_files);
+    if (!pairs.ok()) return Error{ErrorKind::kInvalid, "TLS_CERTIFICATE_FILES: " + pairs.error().message};
+    auto mqtt = tls::ServerContext::create({*pairs, {"mqtt"}, tls::ClientCertificate::kRequested});
+    if (!mqtt.ok()) return mqtt.error();
+    auto http = tls::ServerContext::create({*pairs, {"http/1.1"}, tls::ClientCertificate::kRequested});
+    if (!http.ok()) return http.error();
+    contexts = {mqtt_tls_ = *mqtt, http_tls_ = *http};
+  }
+  certificates_ = std::make_unique<tls::CertificateWatch>(std::move(contexts), metrics_);
+  certificates_->start();
+  return {};
+}
+
+void ProtocolGatewayApp::reload() { certificates_->reload(); }
+
 Status ProtocolGatewayApp::start() {
   if (auto status = check_open_address(); !status.ok()) return status;
+  if (auto status = read_certificates(); !status.ok()) return status;
   auto epochs = Epochs::open(config_.state_dir);
   if (!epochs.ok()) return epochs.error();
   epochs_ = std::move(*epochs);
@@ -140,6 +173,24 @@ Status ProtocolGatewayApp::start_listeners() {
   if (open_listener_) {
     if (auto status = open_listener_->start(*config_.mqtt_open); !status.ok()) return status;
   }
+  if (auto status = front_->start(config_.mqtts, config_.mqtt_ws, config_.mqtt_wss); !status.ok()) return status;
+  if (auto status = start_http(); !status.ok()) return status;
+  if (auto status = coap_->start(); !status.ok()) return status;
+  const auto shown = [](const std::optional<Address>& address) { return address ? address->to_string() : "off"; };
+  const observability::Logger log("gateway");
+  log.info("listening", {{"mqtt", listener_->address().to_string()},
+                         {"mqtt open", open_listener_ ? open_listener_->address().to_string() : "off"},
+                         {"mqtts", front_->text(MqttTransport::kTls)},
+                         {"mqtt ws", front_->text(MqttTransport::kWebSocket)},
+                         {"mqtt wss", front_->text(MqttTransport::kSecureWebSocket)},
+                         {"http", http_->address().to_string()},
+                         {"https", https_ ? https_->address().to_string() : "off"},
+                         {"coap", shown(coap_->plain_address())},
+                         {"coaps", shown(coap_->secure_address())}});
+  return {};
+}
+
+Status ProtocolGatewayApp::start_http() {
   http::Observer observer;
   observer.answered = [this](int status, std::chrono::nanoseconds took) {
     gateway_metrics_.http_requests[static_cast<std::size_t>(std::clamp(status / 100, 0, 5))].add();
@@ -147,21 +198,21 @@ Status ProtocolGatewayApp::start_listeners() {
   };
   observer.connections = [this](int delta) { gateway_metrics_.http_connections.add(delta); };
   observer.refused = [this](std::string_view) { gateway_metrics_.http_malformed.add(); };
+  observer.handshake = [this](std::string_view outcome) { gateway_metrics_.tls_handshake(outcome).add(); };
   const auto contexts = threads_.contexts();
-  auto server = http::Server::start(
-      http_settings(config_), contexts,
-      [this](const http::Request& request, const http::Responder& responder) { handler_->handle(request, responder); },
-      observer);
+  const auto handle = [this](const http::Request& request, const http::Responder& responder) {
+    handler_->handle(request, responder);
+  };
+  http::ServerSettings settings = http_settings(config_, balancers_);
+  auto server = http::Server::start(settings, contexts, handle, observer);
   if (!server.ok()) return server.error();
   http_ = std::move(*server);
-  if (auto status = coap_->start(); !status.ok()) return status;
-  const auto shown = [](const std::optional<Address>& address) { return address ? address->to_string() : "off"; };
-  const observability::Logger log("gateway");
-  log.info("listening", {{"mqtt", listener_->address().to_string()},
-                         {"mqtt open", open_listener_ ? open_listener_->address().to_string() : "off"},
-                         {"http", http_->address().to_string()},
-                         {"coap", shown(coap_->plain_address())},
-                         {"coaps", shown(coap_->secure_address())}});
+  if (!config_.https) return {};
+  settings.address = *config_.https;
+  settings.tls = http_tls_;
+  server = http::Server::start(settings, contexts, handle, observer);
+  if (!server.ok()) return server.error();
+  https_ = std::move(*server);
   return {};
 }
 
@@ -177,7 +228,9 @@ std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
        [this](Deadline) {
          listener_->stop_intake();
          if (open_listener_) open_listener_->stop_intake();
+         front_->stop_intake();
          http_->stop_intake();
+         if (https_) https_->stop_intake();
          coap_->stop_intake();
          return Status{};
        }},
@@ -188,6 +241,7 @@ std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
        [this](Deadline) {
          listener_->close_all();
          http_->close();
+         if (https_) https_->close();
          coap_->stop();
          return Status{};
        }},

@@ -10,6 +10,7 @@
 #include <millrace/runtime/lifecycle.hpp>
 #include <millrace/runtime/ops_server.hpp>
 #include <millrace/telemetry_log/log_generations.hpp>
+#include <millrace/tls/certificate_watch.hpp>
 
 #include "coap/coap_server.hpp"
 #include "durability.hpp"
@@ -20,7 +21,7 @@
 #include "ingest/epoch.hpp"
 #include "ingest/kafka_publisher.hpp"
 #include "io/io_threads.hpp"
-#include "mqtt/mqtt_listener.hpp"
+#include "mqtt/mqtt_front.hpp"
 #include "mqtt/name_spaces.hpp"
 #include "mqtt/will_ingest.hpp"
 
@@ -33,12 +34,17 @@ class ProtocolGatewayApp final : public runtime::App {
   ~ProtocolGatewayApp() override;
 
   [[nodiscard]] Status start() override;
+  void reload() override;
   [[nodiscard]] std::vector<runtime::Phase> stop_phases() override;
 
   /// With the ports that were really bound; after start().
   [[nodiscard]] const Address& mqtt_address() const { return listener_->address(); }
   [[nodiscard]] const Address& mqtt_open_address() const { return open_listener_->address(); }
+  [[nodiscard]] const Address& mqtts_address() const { return front_->address(MqttTransport::kTls); }
+  [[nodiscard]] const Address& mqtt_ws_address() const { return front_->address(MqttTransport::kWebSocket); }
+  [[nodiscard]] const Address& mqtt_wss_address() const { return front_->address(MqttTransport::kSecureWebSocket); }
   [[nodiscard]] const Address& http_address() const { return http_->address(); }
+  [[nodiscard]] const Address& https_address() const { return https_->address(); }
   [[nodiscard]] const std::optional<Address>& coap_address() const { return coap_->plain_address(); }
   [[nodiscard]] const std::optional<Address>& coaps_address() const { return coap_->secure_address(); }
 
@@ -46,7 +52,9 @@ class ProtocolGatewayApp final : public runtime::App {
   void add_checks();
   void wire();
   [[nodiscard]] Status check_open_address() const;
+  [[nodiscard]] Status read_certificates();
   [[nodiscard]] Status start_listeners();
+  [[nodiscard]] Status start_http();
 
   Config config_;
   kafka::TopicNames topics_;
@@ -68,8 +76,14 @@ class ProtocolGatewayApp final : public runtime::App {
   NameSpaces name_spaces_;
   std::unique_ptr<MqttListener> listener_;
   std::unique_ptr<MqttListener> open_listener_;  // null: off
+  std::unique_ptr<MqttFront> front_;             // TLS and WebSocket
   std::unique_ptr<TelemetryHandler> handler_;
   std::unique_ptr<http::Server> http_;
+  std::unique_ptr<http::Server> https_;  // null: off
+  tls::Networks balancers_;
+  std::shared_ptr<tls::ServerContext> mqtt_tls_;  // null without certificates, as the next
+  std::shared_ptr<tls::ServerContext> http_tls_;
+  std::unique_ptr<tls::CertificateWatch> certificates_;
   std::unique_ptr<CoapServer> coap_;
   std::unique_ptr<runtime::OpsServer> ops_;
 };

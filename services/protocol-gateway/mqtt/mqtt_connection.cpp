@@ -5,12 +5,10 @@
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
 
 namespace millrace::gateway {
 namespace {
 
-using boost::asio::ip::tcp;
 using mqtt::ReasonCode;
 
 constexpr std::size_t kFirstInputBytes = 2048;
@@ -18,9 +16,11 @@ constexpr std::size_t kReadBytes = 16 * 1024;
 
 }  // namespace
 
-MqttConnection::MqttConnection(tcp::socket socket, std::size_t io_index, MqttContext& context, MqttAccess access)
-    : socket_(std::move(socket)),
-      timer_(socket_.get_executor()),
+MqttConnection::MqttConnection(MqttStream stream, MqttPeer peer, std::size_t io_index, MqttContext& context,
+                               MqttAccess access)
+    : stream_(std::move(stream)),
+      peer_(std::move(peer)),
+      timer_(stream_.get_executor()),
       io_index_(io_index),
       context_(context),
       access_(access),
@@ -35,8 +35,6 @@ MqttConnection::~MqttConnection() {
 }
 
 void MqttConnection::start() {
-  boost::system::error_code ignored;  // an option that cannot be set costs latency, nothing else
-  socket_.set_option(tcp::no_delay(true), ignored);
   arm_timer();
   read();
 }
@@ -45,7 +43,7 @@ void MqttConnection::read() {
   if (reading_ || ended_ || closing_) return;
   if (input_.size() - filled_ < kFirstInputBytes) input_.resize(filled_ == 0 ? kFirstInputBytes : filled_ + kReadBytes);
   reading_ = true;
-  socket_.async_read_some(boost::asio::buffer(input_.data() + filled_, input_.size() - filled_),
+  stream_.async_read_some(boost::asio::buffer(input_.data() + filled_, input_.size() - filled_),
                           [self = shared_from_this()](const boost::system::error_code& error, std::size_t count) {
                             self->reading_ = false;
                             if (error) {
@@ -85,6 +83,7 @@ bool MqttConnection::handle(mqtt::Event& event) {
     on_publish(publish->publish);
   } else if (auto* connect = std::get_if<mqtt::ConnectRequested>(&event)) {
     on_connect(*connect);
+    peer_.chain = {};
   } else if (auto* subscribe = std::get_if<mqtt::SubscribeRequested>(&event)) {
     on_subscribe(*subscribe);
   } else if (auto* unsubscribe = std::get_if<mqtt::UnsubscribeRequested>(&event)) {
@@ -161,7 +160,7 @@ void MqttConnection::flush() {
 // Any thread. One turn does for all that has come until it begins.
 void MqttConnection::wake() {
   if (woken_.exchange(true)) return;
-  boost::asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  boost::asio::post(stream_.get_executor(), [self = shared_from_this()] {
     self->woken_.store(false);
     self->process();
   });
@@ -180,7 +179,7 @@ void MqttConnection::write() {
   writing_.swap(connection_.output());
   write_pending_ = true;
   write_began_ = Clock::now();
-  boost::asio::async_write(socket_, boost::asio::buffer(writing_),
+  stream_.async_write(boost::asio::buffer(writing_),
                            [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
                              self->write_pending_ = false;
                              self->writing_.clear();
@@ -226,7 +225,7 @@ void MqttConnection::on_timer() {
 }
 
 void MqttConnection::close_from_outside(ReasonCode reason, std::string_view why) {
-  boost::asio::post(socket_.get_executor(), [self = shared_from_this(), reason, text = std::string(why)] {
+  boost::asio::post(stream_.get_executor(), [self = shared_from_this(), reason, text = std::string(why)] {
     if (self->ended_ || self->closing_) return;
     self->connection_.disconnect(reason, text);
     self->context_.metrics.mqtt_closed_by_server.add();
@@ -256,9 +255,7 @@ void MqttConnection::end() {
   connection_.disconnect(ReasonCode::kUnspecifiedError);  // nobody hears it: answers that come later are not written
   context_.connections.leave(identity_ ? identity_->key : std::string(), this);
   timer_.cancel();
-  boost::system::error_code ignored;  // the peer may be gone already
-  socket_.shutdown(tcp::socket::shutdown_both, ignored);
-  socket_.close(ignored);
+  stream_.close();
 }
 
 }  // namespace millrace::gateway
