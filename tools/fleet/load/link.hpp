@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "load/device.hpp"
+#include "load/wire.hpp"
 #include "load/outcome.hpp"
 
 namespace millrace::fleet {
@@ -18,6 +19,7 @@ struct LinkContext {
   std::size_t window = 200;  ///< messages without answer per connection
   int qos = 1;
   std::string message_id_base;  ///< HTTP Idempotency-Key, MQTT message-id and CoAP mid are this plus the index
+  WireOptions mqtt_wire;        ///< what MQTT goes over
   std::int64_t now_ns = 0;      ///< steady clock, renewed once per turn of the loop
 };
 

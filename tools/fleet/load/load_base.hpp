@@ -9,6 +9,8 @@
 #include <millrace/base/address.hpp>
 #include <millrace/base/result.hpp>
 
+#include "load/wire.hpp"
+
 namespace millrace::fleet {
 
 struct LoadOptions {
@@ -21,6 +23,7 @@ struct LoadOptions {
   std::string tenant;
   std::string message_id_base;
   Address mqtt;
+  WireOptions mqtt_wire;
   Address http;
   Address coap;
   Address coaps;
