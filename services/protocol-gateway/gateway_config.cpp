@@ -43,8 +43,9 @@ constexpr std::array kOptions{
     Option{.key = "TLS_HANDSHAKES_PER_S",
            .type = Type::kInteger,
            .default_value = "1500",
-           .help = "MQTT connections over TLS taken in a second by each I/O thread, so that a storm of handshakes leaves "
-                   "the others their core; more wait in the kernel's backlog. 0: no limit.",
+           .help =
+               "MQTT connections over TLS taken in a second by each I/O thread, so that a storm of handshakes leaves "
+               "the others their core; more wait in the kernel's backlog. 0: no limit.",
            .least = 0,
            .most = 1'000'000},
     Option{.key = "MQTT_CONNECTS_PER_S",

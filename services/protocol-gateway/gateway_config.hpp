@@ -19,10 +19,10 @@ struct Config {
   Address mqtt;
   std::optional<Address> mqtt_open;  ///< none: off
   bool mqtt_open_anywhere = false;
-  std::optional<Address> mqtts;           ///< MQTT over TLS; none: off
-  std::optional<Address> mqtt_ws;         ///< MQTT over WebSocket; none: off
-  std::optional<Address> mqtt_wss;        ///< MQTT over secure WebSocket; none: off
-  std::string certificate_files;          ///< PEM, commas between
+  std::optional<Address> mqtts;     ///< MQTT over TLS; none: off
+  std::optional<Address> mqtt_ws;   ///< MQTT over WebSocket; none: off
+  std::optional<Address> mqtt_wss;  ///< MQTT over secure WebSocket; none: off
+  std::string certificate_files;    ///< PEM, commas between
   std::string key_files;
   std::string balancers;  ///< addresses and networks whose connections begin with a PROXY header
   std::chrono::milliseconds handshake_deadline{0};

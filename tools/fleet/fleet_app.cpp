@@ -42,7 +42,8 @@ T need(Result<T> result, const std::string& what) {
 }
 
 Address address_of(std::string text, const std::string& what) {
-  for (const std::string_view scheme : {"http://", "mqtt://", "mqtts://", "ws://", "wss://", "tcp://", "coap://", "coaps://"}) {
+  for (const std::string_view scheme :
+       {"http://", "mqtt://", "mqtts://", "ws://", "wss://", "tcp://", "coap://", "coaps://"}) {
     if (text.starts_with(scheme)) text.erase(0, scheme.size());
   }
   while (!text.empty() && text.back() == '/') text.pop_back();
@@ -89,9 +90,8 @@ std::vector<Device> make_devices(const FleetOptions& options) {
     if (options.api_key.empty()) throw std::runtime_error("neither --credentials nor --api-key to create devices with");
     std::vector<std::string> names;
     for (std::size_t i = 1; i <= options.devices; ++i) names.push_back(options.prefix + "-" + std::to_string(i));
-    devices =
-        need(import_devices(client_options(options, options.registry, "--registry"), options.tenant, names),
-             "device-registry");
+    devices = need(import_devices(client_options(options, options.registry, "--registry"), options.tenant, names),
+                   "device-registry");
   }
   assign_protocols(devices, options.mix);
   return devices;

@@ -76,7 +76,9 @@ void add_identity_options(CLI::App& app, FleetOptions& o) {
                  "devices, else from the clock, so that runs do not mix)");
   app.add_option("--tenant", o.tenant)->envname("MILLRACE_TENANT")->capture_default_str();
   app.add_option("--api-key", o.api_key, "operator's or admin's")->envname("MILLRACE_API_KEY");
-  app.add_option("--mqtt", o.mqtt, "gateway: host:port, or with mqtts://, ws:// or wss:// before it")->envname("MILLRACE_MQTT_ADDR")->capture_default_str();
+  app.add_option("--mqtt", o.mqtt, "gateway: host:port, or with mqtts://, ws:// or wss:// before it")
+      ->envname("MILLRACE_MQTT_ADDR")
+      ->capture_default_str();
   app.add_option("--ca", o.ca, "PEM of those whose servers are trusted: gRPC is over TLS then, too")
       ->envname("MILLRACE_CA_FILE");
   app.add_option("--http", o.http, "gateway")->envname("MILLRACE_HTTP_URL")->capture_default_str();

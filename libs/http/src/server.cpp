@@ -95,13 +95,13 @@ struct Server::Impl : std::enable_shared_from_this<Impl> {
       return;  // closes the socket
     }
     shared->opening.fetch_add(1, std::memory_order_relaxed);
-    asio::post(*shared->contexts[index], [shared = shared, opening = opening, index, socket = std::move(socket)]() mutable {
-      boost::system::error_code ignored;  // an option that cannot be set costs latency, nothing else
-      socket.set_option(tcp::no_delay(true), ignored);
-      tls::open(std::move(socket), std::move(opening), [shared, index](tls::Opened opened) {
-        on_opened(std::move(opened), index, shared);
-      });
-    });
+    asio::post(*shared->contexts[index],
+               [shared = shared, opening = opening, index, socket = std::move(socket)]() mutable {
+                 boost::system::error_code ignored;  // an option that cannot be set costs latency, nothing else
+                 socket.set_option(tcp::no_delay(true), ignored);
+                 tls::open(std::move(socket), std::move(opening),
+                           [shared, index](tls::Opened opened) { on_opened(std::move(opened), index, shared); });
+               });
   }
 
   // Takes what it needs of the server and no more, as on_each().

@@ -1,6 +1,6 @@
-#include <millrace/tls/certificate_watch.hpp>
-
 #include <algorithm>
+
+#include <millrace/tls/certificate_watch.hpp>
 
 namespace millrace::tls {
 namespace {
@@ -18,9 +18,9 @@ CertificateWatch::CertificateWatch(std::vector<std::shared_ptr<ServerContext>> c
     : contexts_(std::move(contexts)),
       reloaded_(reloads(metrics, "done")),
       failed_(reloads(metrics, "failed")),
-      expiry_(metrics.gauge("millrace_tls_certificate_expiry_seconds",
-                            "When the first of the server's certificates ends, in seconds since 1970; 0 without TLS.")) {
-}
+      expiry_(
+          metrics.gauge("millrace_tls_certificate_expiry_seconds",
+                        "When the first of the server's certificates ends, in seconds since 1970; 0 without TLS.")) {}
 
 CertificateWatch::~CertificateWatch() { stop(); }
 

@@ -17,7 +17,8 @@ Result<std::shared_ptr<ClientContext>> ClientContext::create(const ClientSetting
   const int trusted = settings.ca_file.empty() ? SSL_CTX_set_default_verify_paths(raw)
                                                : SSL_CTX_load_verify_file(raw, settings.ca_file.c_str());
   if (trusted != 1) {
-    return Error{ErrorKind::kInvalid, "the CA certificates in '" + settings.ca_file + "' cannot be read: " + take_error()};
+    return Error{ErrorKind::kInvalid,
+                 "the CA certificates in '" + settings.ca_file + "' cannot be read: " + take_error()};
   }
   if (!settings.certificate_file.empty()) {
     std::string fault = use_key_pair(*raw, settings.certificate_file, settings.key_file);

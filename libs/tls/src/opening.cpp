@@ -1,7 +1,7 @@
-#include <millrace/tls/opening.hpp>
-
 #include <boost/asio/read.hpp>
 #include <boost/asio/steady_timer.hpp>
+
+#include <millrace/tls/opening.hpp>
 
 namespace millrace::tls {
 namespace {
@@ -76,7 +76,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
     timer_.cancel();
     if (fault) stream_.close();
     // An operation that the timeout has ended still comes back to this object: it keeps its stream then.
-    Stream stream = fault == OpeningFault::kTimeout ? Stream(Stream::Socket(stream_.get_executor())) : std::move(stream_);
+    Stream stream =
+        fault == OpeningFault::kTimeout ? Stream(Stream::Socket(stream_.get_executor())) : std::move(stream_);
     const auto done = std::move(done_);
     done(Opened{std::move(stream), std::move(peer_), fault, why});
   }

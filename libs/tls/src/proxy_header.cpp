@@ -1,9 +1,9 @@
-#include <millrace/tls/proxy_header.hpp>
-
 #include <algorithm>
 #include <charconv>
 
 #include <arpa/inet.h>
+
+#include <millrace/tls/proxy_header.hpp>
 
 namespace millrace::tls {
 namespace {
@@ -103,9 +103,8 @@ Result<Networks> Networks::parse(std::string_view text) {
 bool Networks::contains(const std::string& number) const {
   bool v4 = false;
   const auto bits = parse_number(number, v4);
-  return bits && std::ranges::any_of(all_, [&](const Network& network) {
-           return same_network(*bits, network.bits, network.length);
-         });
+  return bits && std::ranges::any_of(
+                     all_, [&](const Network& network) { return same_network(*bits, network.bits, network.length); });
 }
 
 }  // namespace millrace::tls

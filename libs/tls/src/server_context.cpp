@@ -1,11 +1,11 @@
-#include <millrace/tls/server_context.hpp>
-
 #include <array>
 #include <ctime>
 #include <mutex>
 
 #include <openssl/x509v3.h>
 #include <sys/stat.h>
+
+#include <millrace/tls/server_context.hpp>
 
 #include "certificates.hpp"
 #include "peer_chain.hpp"
@@ -56,7 +56,7 @@ std::chrono::system_clock::time_point end_of(const X509* certificate) {
 
 // Changes whenever a file is written or replaced, also behind a symbolic link.
 std::string mark_of(const std::string& file) {
-  struct stat found {};
+  struct stat found{};
   if (::stat(file.c_str(), &found) != 0) return "-";
   return std::to_string(found.st_ino) + ":" + std::to_string(found.st_size) + ":" +
          std::to_string(found.st_mtim.tv_sec) + "." + std::to_string(found.st_mtim.tv_nsec);
@@ -113,10 +113,11 @@ Result<std::vector<KeyPair>> parse_key_pairs(const std::string& certificate_file
   const auto certificates = split(certificate_files);
   const auto keys = split(key_files);
   if (certificates.empty() || certificates.size() != keys.size()) {
-    return Error{ErrorKind::kInvalid, "as many key files as certificate files are needed, at least one of each: there "
-                                      "are " +
-                                          std::to_string(certificates.size()) + " certificates and " +
-                                          std::to_string(keys.size()) + " keys"};
+    return Error{ErrorKind::kInvalid,
+                 "as many key files as certificate files are needed, at least one of each: there "
+                 "are " +
+                     std::to_string(certificates.size()) + " certificates and " + std::to_string(keys.size()) +
+                     " keys"};
   }
   std::vector<KeyPair> pairs;
   for (std::size_t i = 0; i < keys.size(); ++i) pairs.push_back({certificates[i], keys[i]});

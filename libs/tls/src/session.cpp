@@ -1,11 +1,11 @@
-#include <millrace/tls/session.hpp>
-
 #include <cerrno>
 #include <cstring>
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+
+#include <millrace/tls/session.hpp>
 
 #include "certificates.hpp"
 #include "client_impl.hpp"

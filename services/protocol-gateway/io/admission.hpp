@@ -5,9 +5,9 @@
 
 namespace millrace::gateway {
 
-/// How fast connections are taken from the kernel's backlog: a token bucket that holds a tenth of a second's worth. What
-/// is not taken yet waits there, with its handshake ahead of it, instead of timing out in the middle of one. Pure; one
-/// thread at a time.
+/// How fast connections are taken from the kernel's backlog: a token bucket that holds a tenth of a second's worth.
+/// What is not taken yet waits there, with its handshake ahead of it, instead of timing out in the middle of one. Pure;
+/// one thread at a time.
 class Admission {
  public:
   using Clock = std::chrono::steady_clock;

@@ -180,15 +180,15 @@ void MqttConnection::write() {
   write_pending_ = true;
   write_began_ = Clock::now();
   stream_.async_write(boost::asio::buffer(writing_),
-                           [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
-                             self->write_pending_ = false;
-                             self->writing_.clear();
-                             if (error) {
-                               self->end();
-                               return;
-                             }
-                             self->flush();
-                           });
+                      [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
+                        self->write_pending_ = false;
+                        self->writing_.clear();
+                        if (error) {
+                          self->end();
+                          return;
+                        }
+                        self->flush();
+                      });
 }
 
 // Armed from start() to end(): this is what keeps a connection that neither reads nor writes (held, or waiting for an

@@ -33,7 +33,7 @@ struct MqttOptions {
   std::size_t max_unsent_bytes = 256ULL * 1024;          ///< answers that a client does not read
   std::chrono::milliseconds write_timeout{30'000};
   std::uint32_t max_session_expiry_s = 24 * 60 * 60;  ///< longest that a session outlives its connection
-  double connects_per_s = 0;                             ///< connections taken, over all listeners; 0: no limit
+  double connects_per_s = 0;                          ///< connections taken, over all listeners; 0: no limit
 };
 
 /// What all MQTT connections share; outlives them.

@@ -64,28 +64,28 @@ void MqttListener::accept() {
     return accept_after(wait);
   }
   const std::size_t index = next_++ % context_.threads.size();
-  acceptor_.async_accept(
-      context_.threads.context(index), [this, index](const boost::system::error_code& error, tcp::socket socket) {
-        if (stopped_) return;
-        if (error) {
-          // Out of descriptors, mostly: waiting lets connections end, spinning would not.
-          context_.log.limited(context_.limiter, observability::Level::kWarn, "a connection could not be accepted",
-                               {{"error", error.message()}});
-          return accept_after(kPauseAfterError);
-        }
-        context_.connects.take();
-        handshakes_.take();
-        const std::size_t taken = context_.open_connections.load(std::memory_order_relaxed) +
-                                  context_.opening.load(std::memory_order_relaxed);
-        if (taken >= context_.options.max_connections) {
-          context_.metrics.mqtt_connects_refused.add();
-          boost::system::error_code ignored;
-          socket.close(ignored);
-        } else {
-          begin(std::move(socket), index);
-        }
-        accept();
-      });
+  acceptor_.async_accept(context_.threads.context(index),
+                         [this, index](const boost::system::error_code& error, tcp::socket socket) {
+                           if (stopped_) return;
+                           if (error) {
+                             // Out of descriptors, mostly: waiting lets connections end, spinning would not.
+                             context_.log.limited(context_.limiter, observability::Level::kWarn,
+                                                  "a connection could not be accepted", {{"error", error.message()}});
+                             return accept_after(kPauseAfterError);
+                           }
+                           context_.connects.take();
+                           handshakes_.take();
+                           const std::size_t taken = context_.open_connections.load(std::memory_order_relaxed) +
+                                                     context_.opening.load(std::memory_order_relaxed);
+                           if (taken >= context_.options.max_connections) {
+                             context_.metrics.mqtt_connects_refused.add();
+                             boost::system::error_code ignored;
+                             socket.close(ignored);
+                           } else {
+                             begin(std::move(socket), index);
+                           }
+                           accept();
+                         });
 }
 
 void MqttListener::accept_after(Admission::Clock::duration wait) {
@@ -98,14 +98,13 @@ void MqttListener::accept_after(Admission::Clock::duration wait) {
 // From here on the connection is its own thread's.
 void MqttListener::begin(tcp::socket socket, std::size_t index) {
   auto place = std::make_shared<Place>(context_.opening);
-  boost::asio::post(context_.threads.context(index),
-                    [this, index, place = std::move(place), socket = std::move(socket)]() mutable {
-                      boost::system::error_code ignored;  // an option that cannot be set costs latency, nothing else
-                      socket.set_option(tcp::no_delay(true), ignored);
-                      tls::open(std::move(socket), opening_, [this, index, place](tls::Opened opened) {
-                        on_opened(std::move(opened), index, place);
-                      });
-                    });
+  boost::asio::post(
+      context_.threads.context(index), [this, index, place = std::move(place), socket = std::move(socket)]() mutable {
+        boost::system::error_code ignored;  // an option that cannot be set costs latency, nothing else
+        socket.set_option(tcp::no_delay(true), ignored);
+        tls::open(std::move(socket), opening_,
+                  [this, index, place](tls::Opened opened) { on_opened(std::move(opened), index, place); });
+      });
 }
 
 void MqttListener::on_opened(tls::Opened opened, std::size_t index, std::shared_ptr<Place> place) {
@@ -124,8 +123,7 @@ void MqttListener::on_opened(tls::Opened opened, std::size_t index, std::shared_
     (session->resumed() ? context_.metrics.tls_handshakes_resumed : context_.metrics.tls_handshakes_full).add();
     peer.chain = session->peer_chain();
   }
-  const bool web_socket =
-      transport_ == MqttTransport::kWebSocket || transport_ == MqttTransport::kSecureWebSocket;
+  const bool web_socket = transport_ == MqttTransport::kWebSocket || transport_ == MqttTransport::kSecureWebSocket;
   if (web_socket) return upgrade(std::move(opened.stream), std::move(peer), index, std::move(place));
   connect(MqttStream(std::move(opened.stream)), std::move(peer), index);
 }

@@ -26,9 +26,8 @@ inline void teardown(boost::beast::role_type /*role*/, Stream& stream, boost::sy
 template <typename Handler>
 void async_teardown(boost::beast::role_type /*role*/, Stream& stream, Handler&& handler) {
   const boost::system::error_code error = stream.shutdown_send();
-  boost::asio::post(stream.get_executor(), [error, handler = std::forward<Handler>(handler)]() mutable {
-    handler(error);
-  });
+  boost::asio::post(stream.get_executor(),
+                    [error, handler = std::forward<Handler>(handler)]() mutable { handler(error); });
 }
 
 }  // namespace millrace::tls
@@ -160,9 +159,8 @@ class Upgrade : public std::enable_shared_from_this<Upgrade> {
       const auto self = weak.lock();
       if (!cancelled && self) self->time_out();
     });
-    http::async_read_header(stream_, buffer_, parser_, [self = shared_from_this()](ErrorCode error, std::size_t) {
-      self->on_header(error);
-    });
+    http::async_read_header(stream_, buffer_, parser_,
+                            [self = shared_from_this()](ErrorCode error, std::size_t) { self->on_header(error); });
   }
 
  private:
@@ -195,10 +193,11 @@ class Upgrade : public std::enable_shared_from_this<Upgrade> {
     if (refusal.status == http::status::upgrade_required) answer_.set(http::field::upgrade, "websocket");
     answer_.body() = refusal.why + "\n";
     answer_.prepare_payload();
-    http::async_write(stream_, answer_, [self = shared_from_this(), why = std::move(refusal.why)](ErrorCode, std::size_t) {
-      self->stream_.close();
-      self->finish(Error{ErrorKind::kInvalid, why});
-    });
+    http::async_write(stream_, answer_,
+                      [self = shared_from_this(), why = std::move(refusal.why)](ErrorCode, std::size_t) {
+                        self->stream_.close();
+                        self->finish(Error{ErrorKind::kInvalid, why});
+                      });
   }
 
   void time_out() {

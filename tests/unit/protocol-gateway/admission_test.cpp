@@ -1,6 +1,6 @@
-#include <gtest/gtest.h>
-
 #include "io/admission.hpp"
+
+#include <gtest/gtest.h>
 
 namespace millrace::gateway {
 namespace {

@@ -209,7 +209,8 @@ TEST_F(SessionTest, ServesTheCertificateOfTheNameThatIsAskedFor) {
 TEST_F(SessionTest, RefusesAClientOfAnotherProtocol) {
   ClientSettings other = client_settings();
   other.alpn = {"h2"};
-  EXPECT_TRUE(Pair(*ServerContext::create(settings()).value(), *ClientContext::create(other).value(), "gateway.test").failed);
+  EXPECT_TRUE(
+      Pair(*ServerContext::create(settings()).value(), *ClientContext::create(other).value(), "gateway.test").failed);
 }
 
 TEST_F(SessionTest, KeepsTheOldCertificateWhileTheFilesDoNotFit) {

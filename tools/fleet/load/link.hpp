@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "load/device.hpp"
-#include "load/wire.hpp"
 #include "load/outcome.hpp"
+#include "load/wire.hpp"
 
 namespace millrace::fleet {
 

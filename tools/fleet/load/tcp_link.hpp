@@ -1,5 +1,5 @@
-// A connection over TCP, or over TLS and WebSocket on it: connects, is lost, comes back with jittered back-off, for ever. The protocol is in the derived
-// classes.
+// A connection over TCP, or over TLS and WebSocket on it: connects, is lost, comes back with jittered back-off, for
+// ever. The protocol is in the derived classes.
 #pragma once
 
 #include <optional>

@@ -9,7 +9,7 @@
 namespace grpc {
 class Channel;
 class ChannelCredentials;
-}
+}  // namespace grpc
 
 namespace millrace::rpc {
 

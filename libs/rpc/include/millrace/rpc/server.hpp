@@ -28,8 +28,8 @@ struct ServerOptions {
   std::chrono::milliseconds min_ping_interval{10'000};  ///< clients that ping more often are disconnected
 };
 
-/// A gRPC server with the health service (grpc.health.v1) and server reflection (v1alpha). Over TLS 1.2 and 1.3 with a certificate, else
-/// plaintext.
+/// A gRPC server with the health service (grpc.health.v1) and server reflection (v1alpha). Over TLS 1.2 and 1.3 with a
+/// certificate, else plaintext.
 class Server {
  public:
   /// Binds, serves and reports SERVING. The services must outlive the server. kUnavailable names the address if it

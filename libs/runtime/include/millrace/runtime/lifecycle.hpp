@@ -39,9 +39,9 @@ void block_signals();
 /// once.
 void request_failure(std::string reason);
 
-/// start(), wait for SIGTERM or SIGINT (a second one ends the process at once; SIGHUP is reload()), run the phases under one deadline; each
-/// is logged with its time, a phase skipped because the deadline passed is an error line. Returns the exit code: 0
-/// after a clean stop, 1 after a failed start or a failure.
+/// start(), wait for SIGTERM or SIGINT (a second one ends the process at once; SIGHUP is reload()), run the phases
+/// under one deadline; each is logged with its time, a phase skipped because the deadline passed is an error line.
+/// Returns the exit code: 0 after a clean stop, 1 after a failed start or a failure.
 [[nodiscard]] int run(App& app, std::chrono::milliseconds stop_deadline);
 
 }  // namespace millrace::runtime

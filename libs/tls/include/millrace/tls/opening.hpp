@@ -13,8 +13,8 @@
 namespace millrace::tls {
 
 struct OpeningSettings {
-  std::shared_ptr<const ServerContext> tls;  ///< null: none
-  Networks balancers;                        ///< whose connections begin with a PROXY header
+  std::shared_ptr<const ServerContext> tls;    ///< null: none
+  Networks balancers;                          ///< whose connections begin with a PROXY header
   std::chrono::milliseconds deadline{10'000};  ///< from accept to the end of the handshake
 };
 
