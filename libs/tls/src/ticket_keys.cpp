@@ -33,20 +33,22 @@ int seal(TicketKeys& keys, unsigned char* name, unsigned char* iv, EVP_CIPHER_CT
   return done ? 1 : -1;
 }
 
-int open(TicketKeys& keys, const unsigned char* name, const unsigned char* iv, EVP_CIPHER_CTX* cipher,
+int open(TicketKeys& keys, int version, const unsigned char* name, const unsigned char* iv, EVP_CIPHER_CTX* cipher,
          EVP_MAC_CTX* mac) {
   auto found = keys.opening(name, TicketKeys::Clock::now());
   if (!found) return 0;  // a full handshake
   const bool done = EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), nullptr, found->key.cipher.data(), iv) == 1 &&
                     set_mac(mac, found->key);
   if (!done) return -1;
-  return found->newest ? 1 : 2;  // 2: and another ticket
+  // RFC 8446 appendix C.4: a ticket of TLS 1.3 is for one connection, so the client needs its next one.
+  const bool another = !found->newest || version == TLS1_3_VERSION;
+  return another ? 2 : 1;
 }
 
 int on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac, int sealing) {
   auto* keys = static_cast<TicketKeys*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), context_index()));
   if (keys == nullptr) return -1;
-  return sealing != 0 ? seal(*keys, name, iv, cipher, mac) : open(*keys, name, iv, cipher, mac);
+  return sealing != 0 ? seal(*keys, name, iv, cipher, mac) : open(*keys, SSL_version(ssl), name, iv, cipher, mac);
 }
 
 }  // namespace
