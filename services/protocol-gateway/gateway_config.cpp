@@ -122,6 +122,12 @@ constexpr std::array kOptions{
            .help = "CoAP messages whose answer is remembered for retransmissions, about 250 bytes each.",
            .least = 100,
            .most = 10'000'000},
+    Option{.key = "LIMIT_LEASE_MS",
+           .type = Type::kInteger,
+           .default_value = "1000",
+           .help = "How often gateways share the limits of tenants out among each other.",
+           .least = 100,
+           .most = 60'000},
     Option{.key = "METRIC_NAMES_LIMIT",
            .type = Type::kInteger,
            .default_value = "10000",
@@ -219,6 +225,7 @@ Config read_config(const config::Values& values) {
   config.max_in_flight_bytes = size("IN_FLIGHT_LIMIT_BYTES");
   config.stall_after = ms("STALL_AFTER_MS");
   config.answer_deadline = ms("HTTP_ANSWER_DEADLINE_MS");
+  config.limit_lease = ms("LIMIT_LEASE_MS");
   config.max_metric_names = size("METRIC_NAMES_LIMIT");
   config.max_connections = size("CONNECTIONS_LIMIT");
   config.max_packet_bytes = static_cast<std::uint32_t>(values.integer("MQTT_PACKET_LIMIT_BYTES"));

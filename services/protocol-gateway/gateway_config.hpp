@@ -40,6 +40,7 @@ struct Config {
   std::size_t max_in_flight_bytes = 0;
   std::chrono::milliseconds stall_after{0};
   std::chrono::milliseconds answer_deadline{0};
+  std::chrono::milliseconds limit_lease{1000};
   std::size_t max_metric_names = 0;
   std::size_t max_connections = 0;
   std::uint32_t max_packet_bytes = 0;

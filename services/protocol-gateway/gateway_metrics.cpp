@@ -46,6 +46,21 @@ std::vector<std::vector<Counter>> message_counters(Metrics& metrics) {
   return all;
 }
 
+std::vector<Counter> limit_counters(Metrics& metrics) {
+  std::vector<Counter> all;
+  for (const char* limit : {"messages", "bytes", "points", "connects", "connections"}) {
+    for (const char* scope : {"device", "tenant"}) {
+      for (const char* action : {"refused", "delayed", "dropped"}) {
+        all.push_back(metrics.counter("millrace_gateway_over_limit_total",
+                                      "Messages and connections over a limit, by limit, by whose it is and by what "
+                                      "became of them.",
+                                      {{"limit", limit}, {"scope", scope}, {"action", action}}));
+      }
+    }
+  }
+  return all;
+}
+
 std::vector<Counter> qos_counters(Metrics& metrics) {
   std::vector<Counter> all;
   for (const char* qos : {"0", "1", "2"}) {
@@ -112,6 +127,7 @@ Counter connects(Metrics& metrics, const char* outcome) {
 
 GatewayMetrics::GatewayMetrics(Metrics& metrics)
     : messages(message_counters(metrics)),
+      over_limit(limit_counters(metrics)),
       processing_seconds(metrics.histogram("iot_message_processing_seconds",
                                            "From taking a message off the wire to Kafka's delivery report.")),
       mqtt_qos(qos_counters(metrics)),

@@ -31,7 +31,13 @@ struct GatewayMetrics {
     return outcome == "timeout" ? tls_handshakes_timeout : tls_handshakes_failed;
   }
 
+  /// By the numbers of LimitKind, LimitScope and Limiter::Action.
+  [[nodiscard]] const observability::Counter& limited(std::size_t limit, std::size_t scope, std::size_t action) const {
+    return over_limit[(limit * 2 + scope) * 3 + action];
+  }
+
   std::vector<std::vector<observability::Counter>> messages;  // by protocol, result
+  std::vector<observability::Counter> over_limit;
   observability::Histogram processing_seconds;
   std::vector<observability::Counter> mqtt_qos;  // by QoS
   std::vector<observability::Counter> payload_faults;

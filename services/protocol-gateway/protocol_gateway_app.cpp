@@ -52,6 +52,9 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
       gateway_metrics_(metrics_),
       metric_names_(config_.max_metric_names),
       registry_({config_.kafka, topics_.registry()}, metrics_),
+      registry_limits_(registry_),
+      limiter_(registry_limits_, gateway_metrics_),
+      leases_({config_.kafka, topics_.limit_leases(), config_.limit_lease}, limiter_, registry_limits_),
       generations_(config_.kafka, topics_.storage_progress(), topics_.telemetry()),
       threads_(thread_count(config_)),
       publisher_(publisher_options(config_, topics_), gateway_metrics_, generations_,
@@ -70,6 +73,7 @@ ProtocolGatewayApp::~ProtocolGatewayApp() {
   ops_.reset();
   if (certificates_) certificates_->stop();
   if (coap_) coap_->stop();
+  leases_.stop();
   registry_.stop();
   generations_.stop();
   durability_.stop();
@@ -88,7 +92,7 @@ void ProtocolGatewayApp::add_checks() {
 
 void ProtocolGatewayApp::wire() {
   for (std::size_t i = 0; i < threads_.size(); ++i) {
-    workers_.push_back(std::make_unique<IngestWorker>(publisher_, dead_letters_, metric_names_));
+    workers_.push_back(std::make_unique<IngestWorker>(publisher_, dead_letters_, metric_names_, limiter_));
   }
   MqttOptions options;
   options.max_connections = config_.max_connections;
@@ -110,7 +114,8 @@ void ProtocolGatewayApp::wire() {
   handler_ =
       std::make_unique<TelemetryHandler>(threads_, workers_, registry_, gateway_metrics_, config_.answer_deadline);
   coap_ =
-      std::make_unique<CoapServer>(config_.coap, registry_, publisher_, dead_letters_, metric_names_, gateway_metrics_);
+      std::make_unique<CoapServer>(config_.coap, registry_, publisher_, dead_letters_, metric_names_, limiter_,
+                                   gateway_metrics_);
   publisher_.on_accepting([this] { listener_->resume_held(); });
   registry_.on_revocation(
       [this](const registry_view::Revocation& revocation) { listener_->on_revocation(revocation); });
@@ -159,6 +164,7 @@ Status ProtocolGatewayApp::start() {
   if (!ops.ok()) return ops.error();
   ops_ = std::move(*ops);
   registry_.start();
+  leases_.start();
   generations_.start();
   publisher_.start();
   dead_letters_.start();

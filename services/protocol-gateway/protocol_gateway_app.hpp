@@ -21,6 +21,8 @@
 #include "ingest/epoch.hpp"
 #include "ingest/kafka_publisher.hpp"
 #include "io/io_threads.hpp"
+#include "limits/lease_keeper.hpp"
+#include "limits/registry_limits.hpp"
 #include "mqtt/mqtt_front.hpp"
 #include "mqtt/name_spaces.hpp"
 #include "mqtt/will_ingest.hpp"
@@ -46,6 +48,8 @@ class ProtocolGatewayApp final : public runtime::App {
   [[nodiscard]] const Address& http_address() const { return http_->address(); }
   [[nodiscard]] const Address& https_address() const { return https_->address(); }
   [[nodiscard]] const std::optional<Address>& coap_address() const { return coap_->plain_address(); }
+  /// Of records without a delivery report.
+  [[nodiscard]] std::size_t in_flight_bytes() const { return publisher_.in_flight_bytes(); }
   [[nodiscard]] const std::optional<Address>& coaps_address() const { return coap_->secure_address(); }
 
  private:
@@ -64,6 +68,9 @@ class ProtocolGatewayApp final : public runtime::App {
   std::unique_ptr<Epochs> epochs_;
   MetricNames metric_names_;
   registry_view::RegistryView registry_;
+  RegistryLimits registry_limits_;
+  Limiter limiter_;
+  LeaseKeeper leases_;
   telemetry_log::LogGenerations generations_;
   // Connections die with the io_contexts and look at this while they do.
   std::unique_ptr<MqttContext> mqtt_context_;

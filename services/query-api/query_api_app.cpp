@@ -37,16 +37,19 @@ QueryApiApp::QueryApiApp(Config config)
       receipts_(database_, log_readers_, topics_),
       dead_letters_(log_readers_, topics_.telemetry_dead()),
       tails_(tail_options(config_, topics_), metrics_),
+      limit_use_(config_.kafka, topics_.limit_leases()),
       workers_({.threads = config_.database_connections, .queue = config_.calls_waiting}),
       dispatcher_(registry_, workers_, metrics_,
                   {.default_deadline = config_.call_deadline, .most_deadline = config_.call_deadline_limit}),
-      service_({dispatcher_, registry_, series_, derived_, progress_, receipts_, dead_letters_, tails_, tail_calls_}) {}
+      service_({dispatcher_, registry_, series_, derived_, progress_, receipts_, dead_letters_, tails_, tail_calls_,
+                limit_use_}) {}
 
 QueryApiApp::~QueryApiApp() {
   ops_.reset();
   tail_calls_.end_all();
   server_.reset();
   tails_.stop();
+  limit_use_.stop();
   progress_.stop();
   registry_.stop();
 }
@@ -59,6 +62,7 @@ Status QueryApiApp::start() {
   ops_ = std::move(*ops);
   registry_.start();
   progress_.start();
+  limit_use_.start();
   tails_.start();
   rpc::ServerOptions options;
   options.listen = config_.grpc;

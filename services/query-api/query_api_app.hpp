@@ -52,6 +52,7 @@ class QueryApiApp final : public runtime::App {
   DeadLetters dead_letters_;
   TailHub tails_;
   TailCalls tail_calls_;
+  LimitUse limit_use_;
   rpc::WorkerPool workers_;
   rpc::Dispatcher dispatcher_;
   QueryService service_;

@@ -74,9 +74,10 @@ class Producer {
         topic_(rd_kafka_topic_new(client_.get(), topic.c_str(), nullptr)),
         value_(bytes, 'x') {}
 
-  void produce(std::uint64_t number) {
-    const Clock::rep now = Clock::now().time_since_epoch().count();
-    std::memcpy(value_.data(), &now, sizeof now);
+  /// The report's time counts from `due`.
+  void produce(std::uint64_t number, Clock::time_point due) {
+    const Clock::rep since = due.time_since_epoch().count();
+    std::memcpy(value_.data(), &since, sizeof since);
     const std::string key = "floor/device-" + std::to_string(number % 200);
     while (rd_kafka_produce(topic_.get(), RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, value_.data(), value_.size(),
                             key.data(), key.size(), nullptr) != 0) {
@@ -112,7 +113,7 @@ Rate fastest_produce(Producer& producer, std::uint64_t records) {
   const auto begun = Clock::now();
   const double cpu = cpu_seconds();
   for (std::uint64_t i = 0; i < records; ++i) {
-    producer.produce(i);
+    producer.produce(i, Clock::now());
     if (i % 64 == 0) producer.poll(0);
   }
   producer.end();
@@ -120,15 +121,18 @@ Rate fastest_produce(Producer& producer, std::uint64_t records) {
   return {count / seconds_since(begun), (cpu_seconds() - cpu) * 1e6 / count};
 }
 
+// Paced as millrace-fleet paces its devices: looks once a millisecond at what is due, and counts from when it was due.
 std::vector<double> steady_produce(Producer& producer, double rate, double seconds) {
   producer.reports.seconds.clear();
   const auto begun = Clock::now();
   std::uint64_t sent = 0;
   while (seconds_since(begun) < seconds) {
     const auto due = static_cast<std::uint64_t>(seconds_since(begun) * rate);
-    while (sent < due) producer.produce(sent++);
-    producer.poll(0);
-    std::this_thread::sleep_for(std::chrono::microseconds(100));
+    for (; sent < due; ++sent) {
+      const std::chrono::duration<double> after(static_cast<double>(sent + 1) / rate);
+      producer.produce(sent, begun + std::chrono::duration_cast<Clock::duration>(after));
+    }
+    producer.poll(1);
   }
   producer.end();
   return producer.reports.seconds;

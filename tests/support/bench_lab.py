@@ -12,9 +12,11 @@ from millrace_lab import Lab, remove_folder
 
 
 @contextlib.contextmanager
-def bench_lab():
-    """A started system on free ports; its folder is removed afterwards."""
+def bench_lab(extra=None):
+    """A started system on free ports; its folder is removed afterwards. `extra`: further settings by service."""
     lab = Lab(jvm=kafka.LARGE)
+    for name, values in (extra or {}).items():
+        lab.stack.services[name].extra.update(values)
     try:
         with say.Step("a system of its own"):
             lab.start()
@@ -24,11 +26,16 @@ def bench_lab():
         remove_folder(lab)
 
 
+def fleet_command(lab, rate, seconds, *more, devices=200):
+    """millrace-fleet over MQTT QoS 1, two readings and a sequence number a message."""
+    return [str(lab.binaries / "millrace-fleet"), "--devices", str(devices), "--rate", str(rate), "--duration", str(seconds),
+            "--protocol", "mqtt", "--payload-points", "2", "--json", *map(str, more)]
+
+
 def fleet(lab, rate, seconds, *more, devices=200):
-    """millrace-fleet over MQTT QoS 1, three readings and a sequence number a message; returns its report."""
-    done = subprocess.run([str(lab.binaries / "millrace-fleet"), "--devices", str(devices), "--rate", str(rate), "--duration",
-                           str(seconds), "--protocol", "mqtt", "--payload-points", "2", "--json", *map(str, more)],
-                          env=lab.environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    """Runs a fleet to its end; returns its report."""
+    done = subprocess.run(fleet_command(lab, rate, seconds, *more, devices=devices), env=lab.environment, capture_output=True,
+                          text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode not in (0, 1):
         raise DevError(f"millrace-fleet ended with {done.returncode}:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout)
@@ -36,10 +43,11 @@ def fleet(lab, rate, seconds, *more, devices=200):
 
 def cpu_seconds(lab):
     """CPU of each member so far, its children included."""
-    return {name: _cpu(member.process.pid()) for name, member in lab.stack.members().items()}
+    return {name: process_cpu(member.process.pid()) for name, member in lab.stack.members().items()}
 
 
-def _cpu(root):
+def process_cpu(root):
+    """CPU seconds of a process and its descendants so far."""
     ticks = 0
     for pid in tree(root):
         try:

@@ -73,7 +73,7 @@ WireOptions wire_of(const FleetOptions& options) {
 
 std::unique_ptr<Readings> make_readings(const FleetOptions& options) {
   const ReadingsOptions common{options.seed, options.untimed, options.sequence_base};
-  if (options.data.empty()) return std::make_unique<MeterReadings>(common, options.payload_points);
+  if (options.data.empty()) return std::make_unique<MeterReadings>(common, options.payload_points, options.payload_bytes);
   try {
     return std::make_unique<FileReadings>(common, need(read_text_file(options.data), "--data"),
                                           options.verify ? SequencePoint::kAdd : SequencePoint::kLeaveOut);
@@ -112,6 +112,7 @@ LoadOptions load_options(const FleetOptions& options, const Readings& readings, 
   load.qos = options.qos;
   load.tenant = options.tenant;
   load.message_id_base = options.prefix + "-" + std::to_string(options.sequence_base) + "-";
+  load.source = options.source;
   load.mqtt = address_of(options.mqtt, "--mqtt");
   load.mqtt_wire = wire_of(options);
   load.http = address_of(options.http, "--http");

@@ -63,7 +63,9 @@ void add_load_options(CLI::App& app, FleetOptions& o) {
   app.add_option("--payload-points", o.payload_points, "readings in a message beside its sequence")
       ->capture_default_str()
       ->check(CLI::Range(1, 100));
-  app.add_option("--window", o.window, "messages without answer per MQTT connection")
+  app.add_option("--payload-bytes", o.payload_bytes, "least size of a payload, reached by longer names of its readings")
+      ->check(CLI::Range(0, 10'000));
+  app.add_option("--window", o.window, "messages without answer per MQTT connection (QoS 0: to the PINGREQ behind them)")
       ->capture_default_str()
       ->check(CLI::Range(1, 60'000));
 }
@@ -76,6 +78,8 @@ void add_identity_options(CLI::App& app, FleetOptions& o) {
                  "devices, else from the clock, so that runs do not mix)");
   app.add_option("--tenant", o.tenant)->envname("MILLRACE_TENANT")->capture_default_str();
   app.add_option("--api-key", o.api_key, "operator's or admin's")->envname("MILLRACE_API_KEY");
+  app.add_option("--source", o.source, "address that MQTT and HTTP connect from: each has some 28,000 ports")
+      ->check(CLI::ValidIPV4);
   app.add_option("--mqtt", o.mqtt, "gateway: host:port, or with mqtts://, ws:// or wss:// before it")
       ->envname("MILLRACE_MQTT_ADDR")
       ->capture_default_str();

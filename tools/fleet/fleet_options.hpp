@@ -23,6 +23,7 @@ struct FleetOptions {
   double speed = 0;
   std::uint64_t seed = 0;
   std::size_t payload_points = 3;
+  std::size_t payload_bytes = 0;
   std::size_t window = 200;
   std::string prefix;
   std::int64_t sequence_base = -1;
@@ -33,6 +34,7 @@ struct FleetOptions {
   bool json = false;
   bool progress = false;
 
+  std::string source;
   std::string mqtt = "127.0.0.1:1883";
   std::string http = "http://127.0.0.1:8080";
   std::string coap = "coap://127.0.0.1:5683";

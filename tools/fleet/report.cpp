@@ -32,6 +32,13 @@ std::string decimal(double value) {
   return text.str();
 }
 
+/// Messages a second: acknowledged, or of QoS 0 sent and read by the server.
+double rate_of(const Report& report) {
+  const Outcome& o = report.outcome;
+  const std::uint64_t messages = report.options.qos == 0 ? o.sent_count.load() : o.acknowledged_count.load();
+  return report.load.seconds > 0 ? static_cast<double>(messages) / report.load.seconds : 0;
+}
+
 void latency_row(std::ostream& out, const std::string& name, const Latencies& latencies) {
   if (latencies.count() == 0) return;
   row(out, name + " p50 / p99 / max, ms",
@@ -69,7 +76,7 @@ void print_json(const Report& report, std::ostream& out) {
     json["never_readable"] = report.never_readable;
   }
   json["seconds"] = rounded(report.load.seconds);
-  json["rate"] = report.load.seconds > 0 ? rounded(static_cast<double>(o.acknowledged_count) / report.load.seconds) : 0;
+  json["rate"] = rounded(rate_of(report));
   json["cpu_us_per_message"] = rounded(report.load.cpu_us_per_message);
   json["connects"] = o.connects.load();
   json["lost_connections"] = o.lost_connections.load();
@@ -108,7 +115,7 @@ void print_table(const Report& report, std::ostream& out) {
   latency_row(out, "publish to ack", o.ack_latencies);
   if (report.readable != nullptr) latency_row(out, "publish to readable", *report.readable);
   if (report.load.seconds > 0) {
-    row(out, "acknowledged per second", decimal(static_cast<double>(o.acknowledged_count) / report.load.seconds));
+    row(out, report.options.qos == 0 ? "sent and read per second" : "acknowledged per second", decimal(rate_of(report)));
   }
   row(out, "CPU per message, us", decimal(report.load.cpu_us_per_message));
   if (o.lost_connections != 0) row(out, "connections lost", o.lost_connections.load());

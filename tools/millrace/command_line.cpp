@@ -83,6 +83,7 @@ int run_command_line(std::vector<std::string> arguments, Streams streams) {
   add_key_commands(app, session);
   add_rule_commands(app, session);
   add_webhook_commands(app, session);
+  add_limit_commands(app, session);
   add_latest_command(app, session);
   add_range_command(app, session);
   add_windows_command(app, session);

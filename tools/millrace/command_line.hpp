@@ -55,6 +55,7 @@ void add_device_commands(CLI::App& app, Session& session);
 void add_key_commands(CLI::App& app, Session& session);
 void add_rule_commands(CLI::App& app, Session& session);
 void add_webhook_commands(CLI::App& app, Session& session);
+void add_limit_commands(CLI::App& app, Session& session);
 void add_latest_command(CLI::App& app, Session& session);
 void add_range_command(CLI::App& app, Session& session);
 void add_windows_command(CLI::App& app, Session& session);

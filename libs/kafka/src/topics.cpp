@@ -7,6 +7,8 @@ namespace {
 constexpr const char* kSevenDaysMs = "604800000";
 constexpr const char* kThirtyDaysMs = "2592000000";
 constexpr const char* kSmallSegmentBytes = "16777216";
+constexpr const char* kOneHourMs = "3600000";
+constexpr const char* kTenMinutesMs = "600000";
 constexpr int kDeadPartitions = 3;
 
 }  // namespace
@@ -45,6 +47,12 @@ std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSetting
   // One partition: the registry's changes have one order.
   topics.push_back({names.registry(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
   topics.push_back({names.storage_progress(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
+  // Read whole at each start of a gateway.
+  topics.push_back(
+      {names.limit_leases(),
+       1,
+       settings.replication,
+       {{"cleanup.policy", "delete"}, {"retention.ms", kOneHourMs}, {"segment.ms", kTenMinutesMs}}});
   // Rewritten about twice a second under load and read whole at each start: kept short.
   topics.push_back({names.notifier_progress(),
                     1,

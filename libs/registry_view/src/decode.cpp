@@ -1,6 +1,8 @@
 #include "decode.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
 #include <millrace/base/ids.hpp>
 
@@ -69,6 +71,47 @@ Status put_api_key(State& state, std::string_view key, std::string_view id, cons
   return {};
 }
 
+Status read_rate(std::string_view key, const registry::v1::RateLimit& from, Rate& to) {
+  const bool sane = std::isfinite(from.per_second()) && from.per_second() > 0 && std::isfinite(from.burst()) &&
+                    from.burst() >= 0;
+  if (!sane) return bad(key, "a rate is not a number above 0");
+  to.per_second = from.per_second();
+  to.burst = std::max(1.0, from.burst() > 0 ? from.burst() : from.per_second());
+  return {};
+}
+
+Status read_limits(std::string_view key, const registry::v1::Limits& from, LimitsPtr& to) {
+  Limits limits;
+  Status status;
+  if (from.has_messages()) status = read_rate(key, from.messages(), limits.messages);
+  if (status.ok() && from.has_bytes()) status = read_rate(key, from.bytes(), limits.bytes);
+  if (status.ok() && from.has_points()) status = read_rate(key, from.points(), limits.points);
+  if (status.ok() && from.has_connects()) status = read_rate(key, from.connects(), limits.connects);
+  limits.connections = from.connections();
+  if (status.ok() && limits != Limits{}) to = std::make_shared<const Limits>(limits);
+  return status;
+}
+
+Status put_limits(State& state, std::string_view key, std::string_view name, const Entry& entry) {
+  const registry::v1::LimitsEntry& limits = entry.limits();
+  const std::string said = limits.tenant() + (limits.device().empty() ? "" : "/" + limits.device());
+  if (!entry.has_limits() || said != name) return bad(key, "the value is not of this tenant or device");
+  LimitsPtr total;
+  LimitsPtr device_default;
+  LimitsPtr own;
+  if (auto status = read_limits(key, limits.tenant_total(), total); !status.ok()) return status;
+  if (auto status = read_limits(key, limits.device_default(), device_default); !status.ok()) return status;
+  if (auto status = read_limits(key, limits.device_override(), own); !status.ok()) return status;
+  if (limits.device().empty()) {
+    state.limits().put_tenant(limits.tenant(), std::move(total), std::move(device_default));
+  } else if (own) {
+    state.limits().put_device(limits.tenant(), limits.device(), std::move(own));
+  } else {
+    state.limits().remove(limits.tenant(), limits.device());
+  }
+  return {};
+}
+
 Status remove(State& state, std::string_view key, std::string_view kind, std::string_view name) {
   if (kind == "tenant") {
     state.remove_tenant(name);
@@ -78,6 +121,10 @@ Status remove(State& state, std::string_view key, std::string_view kind, std::st
     state.remove_device(parsed->first, parsed->second);
   } else if (kind == "key") {
     state.remove_api_key(name);
+  } else if (kind == "limits") {
+    const auto slash = name.find('/');
+    state.limits().remove(name.substr(0, slash),
+                          slash == std::string_view::npos ? std::string_view() : name.substr(slash + 1));
   }
   return {};
 }
@@ -96,6 +143,7 @@ Status apply(State& state, std::string_view key, std::optional<std::string_view>
   if (kind == "tenant") return put_tenant(state, key, name, entry);
   if (kind == "device") return put_device(state, key, name, entry);
   if (kind == "key") return put_api_key(state, key, name, entry);
+  if (kind == "limits") return put_limits(state, key, name, entry);
   if (kind == "sequence" && entry.has_sequence()) state.note_device_key(entry.sequence().highest_device_key());
   return {};
 }

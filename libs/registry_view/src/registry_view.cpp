@@ -152,6 +152,12 @@ bool RegistryView::is_valid(std::string_view tenant, std::string_view device, co
 
 bool RegistryView::tenant_enabled(std::string_view tenant) const { return impl_->state.tenant_enabled(tenant); }
 
+LimitsOf RegistryView::limits(std::string_view tenant, std::string_view device) const {
+  return impl_->state.limits().of(tenant, device);
+}
+
+std::uint64_t RegistryView::limits_generation() const { return impl_->state.limits().generation(); }
+
 Result<rpc::Caller> RegistryView::verify(const Sha256& key_sha256, TimeUs now) {
   const auto key = impl_->state.find_api_key(key_sha256);
   if (!key && !ready())

@@ -270,9 +270,13 @@ void State::note_revision(std::int64_t revision) {
   if (revision > this->revision()) revision_.store(revision, std::memory_order_relaxed);
 }
 
-void State::begin_reload() { ++generation_; }
+void State::begin_reload() {
+  ++generation_;
+  limits_.begin_reload();
+}
 
 void State::end_reload() {
+  limits_.end_reload();
   std::vector<std::pair<std::string, std::string>> stale;
   for (const auto& shard : shards_) {
     const std::shared_lock lock(shard->mutex);

@@ -16,6 +16,7 @@
 #include <millrace/registry_view/registry_view.hpp>
 
 #include "handle_table.hpp"
+#include "limit_book.hpp"
 
 namespace millrace::registry_view {
 
@@ -63,6 +64,10 @@ class State {
   void remove_api_key(std::string_view key_id);
   void note_device_key(std::int32_t device_key);
   void note_revision(std::int64_t revision);
+
+  /// Limits have a book of their own, which knows nothing of who exists.
+  [[nodiscard]] LimitBook& limits() { return limits_; }
+  [[nodiscard]] const LimitBook& limits() const { return limits_; }
 
   /// Around a second reading from the beginning (the log was cut or replaced): what was not put between the two goes.
   void begin_reload();
@@ -146,6 +151,7 @@ class State {
   std::atomic<std::int32_t> highest_device_key_{0};
   std::atomic<std::int64_t> revision_{0};
   std::uint8_t generation_ = 0;
+  LimitBook limits_;
   OnRevocation on_revocation_;
 };
 

@@ -162,6 +162,19 @@ Result<std::uint32_t> read_facts(CodedInputStream& in, Batch& out) {
   return tag;
 }
 
+void points_to_proto(const std::vector<Point>& points, google::protobuf::RepeatedPtrField<v1::Point>& out) {
+  const int count = static_cast<int>(points.size());
+  while (out.size() > count) out.RemoveLast();
+  for (int i = 0; i < count; ++i) {
+    const Point& point = points[static_cast<std::size_t>(i)];
+    v1::Point& target = i < out.size() ? *out.Mutable(i) : *out.Add();
+    target.set_metric(point.metric);
+    to_proto(point.value, *target.mutable_value());
+    target.clear_time_us();
+    if (point.time) target.set_time_us(*point.time);
+  }
+}
+
 }  // namespace
 
 std::string_view to_string(Protocol protocol) {
@@ -195,8 +208,8 @@ BatchCodec::BatchCodec(BatchCodec&&) noexcept = default;
 BatchCodec& BatchCodec::operator=(BatchCodec&&) noexcept = default;
 
 void BatchCodec::encode(const Batch& batch, std::string& out) {
+  // Every field is overwritten. Clear() would free the messages within, to be made again for each batch.
   v1::TelemetryBatch& message = impl_->message;
-  message.Clear();
   message.mutable_ingest_id()->set_start(batch.ingest_id.start.data(), batch.ingest_id.start.size());
   // Zero would be left out of the bytes, and set_ingest_counter() needs its place.
   message.mutable_ingest_id()->set_counter(batch.ingest_id.counter == 0 ? 1 : batch.ingest_id.counter);
@@ -219,17 +232,14 @@ void BatchCodec::encode(const Batch& batch, std::string& out) {
   message.set_qos(batch.qos);
   message.set_topic(batch.topic);
   message.set_traceparent(batch.traceparent);
+  message.clear_event_time_us();
   if (batch.event_time) message.set_event_time_us(*batch.event_time);
+  message.clear_replay();
   if (batch.replay) {
     message.mutable_replay()->set_dead_letter(batch.replay->dead_letter);
     message.mutable_replay()->set_source(batch.replay->source);
   }
-  for (const Point& point : batch.points) {
-    v1::Point& added = *message.add_points();
-    added.set_metric(point.metric);
-    to_proto(point.value, *added.mutable_value());
-    if (point.time) added.set_time_us(*point.time);
-  }
+  points_to_proto(batch.points, *message.mutable_points());
   message.SerializeToString(&out);
 }
 

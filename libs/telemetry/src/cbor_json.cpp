@@ -6,9 +6,9 @@
 #include <limits>
 #include <vector>
 
-#include <cbor.h>
 #include <simdjson.h>
 
+#include "cbor_reader.hpp"
 #include "json_fault.hpp"
 
 namespace millrace::telemetry {
@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::string_view kHexDigits = "0123456789abcdef";
 
-/// Takes the items of libcbor's stream decoder and writes them as JSON. After a fault nothing more is taken.
+/// Takes the items of CBOR and writes them as JSON. After a fault nothing more is taken.
 class Transcoder {
  public:
   Transcoder(std::size_t max_depth, std::string& out) : max_depth_(max_depth), out_(out) {}
@@ -155,58 +155,64 @@ class Transcoder {
   std::optional<PayloadError> fault_;
 };
 
-Transcoder& of(void* context) { return *static_cast<Transcoder*>(context); }
-
-void refuse_bytes(void* context) { of(context).fail(PayloadFault::kShape, "a byte string has no place here"); }
-
-cbor_callbacks make_callbacks() {
-  cbor_callbacks to = cbor_empty_callbacks;
-  to.uint8 = [](void* c, std::uint8_t value) { of(c).positive(value); };
-  to.uint16 = [](void* c, std::uint16_t value) { of(c).positive(value); };
-  to.uint32 = [](void* c, std::uint32_t value) { of(c).positive(value); };
-  to.uint64 = [](void* c, std::uint64_t value) { of(c).positive(value); };
-  to.negint8 = [](void* c, std::uint8_t value) { of(c).negative(value); };
-  to.negint16 = [](void* c, std::uint16_t value) { of(c).negative(value); };
-  to.negint32 = [](void* c, std::uint32_t value) { of(c).negative(value); };
-  to.negint64 = [](void* c, std::uint64_t value) { of(c).negative(value); };
-  to.byte_string_start = refuse_bytes;
-  to.byte_string = [](void* c, cbor_data, std::size_t) { refuse_bytes(c); };
-  to.string = [](void* c, cbor_data text, std::size_t size) {
-    of(c).text({reinterpret_cast<const char*>(text), size});
-  };
-  to.string_start = [](void* c) { of(c).text_in_parts(); };
-  to.indef_array_start = [](void* c) { of(c).open(false, std::nullopt); };
-  to.array_start = [](void* c, std::size_t items) { of(c).open(false, items); };
-  to.indef_map_start = [](void* c) { of(c).open(true, std::nullopt); };
-  to.map_start = [](void* c, std::size_t pairs) { of(c).open(true, pairs); };
-  to.tag = [](void* c, std::uint64_t number) { of(c).tag(number); };
-  to.float2 = [](void* c, float value) { of(c).real(value); };
-  to.float4 = [](void* c, float value) { of(c).real(value); };
-  to.float8 = [](void* c, double value) { of(c).real(value); };
-  to.undefined = [](void* c) { of(c).number("null"); };
-  to.null = [](void* c) { of(c).number("null"); };
-  to.boolean = [](void* c, bool value) { of(c).number(value ? "true" : "false"); };
-  to.indef_break = [](void* c) { of(c).end_of_open_item(); };
-  return to;
+void take(const CborItem& item, Transcoder& to) {
+  using Kind = CborItem::Kind;
+  switch (item.kind) {
+    case Kind::kUnsigned:
+      return to.positive(item.number);
+    case Kind::kNegative:
+      return to.negative(item.number);
+    case Kind::kBytes:
+    case Kind::kOpenBytes:
+      return to.fail(PayloadFault::kShape, "a byte string has no place here");
+    case Kind::kText:
+      return to.text(item.text);
+    case Kind::kOpenText:
+      return to.text_in_parts();
+    case Kind::kArray:
+      return to.open(false, item.number);
+    case Kind::kOpenArray:
+      return to.open(false, std::nullopt);
+    case Kind::kMap:
+      return to.open(true, item.number);
+    case Kind::kOpenMap:
+      return to.open(true, std::nullopt);
+    case Kind::kTag:
+      return to.tag(item.number);
+    case Kind::kReal:
+      return to.real(item.real);
+    case Kind::kBool:
+      return to.number(item.number != 0 ? "true" : "false");
+    case Kind::kNull:
+      return to.number("null");
+    case Kind::kBreak:
+      return to.end_of_open_item();
+  }
 }
 
 }  // namespace
 
 std::optional<PayloadError> cbor_to_json(std::string_view cbor, std::size_t max_depth, std::string& out) {
-  static const cbor_callbacks kCallbacks = make_callbacks();
   out.clear();
   Transcoder transcoder(max_depth, out);
-  const auto* bytes = reinterpret_cast<cbor_data>(cbor.data());
-  for (std::size_t at = 0; !transcoder.done();) {
-    transcoder.at(at);
-    const cbor_decoder_result step = cbor_stream_decode(bytes + at, cbor.size() - at, &kCallbacks, &transcoder);
-    if (step.status == CBOR_DECODER_NEDATA) transcoder.fail(PayloadFault::kSyntax, "not CBOR: it ends too early");
-    if (step.status == CBOR_DECODER_ERROR) transcoder.fail(PayloadFault::kSyntax, "not CBOR");
-    if (transcoder.fault()) return transcoder.fault();
-    at += step.read;
-    transcoder.at(at);
-    if (transcoder.done() && at != cbor.size()) transcoder.fail(PayloadFault::kSyntax, "not CBOR: it goes on");
+  CborReader reader(cbor);
+  CborItem item;
+  while (!transcoder.done() && !transcoder.fault()) {
+    transcoder.at(reader.offset());
+    switch (reader.next(item)) {
+      case CborReader::Step::kItem:
+        take(item, transcoder);
+        break;
+      case CborReader::Step::kEnd:
+        transcoder.fail(PayloadFault::kSyntax, "not CBOR: it ends too early");
+        break;
+      case CborReader::Step::kBad:
+        transcoder.fail(PayloadFault::kSyntax, "not CBOR");
+        break;
+    }
   }
+  transcoder.at(reader.offset());
+  if (!transcoder.fault() && !reader.at_end()) transcoder.fail(PayloadFault::kSyntax, "not CBOR: it goes on");
   return transcoder.fault();
 }
 

@@ -70,7 +70,10 @@ RegistryService::RegistryService(const RegistryParts& parts)
       delete_rule_(parts.dispatcher.method({.name = "DeleteRule", .least = Role::kOperator})),
       set_webhook_(parts.dispatcher.method({.name = "SetWebhook", .least = Role::kAdmin})),
       get_webhook_(parts.dispatcher.method({.name = "GetWebhook", .least = Role::kOperator})),
-      delete_webhook_(parts.dispatcher.method({.name = "DeleteWebhook", .least = Role::kAdmin})) {}
+      delete_webhook_(parts.dispatcher.method({.name = "DeleteWebhook", .least = Role::kAdmin})),
+      set_tenant_limits_(parts.dispatcher.method({.name = "SetTenantLimits", .least = Role::kAdmin})),
+      set_device_limits_(parts.dispatcher.method({.name = "SetDeviceLimits", .least = Role::kOperator})),
+      get_limits_(parts.dispatcher.method({.name = "GetLimits"})) {}
 
 Status RegistryService::read(const Call& call, const std::function<Status(Connection&)>& work) {
   auto lease = parts_.database.acquire(call.deadline);

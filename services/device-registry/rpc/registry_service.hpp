@@ -68,6 +68,12 @@ class RegistryService final : public v1::RegistryService::CallbackService {
   Reactor* DeleteWebhook(Context* context, const v1::DeleteWebhookRequest* request,
                          v1::DeleteWebhookResponse* response) override;
 
+  Reactor* SetTenantLimits(Context* context, const v1::SetTenantLimitsRequest* request,
+                           v1::LimitsEntry* response) override;
+  Reactor* SetDeviceLimits(Context* context, const v1::SetDeviceLimitsRequest* request,
+                           v1::LimitsEntry* response) override;
+  Reactor* GetLimits(Context* context, const v1::GetLimitsRequest* request, v1::LimitsEntry* response) override;
+
   /// Runs `work` in one transaction and tells the relay. For ImportDevices too; blocks.
   [[nodiscard]] Status change(const rpc::Call& call, std::string_view what, std::string_view entity,
                               const std::function<Status(postgres::Connection&)>& work);
@@ -85,6 +91,7 @@ class RegistryService final : public v1::RegistryService::CallbackService {
   rpc::Method replay_dead_letter_;
   rpc::Method create_rule_, update_rule_, get_rule_, list_rules_, delete_rule_;
   rpc::Method set_webhook_, get_webhook_, delete_webhook_;
+  rpc::Method set_tenant_limits_, set_device_limits_, get_limits_;
 };
 
 }  // namespace millrace::registry

@@ -87,9 +87,22 @@ CREATE TABLE registry.former_tenant (
 ALTER TABLE registry.rule ADD COLUMN created_version int8 NOT NULL DEFAULT 0;
 )sql";
 
+constexpr std::string_view kLimits = R"sql(
+-- Serialised registry.v1.LimitsEntry: nothing in here is asked for by its parts.
+CREATE TABLE registry.tenant_limits (
+  tenant text PRIMARY KEY REFERENCES registry.tenant ON DELETE CASCADE,
+  entry  bytea NOT NULL
+);
+CREATE TABLE registry.device_limits (
+  device_key int4 PRIMARY KEY REFERENCES registry.device ON DELETE CASCADE,
+  entry      bytea NOT NULL
+);
+)sql";
+
 constexpr std::array kMigrations{postgres::Migration{1, "tenants, devices, tokens, API keys, outbox", kFirst},
                                  postgres::Migration{2, "rules, webhooks", kRules},
-                                 postgres::Migration{3, "ids that are never given twice", kNeverTwice}};
+                                 postgres::Migration{3, "ids that are never given twice", kNeverTwice},
+                                 postgres::Migration{4, "limits", kLimits}};
 
 }  // namespace
 

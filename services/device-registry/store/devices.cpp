@@ -5,6 +5,7 @@
 #include <millrace/base/digest.hpp>
 
 #include "store/device_rows.hpp"
+#include "store/limits.hpp"
 #include "store/outbox.hpp"
 #include "store/page_token.hpp"
 
@@ -102,6 +103,7 @@ Result<std::string> add_device_token(Connection& connection, const std::string& 
 }
 
 Status delete_device(Connection& connection, const std::string& tenant, const std::string& device) {
+  if (auto status = delete_limits(connection, tenant, device); !status.ok()) return status;
   auto gone = connection.exec("DELETE FROM registry.device WHERE tenant = $1 AND device = $2",
                               Params{}.text(tenant).text(device));
   if (!gone.ok()) return gone.error();

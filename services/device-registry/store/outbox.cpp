@@ -16,6 +16,9 @@ std::string device_entry_key(const std::string& tenant, const std::string& devic
 }
 std::string api_key_entry_key(const std::string& key_id) { return "key/" + key_id; }
 std::string webhook_entry_key(const std::string& tenant) { return "webhook/" + tenant; }
+std::string limits_entry_key(const std::string& tenant, const std::string& device) {
+  return "limits/" + tenant + (device.empty() ? "" : "/" + device);
+}
 
 Status Outbox::lock() {
   if (locked_) return {};

@@ -52,5 +52,7 @@ class Outbox {
 [[nodiscard]] std::string device_entry_key(const std::string& tenant, const std::string& device);
 [[nodiscard]] std::string api_key_entry_key(const std::string& key_id);
 [[nodiscard]] std::string webhook_entry_key(const std::string& tenant);
+/// Of the tenant where `device` is empty.
+[[nodiscard]] std::string limits_entry_key(const std::string& tenant, const std::string& device);
 
 }  // namespace millrace::registry

@@ -1,5 +1,6 @@
 #include "store/tenants.hpp"
 
+#include "store/limits.hpp"
 #include "store/outbox.hpp"
 #include "store/page_token.hpp"
 #include "store/rules.hpp"
@@ -75,6 +76,7 @@ Status delete_tenant(postgres::Connection& connection, const std::string& tenant
   if (auto status = delete_rules_of(connection, tenant); !status.ok()) return status;
   if (auto status = delete_webhook(connection, tenant); !status.ok() && status.error().kind != ErrorKind::kNotFound)
     return status;
+  if (auto status = delete_limits(connection, tenant, ""); !status.ok()) return status;
   auto gone = connection.exec("DELETE FROM registry.tenant WHERE tenant = $1", postgres::Params{}.text(tenant));
   if (!gone.ok()) return gone.error();
   if (gone->affected() == 0) return no_tenant(tenant);

@@ -48,6 +48,13 @@ CoapAnswer coap_too_large(std::size_t most) {
   return answer;
 }
 
+CoapAnswer coap_over_limit(const OverLimit& over) {
+  CoapAnswer answer = coap_problem(CoapCode::kTooManyRequests, "/problems/limit", "a limit is reached", over.message(),
+                                   over.json_members());
+  answer.max_age_s = over.retry_after_s();
+  return answer;
+}
+
 CoapAnswer coap_refusal(const Error& error) {
   switch (error.kind) {
     case ErrorKind::kTooLarge:

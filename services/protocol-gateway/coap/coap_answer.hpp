@@ -60,6 +60,9 @@ struct CoapAnswer {
 /// 4.13 with Size1.
 [[nodiscard]] CoapAnswer coap_too_large(std::size_t most);
 
+/// 4.29 with Max-Age.
+[[nodiscard]] CoapAnswer coap_over_limit(const OverLimit& over);
+
 /// What a message that was not taken is answered.
 [[nodiscard]] CoapAnswer coap_refusal(const Error& error);
 

@@ -10,19 +10,21 @@ namespace {
 constexpr auto kCoap = telemetry::Protocol::kCoap;
 constexpr std::string_view kPath = "/v1/telemetry";
 
-// Content-Formats (RFC 7252 section 12.3).
-constexpr std::uint32_t kJson = 50;
-constexpr std::uint32_t kCbor = 60;
+constexpr std::uint32_t kJson = 50;  // Content-Format (RFC 7252 section 12.3)
 
+// The format was checked.
 std::string_view content_type(const CoapRequest& request) {
-  return request.content_format == kCbor ? telemetry::kCborContentType : std::string_view{};
+  // JSON has always been the same as nothing said, and stays so in the hash that tells copies apart.
+  if (!request.content_format || (request.content_format == kJson && request.metric.empty())) return {};
+  return telemetry::names_of(telemetry::format_of_coap(*request.content_format).value()).media_type;
 }
 
 // What tells block-wise transfers of a device apart: where from, and every option but the block itself.
 std::string transfer_key(const CoapRequest& request) {
   std::string key(reinterpret_cast<const char*>(request.exchange.address.data()), request.exchange.address.size());
   key += std::to_string(request.exchange.port) + "/" + std::to_string(request.exchange.session) + "/" +
-         std::to_string(request.content_format.value_or(kJson)) + "/" + std::string(request.request_tag);
+         std::to_string(request.content_format.value_or(kJson)) + "/" + std::string(request.request_tag) + "/" +
+         request.metric;
   for (const std::string_view item : request.query) key.append("/").append(item);
   return key;
 }
@@ -35,13 +37,13 @@ CoapAnswer bad_request(std::string_view type, std::string_view title, std::strin
 }  // namespace
 
 CoapIngest::CoapIngest(const CoapIngestOptions& options, Authenticate authenticate, RecordPublisher& publisher,
-                       RefusedPayloads& refused, MetricNames& names, GatewayMetrics& metrics,
-                       std::shared_ptr<AckSink> sink)
+                       RefusedPayloads& refused, MetricNames& names, Limiter& limiter,
+                       GatewayMetrics& metrics, std::shared_ptr<AckSink> sink)
     : options_(options),
       authenticate_(std::move(authenticate)),
       metrics_(metrics),
       sink_(std::move(sink)),
-      worker_(publisher, refused, names),
+      worker_(publisher, refused, names, limiter),
       exchanges_(options.max_exchanges),
       blocks_(options.blocks) {}
 
@@ -80,10 +82,15 @@ CoapIngest::Refused CoapIngest::take(const CoapRequest& request, std::uint64_t i
   if (Refused refused = check_form(request, query)) return refused;
   std::shared_ptr<const Identity> identity;
   if (Refused refused = identify(request, query, identity)) return refused;
-  if (request.content_format.value_or(kJson) != kJson && request.content_format != kCbor) {
-    return Refusal{IngestResult::kInvalid,
-                   coap_problem(CoapCode::kUnsupportedFormat, "/problems/content-type",
-                                "this content format is not understood", "send JSON (50) or CBOR (60)")};
+  const auto format = request.content_format ? telemetry::format_of_coap(*request.content_format) : std::nullopt;
+  const bool names_no_metric = format == telemetry::PayloadFormat::kText && request.metric.empty();
+  if ((request.content_format && !format) || names_no_metric) {
+    return Refusal{
+        IngestResult::kInvalid,
+        coap_problem(CoapCode::kUnsupportedFormat, "/problems/content-type",
+                     "the content format " + std::to_string(*request.content_format) + " is not understood here",
+                     "send 50 (JSON), 60 (CBOR), 110 (SenML JSON), 112 (SenML CBOR), 65001 (Protocol "
+                     "Buffers) or, where the path names the metric, 0 (text)")};
   }
   if (stopping_.load(std::memory_order_relaxed) || !worker_.accepting()) {
     return Refusal{IngestResult::kThrottled,
@@ -175,21 +182,29 @@ CoapIngest::Refused CoapIngest::assemble(const CoapRequest& request, const Ident
 CoapIngest::Refused CoapIngest::submit(const CoapRequest& request, const CoapQuery& query,
                                        const std::shared_ptr<const Identity>& identity, std::string_view payload,
                                        std::uint64_t id) {
+  const std::string topic = request.metric.empty() ? std::string(kPath) : std::string(kPath) + "/" + request.metric;
+  const auto of_path = request.metric.empty() ? std::nullopt : std::optional(telemetry::PayloadFormat::kText);
   Message message{.identity = identity,
                   .protocol = kCoap,
                   .qos = 1,
-                  .topic = kPath,
+                  .topic = topic,
                   .content_type = content_type(request),
                   .payload = payload,
                   .metric_prefix = "",
+                  .metric = request.metric,
+                  .format = of_path,
                   .traceparent = query.traceparent,
                   .facts = {}};
   message.facts.message_id.assign(query.message_id);
   message.facts.coap_message_id = request.exchange.message_id;
   message.facts.coap_token.assign(request.token);
   message.facts.coap_confirmable = request.confirmable;
-  const Status taken = worker_.submit(message, {sink_, id});
+  const Submitted taken = worker_.submit(message, {sink_, id});
   if (taken.ok()) return std::nullopt;
+  if (taken.over_limit()) {
+    worker_.limiter().note(*taken.over_limit(), Limiter::Action::kRefused);
+    return Refusal{IngestResult::kThrottled, coap_over_limit(*taken.over_limit())};
+  }
   return Refusal{IngestResult::kThrottled, coap_refusal(taken.error())};
 }
 

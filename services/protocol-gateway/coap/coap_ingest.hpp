@@ -29,12 +29,14 @@ struct CoapSecurity {
   Sha256 token{};  ///< whose key the handshake proved
 };
 
-/// A POST to /v1/telemetry, taken apart. The views need to live during the call only.
+/// A POST to /v1/telemetry or below it, taken apart. The views need to live during the call only.
 struct CoapRequest {
   CoapExchangeKey exchange;
   std::uint64_t fingerprint = 0;  ///< of code, token, options and payload
   bool confirmable = true;
   std::string_view token;
+  std::size_t path_segments = 0;
+  std::string metric;  ///< of /v1/telemetry/{metric}, its levels apart by `/`
   std::vector<std::string_view> query;
   std::optional<std::uint32_t> content_format;
   std::optional<std::uint32_t> accept;
@@ -68,7 +70,8 @@ class CoapIngest {
 
   /// Outcomes are to be brought to settle() by `sink`. All references must outlive it.
   CoapIngest(const CoapIngestOptions& options, Authenticate authenticate, RecordPublisher& publisher,
-             RefusedPayloads& refused, MetricNames& names, GatewayMetrics& metrics, std::shared_ptr<AckSink> sink);
+             RefusedPayloads& refused, MetricNames& names, Limiter& limiter, GatewayMetrics& metrics,
+             std::shared_ptr<AckSink> sink);
 
   [[nodiscard]] CoapReply handle(const CoapRequest& request, Clock::time_point now);
 

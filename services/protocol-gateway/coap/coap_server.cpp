@@ -35,7 +35,7 @@ constexpr unsigned kConfirmableAnswers = 4096;
 class CoapServer::Impl {
  public:
   Impl(CoapOptions options, const registry_view::RegistryView& registry, RecordPublisher& publisher,
-       RefusedPayloads& refused, MetricNames& names, GatewayMetrics& metrics)
+       RefusedPayloads& refused, MetricNames& names, Limiter& limiter, GatewayMetrics& metrics)
       : options_(std::move(options)),
         registry_(registry),
         metrics_(metrics),
@@ -45,7 +45,7 @@ class CoapServer::Impl {
             [&registry](std::string_view tenant, std::string_view device, const Sha256& token) {
               return registry.authenticate(tenant, device, token);
             },
-            publisher, refused, names, metrics, inbox_) {}
+            publisher, refused, names, limiter, metrics, inbox_) {}
 
   ~Impl() { stop(); }
 
@@ -79,6 +79,8 @@ class CoapServer::Impl {
                                 std::string_view setting);
 
   static const coap_bin_const_t* on_identity(coap_bin_const_t* identity, coap_session_t* session, void* self);
+  static void on_post_below(coap_resource_t* resource, coap_session_t* session, const coap_pdu_t* request,
+                            const coap_string_t* query, coap_pdu_t* response);
   static void on_post(coap_resource_t* resource, coap_session_t* session, const coap_pdu_t* request,
                       const coap_string_t* query, coap_pdu_t* response);
   static int on_event(coap_session_t* session, coap_event_t event);
@@ -168,9 +170,13 @@ Status CoapServer::Impl::set_up_keys(coap_context_t* context) {
 void CoapServer::Impl::add_resource(coap_context_t* context) {
   coap_resource_t* resource = coap_resource_init(coap_make_str_const("v1/telemetry"), 0);
   coap_register_handler(resource, COAP_REQUEST_POST, on_post);
-  coap_add_attr(resource, coap_make_str_const("ct"), coap_make_str_const("\"50 60\""), 0);
+  coap_add_attr(resource, coap_make_str_const("ct"), coap_make_str_const("\"50 60 110 112 65001\""), 0);
   coap_add_attr(resource, coap_make_str_const("rt"), coap_make_str_const("\"millrace.telemetry\""), 0);
   coap_add_resource(context, resource);
+  // libcoap knows resources by their whole path: this one is asked for all others.
+  coap_resource_t* below = coap_resource_unknown_init(nullptr);
+  coap_register_handler(below, COAP_REQUEST_POST, on_post_below);
+  coap_add_resource(context, below);
 }
 
 Result<Address> CoapServer::Impl::listen(coap_context_t* context, const Address& address, coap_proto_t protocol,
@@ -251,6 +257,12 @@ void CoapServer::Impl::on_post(coap_resource_t* /*resource*/, coap_session_t* se
                                const coap_string_t* /*query*/, coap_pdu_t* response) {
   auto& impl = *static_cast<Impl*>(coap_get_app_data(coap_session_get_context(session)));
   impl.take(session, request, response);
+}
+
+void CoapServer::Impl::on_post_below(coap_resource_t* resource, coap_session_t* session, const coap_pdu_t* request,
+                                     const coap_string_t* query, coap_pdu_t* response) {
+  if (is_below_telemetry(request)) return on_post(resource, session, request, query, response);
+  coap_pdu_set_code(response, COAP_RESPONSE_CODE_NOT_FOUND);
 }
 
 // A response without a code makes libcoap send the empty acknowledgement of a CON, and nothing for a NON.
@@ -366,8 +378,8 @@ void CoapServer::Impl::stop() {
 }
 
 CoapServer::CoapServer(CoapOptions options, const registry_view::RegistryView& registry, RecordPublisher& publisher,
-                       RefusedPayloads& refused, MetricNames& names, GatewayMetrics& metrics)
-    : impl_(std::make_unique<Impl>(std::move(options), registry, publisher, refused, names, metrics)) {}
+                       RefusedPayloads& refused, MetricNames& names, Limiter& limiter, GatewayMetrics& metrics)
+    : impl_(std::make_unique<Impl>(std::move(options), registry, publisher, refused, names, limiter, metrics)) {}
 CoapServer::~CoapServer() = default;
 
 Status CoapServer::start() { return impl_->start(); }

@@ -30,7 +30,7 @@ class CoapServer {
  public:
   /// All references must outlive it.
   CoapServer(CoapOptions options, const registry_view::RegistryView& registry, RecordPublisher& publisher,
-             RefusedPayloads& refused, MetricNames& names, GatewayMetrics& metrics);
+             RefusedPayloads& refused, MetricNames& names, Limiter& limiter, GatewayMetrics& metrics);
   ~CoapServer();  ///< stop()
   CoapServer(const CoapServer&) = delete;
   CoapServer& operator=(const CoapServer&) = delete;

@@ -16,7 +16,8 @@ using observability::Level;
 
 // Content-Formats (RFC 7252 section 12.3).
 constexpr unsigned kJson = 50;
-constexpr std::uint16_t kRequestTag = 292;  // RFC 9175 section 3.2
+constexpr std::size_t kSegmentsOfResource = 2;  // v1/telemetry
+constexpr std::uint16_t kRequestTag = 292;      // RFC 9175 section 3.2
 
 void on_log(coap_log_t /*level*/, const char* message) {
   static const observability::Logger kLog("libcoap");
@@ -64,9 +65,13 @@ bool read_number(std::string_view value, std::size_t most, std::optional<std::ui
 // False: critical and of no meaning here, or malformed.
 bool read_option(std::uint16_t number, std::string_view value, CoapRequest& request) {
   switch (number) {
+    case COAP_OPTION_URI_PATH:
+      if (request.path_segments++ < kSegmentsOfResource) return true;
+      if (request.path_segments > kSegmentsOfResource + 1) request.metric += '/';
+      request.metric += value;
+      return true;
     case COAP_OPTION_URI_HOST:
     case COAP_OPTION_URI_PORT:
-    case COAP_OPTION_URI_PATH:
     case COAP_OPTION_BLOCK2:  // of the answer, which always fits
       return true;
     case COAP_OPTION_URI_QUERY:
@@ -128,6 +133,20 @@ void forbid_resumption(const coap_session_t* session) {
   SSL_CTX* context = SSL_get_SSL_CTX(ssl);
   SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+}
+
+bool is_below_telemetry(const coap_pdu_t* pdu) {
+  constexpr std::array<std::string_view, kSegmentsOfResource> kBeginning{"v1", "telemetry"};
+  coap_opt_iterator_t options;
+  coap_option_iterator_init(pdu, &options, COAP_OPT_ALL);
+  std::size_t segments = 0;
+  while (const coap_opt_t* option = coap_option_next(&options)) {
+    if (options.number != COAP_OPTION_URI_PATH) continue;
+    const std::string_view segment = view(coap_opt_value(option), coap_opt_length(option));
+    if (segments < kBeginning.size() && segment != kBeginning.at(segments)) return false;
+    ++segments;
+  }
+  return segments > kBeginning.size();
 }
 
 CoapRequest read_request(const coap_session_t* session, const coap_pdu_t* pdu, const CoapSecurity* security) {

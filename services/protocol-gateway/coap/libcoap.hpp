@@ -56,6 +56,9 @@ void start_libcoap();
 void forbid_resumption(const coap_session_t* session);
 
 /// The parts of a request; views point into `pdu`. `security` is null without DTLS.
+/// Whether its path is `v1/telemetry/…`.
+[[nodiscard]] bool is_below_telemetry(const coap_pdu_t* pdu);
+
 [[nodiscard]] CoapRequest read_request(const coap_session_t* session, const coap_pdu_t* pdu,
                                        const CoapSecurity* security);
 

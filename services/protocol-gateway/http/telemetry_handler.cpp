@@ -8,6 +8,7 @@
 #include <millrace/observability/trace.hpp>
 
 #include "http/credentials.hpp"
+#include "http/metric_path.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -17,6 +18,7 @@ using http::Response;
 using std::chrono::steady_clock;
 
 constexpr std::string_view kPath = "/v1/telemetry";
+constexpr std::string_view kMetricPath = "/v1/telemetry/";
 constexpr std::size_t kMaxMessageIdBytes = 128;
 constexpr std::chrono::milliseconds kDeadlineTick{100};
 
@@ -24,6 +26,14 @@ Response retry_later(int status, std::string_view title, std::string_view detail
   Response response =
       problem(status, "/problems/unavailable", title, detail, "\"retry_after_s\":" + std::to_string(seconds));
   response.headers.emplace_back("Retry-After", std::to_string(seconds));
+  return response;
+}
+
+Response over_limit(const OverLimit& over) {
+  Response response =
+      problem(429, "/problems/limit", "a limit is reached", over.message(),
+              over.json_members() + ",\"retry_after_s\":" + std::to_string(over.retry_after_s()));
+  response.headers.emplace_back("Retry-After", std::to_string(over.retry_after_s()));
   return response;
 }
 
@@ -67,14 +77,17 @@ Response refusal(const Error& error) {
   return problem(500, "/problems/internal", "the message was not taken", error.message);
 }
 
-// `application/json`, or nothing said. curl says `application/x-www-form-urlencoded` when nobody told it otherwise.
-bool is_json_or_unsaid(std::string_view type) {
-  type = type.substr(0, type.find(';'));
-  while (type.ends_with(' ')) type.remove_suffix(1);
-  std::string lower(type);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return lower.empty() || lower == "application/json" || lower == "application/x-www-form-urlencoded";
+// What the client says of the body; curl says `application/x-www-form-urlencoded` when nobody told it otherwise.
+std::string_view said_type(const http::Request& request) {
+  constexpr std::string_view kUntold = "application/x-www-form-urlencoded";
+  const std::string_view type = request.header("content-type").value_or("");
+  return type.starts_with(kUntold) ? std::string_view() : type;
+}
+
+// As the hash that tells copies apart has it: JSON has always been the same as nothing said.
+std::string_view content_type(std::optional<telemetry::PayloadFormat> said, bool names_metric) {
+  if (!said || (said == telemetry::PayloadFormat::kJson && !names_metric)) return {};
+  return telemetry::names_of(*said).media_type;
 }
 
 bool is_visible_ascii(std::string_view text) {
@@ -183,7 +196,7 @@ Result<std::shared_ptr<const Identity>> TelemetryHandler::authenticate(const htt
 }
 
 void TelemetryHandler::handle(const http::Request& request, const http::Responder& responder) {
-  if (request.path() != kPath) {
+  if (request.path() != kPath && !request.path().starts_with(kMetricPath)) {
     responder.send(problem(404, "/problems/not-found", "there is nothing here", "devices post to /v1/telemetry"));
     return;
   }
@@ -219,10 +232,20 @@ void TelemetryHandler::ingest(const http::Request& request, const http::Responde
                            "one of 1 to 128 visible ASCII characters is expected"));
     return;
   }
-  if (!is_json_or_unsaid(request.header("content-type").value_or(""))) {
+  const std::string_view type = said_type(request);
+  const auto format = telemetry::format_of_media_type(type);
+  const bool names_no_metric = format == telemetry::PayloadFormat::kText && request.path() == kPath;
+  if ((!type.empty() && !format) || names_no_metric) {
     metrics_.ingested(kHttp, IngestResult::kInvalid).add();
     responder.send(
-        problem(415, "/problems/content-type", "this content type is not understood", "send application/json"));
+        problem(415, "/problems/content-type", "this content type is not understood", telemetry::kFormatsTaken));
+    return;
+  }
+  Result<std::string> metric = std::string();
+  if (request.path() != kPath) metric = metric_of_path(request.path().substr(kMetricPath.size()));
+  if (!metric.ok()) {
+    metrics_.ingested(kHttp, IngestResult::kInvalid).add();
+    responder.send(problem(400, "/problems/path", "the path was refused", metric.error().message));
     return;
   }
   const std::size_t index = responder.io_index();
@@ -237,18 +260,21 @@ void TelemetryHandler::ingest(const http::Request& request, const http::Responde
   Message message{.identity = *identity,
                   .protocol = kHttp,
                   .qos = 1,
-                  .topic = kPath,
-                  .content_type = "",
+                  .topic = request.path(),
+                  .content_type = content_type(format, !metric->empty()),
                   .payload = request.body(),
                   .metric_prefix = "",
+                  .metric = *metric,
+                  .format = metric->empty() ? std::nullopt : std::optional(telemetry::PayloadFormat::kText),
                   .traceparent = observability::is_traceparent(traceparent) ? traceparent : "",
                   .facts = {}};
   message.facts.message_id.assign(id);
   auto pending = std::make_shared<Pending>(responder, steady_clock::now() + answer_deadline_);
-  const Status taken = worker.submit(message, {pending, 0});
+  const Submitted taken = worker.submit(message, {pending, 0});
   if (!taken.ok()) {
     metrics_.ingested(kHttp, IngestResult::kThrottled).add();
-    pending->answer(refusal(taken.error()));
+    if (taken.over_limit()) worker.limiter().note(*taken.over_limit(), Limiter::Action::kRefused);
+    pending->answer(taken.over_limit() ? over_limit(*taken.over_limit()) : refusal(taken.error()));
     return;
   }
   deadlines_[index]->waiting.push_back(std::move(pending));

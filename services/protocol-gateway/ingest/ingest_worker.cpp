@@ -1,20 +1,39 @@
 #include "ingest/ingest_worker.hpp"
 
+#include <algorithm>
+
 namespace millrace::gateway {
 
 using telemetry::PayloadError;
 using telemetry::PayloadFault;
 
-IngestWorker::IngestWorker(RecordPublisher& publisher, RefusedPayloads& refused, MetricNames& names)
-    : publisher_(publisher), refused_(refused), names_(names) {}
+namespace {
+
+// It goes back to the device: cut, and without what is no visible ASCII.
+PayloadError unknown_format(std::string_view content_type) {
+  constexpr std::size_t kShown = 64;
+  std::string shown(content_type.substr(0, kShown));
+  std::replace_if(shown.begin(), shown.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
+  return {PayloadFault::kUnknownFormat,
+          "the content type '" + shown + "' is not understood: " + std::string(telemetry::kFormatsTaken),
+          {},
+          {}};
+}
+
+}  // namespace
+
+IngestWorker::IngestWorker(RecordPublisher& publisher, RefusedPayloads& refused, MetricNames& names,
+                           Limiter& limiter)
+    : publisher_(publisher), refused_(refused), names_(names), limiter_(limiter) {}
 
 std::optional<PayloadError> IngestWorker::decode(const Message& message) {
   const registry_view::Device& device = message.identity->device;
-  const telemetry::DecodeOptions options{device.device, message.metric_prefix};
-  if (auto error = message.content_type == telemetry::kCborContentType
-                       ? decoder_.decode_cbor(message.payload, options, batch_)
-                       : decoder_.decode_json(message.payload, options, batch_))
-    return error;
+  // Between them comes what is declared for the type of the device, once the registry says it.
+  const auto format = telemetry::choose_format(message.content_type, std::nullopt, message.format);
+  if (!format) return unknown_format(message.content_type);
+  batch_.ingest_time = now_us();
+  const telemetry::DecodeOptions options{device.device, message.metric_prefix, message.metric, batch_.ingest_time};
+  if (auto error = decoder_.decode(*format, message.payload, options, batch_)) return error;
   for (const telemetry::Point& point : batch_.points) {
     if (names_.admit(device.tenant, point.metric)) continue;
     return PayloadError{PayloadFault::kTooManyMetrics,
@@ -30,11 +49,22 @@ Status IngestWorker::keep_refused(const Message& message, PayloadError error, Wa
                         std::make_shared<const PayloadError>(std::move(error)), std::move(waiter)});
 }
 
-Status IngestWorker::submit(const Message& message, Waiter waiter) {
+std::unique_ptr<InFlight> IngestWorker::fresh_record() {
+  if (spare_.empty()) publisher_.take_spare(spare_);
+  if (spare_.empty()) return std::make_unique<InFlight>();
+  auto record = std::move(spare_.back());
+  spare_.pop_back();
+  return record;
+}
+
+Submitted IngestWorker::submit(const Message& message, Waiter waiter) {
+  HeldTo& held = message.identity->held;
+  const std::size_t bytes = message.payload.size();
+  if (const auto over = limiter_.admit(message.identity->device, held, bytes)) return Submitted(*over);
   if (auto error = decode(message)) return keep_refused(message, std::move(*error), std::move(waiter));
+  if (const auto over = limiter_.charge_points(held, bytes, batch_.points.size())) return Submitted(*over);
   const registry_view::Device& device = message.identity->device;
   batch_.ingest_id.start = publisher_.start_id();
-  batch_.ingest_time = now_us();
   batch_.delivery = message.facts;
   batch_.delivery.payload_hash = hash64(message.payload, hash64(message.content_type, hash64(message.topic)));
   batch_.tenant = device.tenant;
@@ -44,7 +74,7 @@ Status IngestWorker::submit(const Message& message, Waiter waiter) {
   batch_.qos = message.qos;
   batch_.topic.assign(message.topic);
   batch_.traceparent.assign(message.traceparent);
-  auto record = std::make_unique<InFlight>();
+  auto record = fresh_record();
   codec_.encode(batch_, record->value);
   record->identity = message.identity;
   record->waiter = std::move(waiter);

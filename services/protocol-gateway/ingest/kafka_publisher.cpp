@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include <millrace/base/backoff.hpp>
 #include <millrace/base/ids.hpp>
@@ -17,7 +18,20 @@ using std::chrono::steady_clock;
 constexpr TimeUs kMaxClockSkewUs = 2 * kUsPerSecond;
 constexpr milliseconds kSupervisorTick{100};
 
+// Spare records: about 12 MB at most.
+constexpr std::size_t kMostSpare = 16'384;
+constexpr std::size_t kMostSpareValueBytes = 1024;
+constexpr std::size_t kSpareAtOnce = 64;
+
 std::size_t cost_of(const InFlight& record) { return record.value.size() + kInFlightOverhead; }
+
+// As new, but for the memory of its value.
+void make_spare(InFlight& record) {
+  std::string value = std::move(record.value);
+  value.clear();
+  record = {};
+  if (value.capacity() <= kMostSpareValueBytes) record.value = std::move(value);
+}
 
 }  // namespace
 
@@ -56,14 +70,18 @@ Status KafkaPublisher::submit(std::unique_ptr<InFlight> record) {
   bytes_.fetch_add(cost, std::memory_order_relaxed);
   records_.fetch_add(1, std::memory_order_relaxed);
   partition.window.push_back(std::move(record));
-  if (bytes_.load(std::memory_order_relaxed) >= options_.max_in_flight_bytes)
-    accepting_.store(false, std::memory_order_relaxed);
+  const std::size_t taken = in_flight_bytes();
+  if (taken >= options_.max_in_flight_bytes) accepting_.store(false, std::memory_order_relaxed);
+  if (taken >= options_.max_in_flight_bytes / 2) crowded_.store(true, std::memory_order_relaxed);
   return {};
 }
 
 void KafkaPublisher::on_reports(std::span<const kafka::DeliveryReport> reports) {
   std::vector<Settlement> settlements;
   settlements.reserve(reports.size());
+  std::vector<std::unique_ptr<InFlight>> freed;
+  freed.reserve(reports.size());
+  count_accepted(reports);
   const TimeUs now = now_us();
   const auto clock = steady_clock::now();
   for (const kafka::DeliveryReport& report : reports) {
@@ -76,9 +94,40 @@ void KafkaPublisher::on_reports(std::span<const kafka::DeliveryReport> reports) 
     const std::lock_guard lock(partition.mutex);
     settlements.push_back({std::move(record.waiter), settle_record(record, report)});
     record.settled = true;
-    release(partition);
+    release(partition, freed);
   }
   settle_(std::move(settlements));
+  keep_spare(std::move(freed));
+}
+
+void KafkaPublisher::count_accepted(std::span<const kafka::DeliveryReport> reports) {
+  const auto protocol_of = [](const kafka::DeliveryReport& report) {
+    return static_cast<const InFlight*>(report.opaque)->protocol;
+  };
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < reports.size(); ++i) {
+    if (reports[i].delivery == kafka::Delivery::kPersisted) ++count;
+    const bool run_ends = i + 1 == reports.size() || protocol_of(reports[i + 1]) != protocol_of(reports[i]);
+    if (!run_ends || count == 0) continue;
+    metrics_.ingested(protocol_of(reports[i]), IngestResult::kAccepted).add(static_cast<double>(count));
+    count = 0;
+  }
+}
+
+void KafkaPublisher::keep_spare(std::vector<std::unique_ptr<InFlight>> freed) {
+  for (auto& record : freed) make_spare(*record);
+  const std::lock_guard lock(spare_mutex_);
+  const std::size_t room = kMostSpare - spare_.size();
+  const std::size_t kept = std::min(freed.size(), room);
+  spare_.insert(spare_.end(), std::make_move_iterator(freed.begin()),
+                std::make_move_iterator(freed.begin() + static_cast<std::ptrdiff_t>(kept)));
+}
+
+void KafkaPublisher::take_spare(std::vector<std::unique_ptr<InFlight>>& spare) {
+  const std::lock_guard lock(spare_mutex_);
+  const auto first = spare_.end() - static_cast<std::ptrdiff_t>(std::min(spare_.size(), kSpareAtOnce));
+  spare.insert(spare.end(), std::make_move_iterator(first), std::make_move_iterator(spare_.end()));
+  spare_.erase(first, spare_.end());
 }
 
 Outcome KafkaPublisher::settle_record(InFlight& record, const kafka::DeliveryReport& report) {
@@ -87,7 +136,6 @@ Outcome KafkaPublisher::settle_record(InFlight& record, const kafka::DeliveryRep
     case kafka::Delivery::kPersisted:
       outcome.kind = Outcome::Kind::kAcknowledged;
       outcome.receipt = {report.partition, report.offset, generations_.of(report.partition), false};
-      metrics_.ingested(record.protocol, IngestResult::kAccepted).add();
       break;
     case kafka::Delivery::kNotPersisted:
       outcome.kind = Outcome::Kind::kRefused;
@@ -107,10 +155,11 @@ Outcome KafkaPublisher::settle_record(InFlight& record, const kafka::DeliveryRep
 }
 
 // Frees settled records at the front; one behind an unsettled one waits for it.
-void KafkaPublisher::release(Partition& partition) {
+void KafkaPublisher::release(Partition& partition, std::vector<std::unique_ptr<InFlight>>& freed) {
   while (!partition.window.empty() && partition.window.front()->settled) {
     bytes_.fetch_sub(cost_of(*partition.window.front()), std::memory_order_relaxed);
     records_.fetch_sub(1, std::memory_order_relaxed);
+    freed.push_back(std::move(partition.window.front()));
     partition.window.pop_front();
   }
 }
@@ -232,7 +281,13 @@ void KafkaPublisher::update_accepting() {
   const bool now = can_acknowledge && !is_stalled && bytes < limit;
   metrics_.stalled.set(is_stalled ? 1 : 0);
   metrics_.in_flight_bytes.set(static_cast<double>(bytes));
-  if (was == now) return;
+  // Set by submit() alone; taken away with some distance, so that it does not flutter.
+  const bool room_again = crowded_.load(std::memory_order_relaxed) && bytes < options_.max_in_flight_bytes / 8 * 3;
+  if (room_again) crowded_.store(false, std::memory_order_relaxed);
+  if (was == now) {
+    if (now && room_again && on_accepting_) on_accepting_();
+    return;
+  }
   if (!now) log_.warn("no new messages are taken", {{"stalled", is_stalled}, {"in_flight_bytes", bytes}});
   if (now) log_.info("messages are taken", {{"in_flight_bytes", bytes}});
   accepting_.store(now, std::memory_order_relaxed);

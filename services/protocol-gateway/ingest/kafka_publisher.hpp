@@ -47,7 +47,8 @@ class KafkaPublisher final : public RecordPublisher {
   KafkaPublisher(const KafkaPublisher&) = delete;
   KafkaPublisher& operator=(const KafkaPublisher&) = delete;
 
-  /// Called on the supervisor's thread whenever accepting() has become true. Before start().
+  /// Called on the supervisor's thread whenever accepting() has become true or crowded() false.
+  /// Before start().
   void on_accepting(std::function<void()> callback) { on_accepting_ = std::move(callback); }
 
   /// Connects in the background, for as long as it takes.
@@ -61,7 +62,13 @@ class KafkaPublisher final : public RecordPublisher {
 
   [[nodiscard]] const telemetry::StartId& start_id() const override { return start_id_; }
   [[nodiscard]] bool accepting() const override { return accepting_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool crowded() const override { return crowded_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::size_t room() const override {
+    const std::size_t taken = in_flight_bytes();
+    return taken >= options_.max_in_flight_bytes ? 0 : options_.max_in_flight_bytes - taken;
+  }
   [[nodiscard]] Status submit(std::unique_ptr<InFlight> record) override;
+  void take_spare(std::vector<std::unique_ptr<InFlight>>& spare) override;
 
   [[nodiscard]] std::size_t in_flight_bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
@@ -80,7 +87,9 @@ class KafkaPublisher final : public RecordPublisher {
 
   void on_reports(std::span<const kafka::DeliveryReport> reports);
   Outcome settle_record(InFlight& record, const kafka::DeliveryReport& report);
-  void release(Partition& partition);
+  void release(Partition& partition, std::vector<std::unique_ptr<InFlight>>& freed);
+  void count_accepted(std::span<const kafka::DeliveryReport> reports);
+  void keep_spare(std::vector<std::unique_ptr<InFlight>> freed);
   void check_clock(const InFlight& record, TimeUs broker_time, TimeUs now);
 
   void supervise(const std::stop_token& stop);
@@ -102,9 +111,13 @@ class KafkaPublisher final : public RecordPublisher {
   std::vector<std::unique_ptr<Partition>> partitions_;  // made once, by the first connect()
   std::atomic<bool> connected_{false};
   std::atomic<bool> accepting_{false};
+  std::atomic<bool> crowded_{false};
   std::atomic<std::size_t> bytes_{0};
   std::atomic<std::size_t> records_{0};
   std::atomic<std::int64_t> clock_skew_us_{0};
+
+  std::mutex spare_mutex_;
+  std::vector<std::unique_ptr<InFlight>> spare_;
 
   std::mutex mutex_;
   std::condition_variable_any wake_;

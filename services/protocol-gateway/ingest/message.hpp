@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,8 @@
 #include <millrace/telemetry/payload.hpp>
 #include <millrace/telemetry/receipt.hpp>
 
+#include "limits/limiter.hpp"
+
 namespace millrace::gateway {
 
 /// An authenticated device, made once per connection or request and shared by its messages.
@@ -20,6 +23,7 @@ struct Identity {
   registry_view::Device device;
   Sha256 token{};   ///< SHA-256 of the token it showed
   std::string key;  ///< record key, `tenant/device`
+  mutable HeldTo held = {};  ///< by the thread that submits its messages
 };
 
 /// What an adapter took off the wire. The views need to live during the call only.
@@ -28,11 +32,13 @@ struct Message {
   telemetry::Protocol protocol = telemetry::Protocol::kUnspecified;
   std::uint8_t qos = 1;
   std::string_view topic;         ///< MQTT topic, or path over HTTP and CoAP
-  std::string_view content_type;  ///< telemetry::kCborContentType; anything else: JSON
+  std::string_view content_type;  ///< what the message says of its payload; empty: nothing
   std::string_view payload;
-  std::string_view metric_prefix;  ///< put before each metric name
-  std::string_view traceparent;    ///< valid or empty
-  telemetry::DeliveryFacts facts;  ///< all but payload_hash, which is computed here
+  std::string_view metric_prefix;                       ///< put before each metric name
+  std::string_view metric = {};                         ///< as telemetry::DecodeOptions::metric
+  std::optional<telemetry::PayloadFormat> format = {};  ///< what the topic or path says, where content_type is empty
+  std::string_view traceparent;                         ///< valid or empty
+  telemetry::DeliveryFacts facts;                       ///< all but payload_hash, which is computed here
 };
 
 /// What became of a message that was taken.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <millrace/base/result.hpp>
 
@@ -37,9 +38,22 @@ class RecordPublisher {
   /// in-flight limit reached. What was taken before may still be submitted. Thread-safe, cheap.
   [[nodiscard]] virtual bool accepting() const = 0;
 
+  /// Memory that is left for records in flight, bytes: who has much of it already takes less of what is left.
+  /// Thread-safe, cheap.
+  [[nodiscard]] virtual std::size_t room() const = 0;
+
+  /// True while more than half of that memory is taken: whoever's share is not counted (QoS 0) waits. Thread-safe,
+  /// cheap.
+  [[nodiscard]] virtual bool crowded() const = 0;
+
   /// Takes the record; its outcome reaches the waiter later. An Error: nothing was produced, and nothing will come.
   /// Thread-safe, never blocks for I/O.
   [[nodiscard]] virtual Status submit(std::unique_ptr<InFlight> record) = 0;
+
+  /// Puts records into `spare` that were used before: empty, with the memory of their value. None is as good. Making
+  /// each anew would give every record's memory from the thread that took it to that of the reports, which malloc pays
+  /// for by locks. Thread-safe.
+  virtual void take_spare(std::vector<std::unique_ptr<InFlight>>& spare) { static_cast<void>(spare); }
 };
 
 /// Port to the evidence of refused payloads.

@@ -31,6 +31,7 @@ void MqttConnection::on_connect(const mqtt::ConnectRequested& requested) {
   }
   const std::string assigned = connect.client_id.empty() ? "auto-" + random_token(kAssignedIdBytes) : "";
   const std::string_view client_id = assigned.empty() ? connect.client_id : assigned;
+  if (identity_ && !enter_limits(connect, client_id)) return;
   epoch_ = context_.epochs.next();
   context_.connections.enter(identity_ ? identity_->key : std::string(), shared_from_this());
   if (identity_ && !still_valid()) {
@@ -60,7 +61,8 @@ void MqttConnection::on_connect(const mqtt::ConnectRequested& requested) {
 
 void MqttConnection::refuse_connect(const mqtt::Connect& connect, ReasonCode reason, std::string_view why) {
   context_.metrics.mqtt_connects_refused.add();
-  const bool later = reason == ReasonCode::kServerUnavailable;
+  const bool later = reason == ReasonCode::kServerUnavailable || reason == ReasonCode::kQuotaExceeded ||
+                     reason == ReasonCode::kConnectionRateExceeded;
   context_.metrics
       .ingested(protocol_of(connect.version), later ? IngestResult::kThrottled : IngestResult::kUnauthorized)
       .add();

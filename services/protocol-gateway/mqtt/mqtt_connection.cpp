@@ -100,13 +100,14 @@ bool MqttConnection::handle(mqtt::Event& event) {
 bool MqttConnection::must_wait() {
   if (connection_.state() != mqtt::ConnectionState::kConnected) return false;
   const bool platform_full = access_ == MqttAccess::kDevices && !context_.workers[io_index_]->accepting();
-  const bool too_much = in_flight_bytes_ >= context_.options.max_in_flight_bytes;
+  const bool crowded = access_ == MqttAccess::kDevices && unanswered_ && context_.workers[io_index_]->crowded();
+  const bool too_much = in_flight_bytes_ >= share();
   const bool not_reading = connection_.output().size() + writing_.size() >= context_.options.max_unsent_bytes;
-  if (!platform_full && !too_much && !not_reading && !draining_) return false;
+  if (!platform_full && !crowded && !too_much && !not_reading && !draining_ && !put_off_) return false;
   if (!held_) {
     held_ = true;
     connection_.hold();
-    if (platform_full) context_.held[io_index_].push_back(weak_from_this());
+    if (platform_full || crowded) context_.held[io_index_].push_back(weak_from_this());
   }
   return true;
 }
@@ -144,10 +145,14 @@ void MqttConnection::on_closed(const mqtt::Closed& closed) {
 
 void MqttConnection::flush() {
   if (ended_) return;
-  const bool room = in_flight_bytes_ <= context_.options.max_in_flight_bytes / 2;
+  const bool room = in_flight_bytes_ <= share() / 2;
   const bool accepting = access_ == MqttAccess::kOpen || context_.workers[io_index_]->accepting();
-  const bool waits_here = held_ && room && !draining_ && accepting;
-  if (waits_here) {
+  const bool waits_here = held_ && room && !draining_ && !put_off_;
+  if (waits_here && !accepting) {
+    // Held for its own share until now, from now on for all: nobody else would wake it.
+    context_.held[io_index_].push_back(weak_from_this());
+    write();
+  } else if (waits_here) {
     resume();
   } else if (filled_ > 0 && !held_ && !connection_.blocked()) {
     process();
@@ -196,6 +201,7 @@ void MqttConnection::write() {
 void MqttConnection::arm_timer() {
   auto due = Clock::now() + context_.options.write_timeout;
   if (const auto deadline = connection_.deadline(); deadline && *deadline < due) due = *deadline;
+  if (put_off_ && put_off_->until < due) due = put_off_->until;
   timer_.expires_at(due);
   timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
     if (!error) self->on_timer();
@@ -218,6 +224,8 @@ void MqttConnection::on_timer() {
     end();
     return;
   }
+  if (put_off_ && now >= put_off_->until && !draining_) try_again();
+  if (ended_) return;
   mqtt::Event event = connection_.on_timer(now);
   static_cast<void>(handle(event));
   write();
@@ -252,6 +260,8 @@ void MqttConnection::end() {
   if (ended_) return;
   begin_closing({});
   ended_ = true;
+  place_ = {};
+  put_off_.reset();
   connection_.disconnect(ReasonCode::kUnspecifiedError);  // nobody hears it: answers that come later are not written
   context_.connections.leave(identity_ ? identity_->key : std::string(), this);
   timer_.cancel();

@@ -72,14 +72,32 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   [[nodiscard]] mqtt::ConnectSpec connect_spec(const mqtt::ConnectRequested& requested, std::string_view client_id);
   [[nodiscard]] TopicPolicy policy() const;
 
+  // mqtt_limits.cpp
+  [[nodiscard]] bool enter_limits(const mqtt::Connect& connect, std::string_view client_id);
+  void over_limit(const mqtt::Publish& publish, const OverLimit& over);
+  void tell_errors(const OverLimit& over);
+  void put_off(const mqtt::Publish& publish, const OverLimit& over);
+  void try_again();
+  [[nodiscard]] std::size_t share() const;
+
   // mqtt_messages.cpp
   void on_subscribe(const mqtt::SubscribeRequested& requested);
   void on_unsubscribe(const mqtt::Unsubscribe& unsubscribe);
   void on_publish(const mqtt::Publish& publish);
   void publish_locally(const mqtt::Publish& publish);
-  void ingest(const mqtt::Publish& publish, std::string_view metric_prefix);
+  void ingest(const mqtt::Publish& publish, const TopicPolicy::Publishing& publishing);
   void refuse_publish(const mqtt::Publish& publish, mqtt::ReasonCode reason, std::string_view why, IngestResult result);
   void answer_refused(std::uint16_t packet_id, const Outcome& outcome);
+
+  /// A message of a 3.1.1 client over a limit, which has no way to be told: it waits, and nothing behind it is read.
+  struct PutOff {
+    std::string topic;
+    std::string payload;
+    std::uint16_t packet_id = 0;
+    mqtt::Qos qos = mqtt::Qos::kAtLeastOnce;
+    bool dup = false;
+    Clock::time_point until;
+  };
 
   MqttStream stream_;
   MqttPeer peer_;  // its chain until CONNECT is answered
@@ -100,11 +118,16 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   std::string writing_;  // being written; the connection gathers the next output
   Clock::time_point write_began_{};
   std::size_t in_flight_bytes_ = 0;
+  std::unique_ptr<PutOff> put_off_;
+  Clock::time_point told_at_{};  // on the topic errors
+  Limiter::Connection place_;    // among those that the device and its tenant may have
   std::uint64_t repeated_ = 0;
   std::atomic<bool> woken_{false};  // process() is on its way
   bool receives_ = false;           // the session may have something for the client
   bool reading_ = false;
   bool write_pending_ = false;
+  bool trying_again_ = false;
+  bool unanswered_ = false;  // the last message was of QoS 0: nobody counts what is in flight of those
   bool held_ = false;
   bool draining_ = false;
   bool closing_ = false;  // it is over: close the socket when the output is written

@@ -29,7 +29,7 @@ enum class MqttAccess {
 struct MqttOptions {
   mqtt::ServerOptions session;
   std::size_t max_connections = 15'000;
-  std::size_t max_in_flight_bytes = 4ULL * 1024 * 1024;  ///< payload bytes of one connection without an answer
+  std::size_t max_in_flight_bytes = 4ULL * 1024 * 1024;  ///< of one connection without an answer, with their overhead
   std::size_t max_unsent_bytes = 256ULL * 1024;          ///< answers that a client does not read
   std::chrono::milliseconds write_timeout{30'000};
   std::uint32_t max_session_expiry_s = 24 * 60 * 60;  ///< longest that a session outlives its connection

@@ -15,9 +15,11 @@ using mqtt::Version;
 
 constexpr unsigned kPacketIdBits = 16;
 
+std::size_t cost_of(const mqtt::Publish& publish) { return publish.payload.size() + kInFlightOverhead; }
+
 // What settle() must know of a message, without a table: its packet id and the bytes it was counted with.
-std::uint64_t token_of(std::uint16_t packet_id, std::size_t payload_bytes) {
-  return static_cast<std::uint64_t>(payload_bytes) << kPacketIdBits | packet_id;
+std::uint64_t token_of(const mqtt::Publish& publish) {
+  return static_cast<std::uint64_t>(cost_of(publish)) << kPacketIdBits | publish.packet_id;
 }
 
 ReasonCode reason_of(ErrorKind kind) {
@@ -88,7 +90,7 @@ void MqttConnection::on_publish(const mqtt::Publish& publish) {
   const TopicPolicy::Publishing publishing = policy().publishing(publish.topic);
   switch (publishing.use) {
     case TopicPolicy::Use::kIngest:
-      return ingest(publish, publishing.metric_prefix);
+      return ingest(publish, publishing);
     case TopicPolicy::Use::kLocal:
       return publish_locally(publish);
     case TopicPolicy::Use::kForbidden:
@@ -112,7 +114,7 @@ void MqttConnection::publish_locally(const mqtt::Publish& publish) {
   connection_.acknowledge(publish.packet_id, answer);
 }
 
-void MqttConnection::ingest(const mqtt::Publish& publish, std::string_view metric_prefix) {
+void MqttConnection::ingest(const mqtt::Publish& publish, const TopicPolicy::Publishing& publishing) {
   const DeviceMessage said = read_properties(publish.properties);
   if (said.message_id.size() > kMaxMessageIdBytes) {
     return refuse_publish(publish, ReasonCode::kQuotaExceeded, "the user property message-id is longer than 128 bytes",
@@ -125,7 +127,9 @@ void MqttConnection::ingest(const mqtt::Publish& publish, std::string_view metri
                   .topic = publish.topic,
                   .content_type = said.content_type,
                   .payload = publish.payload,
-                  .metric_prefix = metric_prefix,
+                  .metric_prefix = publishing.metric_prefix,
+                  .metric = publishing.metric,
+                  .format = publishing.format,
                   .traceparent = said.traceparent,
                   .facts = {}};
   message.facts.message_id.assign(said.message_id);
@@ -133,13 +137,15 @@ void MqttConnection::ingest(const mqtt::Publish& publish, std::string_view metri
   message.facts.connection_epoch = epoch_;
   message.facts.packet_id = publish.packet_id;
   message.facts.dup = publish.dup;
-  const Status taken = context_.workers[io_index_]->submit(
-      message, answered ? Waiter{shared_from_this(), token_of(publish.packet_id, publish.payload.size())} : Waiter{});
+  unanswered_ = !answered;
+  const Submitted taken = context_.workers[io_index_]->submit(
+      message, answered ? Waiter{shared_from_this(), token_of(publish)} : Waiter{});
+  if (taken.over_limit()) return over_limit(publish, *taken.over_limit());
   if (!taken.ok()) {
     const IngestResult result = answered ? IngestResult::kThrottled : IngestResult::kDropped;
     return refuse_publish(publish, reason_of(taken.error().kind), taken.error().message, result);
   }
-  if (answered) in_flight_bytes_ += publish.payload.size();
+  if (answered) in_flight_bytes_ += cost_of(publish);
 }
 
 // Also when the connection is over: the session keeps what became of a QoS 2 message, for the client that sends it

@@ -26,10 +26,10 @@ std::string_view below_device(std::string_view topic, std::string_view device) {
 }  // namespace
 
 TopicPolicy::Publishing TopicPolicy::publishing(std::string_view topic) const {
-  if (device_.empty()) return {Use::kLocal, {}};
+  if (device_.empty()) return {.use = Use::kLocal};
   const auto ingest = parse_ingest_topic(topic);
   if (!ingest || ingest->device != device_) return {};
-  return {Use::kIngest, ingest->metric_prefix};
+  return {Use::kIngest, ingest->metric_prefix, ingest->metric, ingest->format};
 }
 
 bool TopicPolicy::may_subscribe(std::string_view filter) const {

@@ -1,14 +1,17 @@
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include <millrace/mqtt/server_connection.hpp>
+#include <millrace/telemetry/payload_format.hpp>
 
 namespace millrace::gateway {
 
 /// What an MQTT client may do with which topic. A pure value; of_device() keeps a view of the device's id.
 ///
-/// A device publishes its readings to `devices/{own}/telemetry` and `devices/{own}/status` and listens to
+/// A device publishes its readings to `devices/{own}/telemetry` and `devices/{own}/status`, with the suffixes of
+/// IngestTopic, and listens to
 /// `devices/{own}/errors`, `devices/{own}/commands` and everything below `devices/{own}/commands/`; nothing else. Under
 /// the open policy every topic is a plain one: no readings, no restrictions.
 class TopicPolicy {
@@ -24,7 +27,10 @@ class TopicPolicy {
   };
   struct Publishing {
     Use use = Use::kForbidden;
-    std::string_view metric_prefix;  ///< of kIngest
+    // Of kIngest, as in IngestTopic.
+    std::string_view metric_prefix = {};
+    std::string_view metric = {};
+    std::optional<telemetry::PayloadFormat> format = {};
   };
   /// For a PUBLISH and for a will. `topic` is a valid topic name.
   [[nodiscard]] Publishing publishing(std::string_view topic) const;

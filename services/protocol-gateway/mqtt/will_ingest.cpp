@@ -41,6 +41,8 @@ void WillIngest::submit(std::size_t io_index, const std::string& tenant, const s
                   .content_type = said.content_type,
                   .payload = will.payload,
                   .metric_prefix = publishing.metric_prefix,
+                  .metric = publishing.metric,
+                  .format = publishing.format,
                   .traceparent = said.traceparent,
                   .facts = {}};
   message.facts.message_id.assign(said.message_id);

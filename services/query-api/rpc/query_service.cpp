@@ -49,7 +49,8 @@ QueryService::QueryService(const QueryParts& parts)
       dead_letters_(parts.dispatcher.method({.name = "ListDeadLetters"})),
       windows_(parts.dispatcher.method({.name = "ListWindows"})),
       alerts_(parts.dispatcher.method({.name = "ListAlerts"})),
-      tail_(parts.dispatcher.method({.name = "Tail", .shape = rpc::CallShape::kStream})) {}
+      tail_(parts.dispatcher.method({.name = "Tail", .shape = rpc::CallShape::kStream})),
+      limit_use_(parts.dispatcher.method({.name = "GetLimitUse"})) {}
 
 Result<registry_view::Device> QueryService::device_of(const std::string& tenant, const std::string& device) const {
   if (const Status valid = check_id("device id", device); !valid.ok()) return valid.error();

@@ -6,6 +6,7 @@
 #include "log/dead_letters.hpp"
 #include "millrace/query/v1/query.grpc.pb.h"
 #include "read/derived_reader.hpp"
+#include "read/limit_use.hpp"
 #include "read/progress.hpp"
 #include "read/series_reader.hpp"
 #include "receipts/receipt_reader.hpp"
@@ -25,6 +26,7 @@ struct QueryParts {
   DeadLetters& dead_letters;
   TailHub& tails;
   TailCalls& tail_calls;
+  LimitUse& limit_use;
 };
 
 /// The RPC edge: parses, calls, translates. Every call is bound to the tenant of its key; a key of the platform names
@@ -49,6 +51,9 @@ class QueryService final : public query::v1::QueryService::CallbackService {
   grpc::ServerUnaryReactor* ListAlerts(grpc::CallbackServerContext* context,
                                        const query::v1::ListAlertsRequest* request,
                                        query::v1::ListAlertsResponse* response) override;
+  grpc::ServerUnaryReactor* GetLimitUse(grpc::CallbackServerContext* context,
+                                        const query::v1::GetLimitUseRequest* request,
+                                        query::v1::GetLimitUseResponse* response) override;
   grpc::ServerWriteReactor<query::v1::TailResponse>* Tail(grpc::CallbackServerContext* context,
                                                           const query::v1::TailRequest* request) override;
 
@@ -65,6 +70,8 @@ class QueryService final : public query::v1::QueryService::CallbackService {
                                query::v1::ListWindowsResponse& response);
   [[nodiscard]] Status alerts(const rpc::Call& call, const query::v1::ListAlertsRequest& request,
                               query::v1::ListAlertsResponse& response);
+  [[nodiscard]] Status limit_use(const rpc::Call& call, const query::v1::GetLimitUseRequest& request,
+                                 query::v1::GetLimitUseResponse& response);
   [[nodiscard]] Result<TailFilter> tail_filter(const rpc::Caller& caller, const query::v1::TailRequest& request) const;
   [[nodiscard]] Result<registry_view::Device> device_of(const std::string& tenant, const std::string& device) const;
 
@@ -76,6 +83,7 @@ class QueryService final : public query::v1::QueryService::CallbackService {
   rpc::Method windows_;
   rpc::Method alerts_;
   rpc::Method tail_;
+  rpc::Method limit_use_;
 };
 
 }  // namespace millrace::query_api

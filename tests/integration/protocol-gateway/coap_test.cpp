@@ -96,6 +96,18 @@ TEST_F(CoapGatewayTest, ANonConfirmableMessageIsAnsweredTheSameWay) {
   EXPECT_FALSE(batch->delivery.coap_confirmable);
 }
 
+TEST_F(CoapGatewayTest, APathBelowNamesTheMetricOfASingleValue) {
+  RawCoap message = post_message("21.5", 60);
+  message.options[2].second = uint_option(0);
+  message.options.insert(message.options.begin() + 2, {{option::kUriPath, "pump"}, {option::kUriPath, "rpm"}});
+  const RawCoap answer = ask(message);
+  EXPECT_EQ(answer.status(), 204) << answer.payload;
+  const auto batch = stored(receipt_of(answer.payload));
+  ASSERT_TRUE(batch.has_value()) << answer.payload;
+  EXPECT_EQ(batch->topic, "/v1/telemetry/pump/rpm");
+  EXPECT_EQ(batch->points, (std::vector<telemetry::Point>{{"pump.rpm", 21.5, {}}}));
+}
+
 TEST_F(CoapGatewayTest, RetransmissionsGetTheSameAnswerAndAreOneRecord) {
   const RawCoap message = post_message(R"({"again":1})", 9);
   for (int i = 0; i < 5; ++i) client_->send(message);  // the first is still in flight for most of them

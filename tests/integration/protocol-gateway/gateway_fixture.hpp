@@ -64,6 +64,7 @@ class GatewayFixture : public ::testing::Test {
     config.receive_maximum = 100;
     config.max_session_expiry_s = 3600;
     config.max_sessions = 1000;
+    adjust(config);
     config_ = config;
     app_ = std::make_unique<ProtocolGatewayApp>(config);
     const Status started = app_->start();
@@ -80,6 +81,9 @@ class GatewayFixture : public ::testing::Test {
     }
     if (!folder_.empty()) std::filesystem::remove_all(folder_);
   }
+
+  /// What a test wants otherwise.
+  virtual void adjust(Config& /*config*/) {}
 
   void register_devices() {
     registry::v1::Entry tenant;

@@ -62,6 +62,32 @@ TEST_F(MqttTest, Version311KeepsBadPayloadsAndClosesOnAForeignTopic) {
   EXPECT_TRUE(device.socket().at_end());
 }
 
+// 3.1.1 [MQTT-4.8.0-2]: what Kafka does not take now is not acknowledged; version 3.1.1 can only be told by the end.
+TEST_F(MqttTest, WhatKafkaRefusesEndsA311ConnectionWithoutAnAnswer) {
+  kafka::Admin admin(settings_);
+  const auto allow = [&](const char* bytes) {
+    return admin.set_configs(topics_.telemetry(),
+                             {{"max.message.bytes", bytes}}, seconds(60));
+  };
+  const std::string refused = R"({"refused":")" + std::string(2000, 'x') + "\"}";
+  ASSERT_TRUE(allow("1000").ok());
+  MqttClient old = client(Version::k311), fresh = client(Version::k5);
+  ASSERT_EQ(old.connect({}).reason, ReasonCode::kSuccess);
+  ASSERT_EQ(fresh.connect({.client_id = "client-2"}).reason, ReasonCode::kSuccess);
+  old.publish(1, kTelemetry, refused);
+  EXPECT_TRUE(old.socket().at_end());
+  fresh.publish(1, kTelemetry, refused);
+  // 0x95 is none of those that PUBACK may carry (section 3.4.2.1).
+  EXPECT_EQ(fresh.answer().reason, ReasonCode::kImplementationSpecificError);
+  EXPECT_TRUE(stored_metric("refused").empty());
+  ASSERT_TRUE(allow("1048588").ok());
+  MqttClient again = client(Version::k311);
+  ASSERT_EQ(again.connect({}).reason, ReasonCode::kSuccess);
+  again.publish(1, kTelemetry, refused, Qos::kAtLeastOnce, true);
+  EXPECT_EQ(again.answer().type, PacketType::kPuback);
+  EXPECT_EQ(stored_metric("refused").size(), 1U);
+}
+
 // [MQTT-3.1.4-2]
 TEST_F(MqttTest, AWrongTokenIsRefusedInTheClientsVersion) {
   for (const Version version : {Version::k5, Version::k311}) {

@@ -32,6 +32,7 @@ struct Plan {
   double rate = 2000;
   int duration_ms = 500;
   std::size_t window = 50;
+  int qos = 1;
   mqtt::ServerOptions server;
 };
 
@@ -47,6 +48,7 @@ std::unique_ptr<Run> run(const Plan& setup, Script script) {
   options.duration = std::chrono::milliseconds(setup.duration_ms);
   options.drain = std::chrono::milliseconds(60'000);
   options.window = setup.window;
+  options.qos = setup.qos;
   options.tenant = "t";
   options.message_id_base = "run-";
   options.mqtt = options.http = {"127.0.0.1", gateway.port()};
@@ -119,6 +121,21 @@ TEST(Load, MqttSendsAgainWithDupAndTheSameIdOnTheNextConnection) {
         EXPECT_GT(arrival.connection, at->second) << "only on a later connection";
       }
     }
+  }
+}
+
+TEST(Load, WithoutAnswersItWaitsUntilTheServerHasReadEverything) {
+  for (const double rate : {0.0, 2000.0}) {
+    Plan setup;
+    setup.qos = 0;
+    setup.rate = rate;
+    setup.duration_ms = 300;
+    const auto result = run(setup, [](const Arrival&) { return 202; });
+    EXPECT_GT(result->outcome.sent_count, 300U);
+    EXPECT_EQ(result->outcome.sent_count, result->outcome.made_count);
+    EXPECT_EQ(result->arrivals.size(), result->outcome.sent_count);
+    EXPECT_EQ(result->outcome.acknowledged_count, 0U);
+    EXPECT_EQ(result->protocol_errors, 0);
   }
 }
 

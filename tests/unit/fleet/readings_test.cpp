@@ -44,6 +44,17 @@ TEST(MeterReadings, AResendIsTheSameBytesAndAnotherSeedIsNot) {
   EXPECT_NE(payload(a, 3, *message), payload(other, 3, *message));
 }
 
+TEST(MeterReadings, NamesAreLengthenedUntilThePayloadHasItsSize) {
+  for (const std::size_t bytes : {0U, 50U, 200U, 300U}) {
+    const MeterReadings readings({.seed = 7, .sequence_base = 100'000'000}, 2, bytes);
+    const std::size_t size = payload(readings, 3, *readings.make(3, 17, kNow, 0)).size();
+    EXPECT_NEAR(static_cast<double>(size), static_cast<double>(std::max<std::size_t>(bytes, 77)), 12);
+  }
+  // As long as names may be, and no longer.
+  const MeterReadings readings({}, 2, 10'000);
+  for (const std::string& name : readings.metrics()) EXPECT_EQ(name.size(), 128U);
+}
+
 TEST(MeterReadings, TheUntimedShareIsKept) {
   const MeterReadings readings({.seed = 3, .untimed_share = 0.3}, 1);
   int untimed = 0;

@@ -145,6 +145,15 @@ TEST(Subscribing, TextsAreLeftOutWhereTheyAreNotWantedOrDoNotFit) {
     wire.connection.unsuback(2, codes, why);
     EXPECT_TRUE(wire.receive<Suback>(PacketType::kUnsuback).properties.empty());
   }
+  // [MQTT-3.11.2-2]: user properties alone
+  Wire wire;
+  wire.connect_and_accept(Version::k5, small.view());
+  const UserProperty large{"k", "a value that does not fit"};
+  wire.send(Unsubscribe{2, {}, filters});
+  wire.connection.unsuback(2, codes, {"", {&large, 1}});
+  const auto unsuback = wire.receive<Suback>(PacketType::kUnsuback);
+  EXPECT_TRUE(unsuback.properties.empty());
+  EXPECT_EQ(unsuback.codes, "\x87");
 }
 
 TEST(Subscribing, WhatWasNotOfferedEndsAVersion5Connection) {

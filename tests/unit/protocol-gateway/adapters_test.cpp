@@ -4,11 +4,18 @@
 #include <gtest/gtest.h>
 
 #include "http/credentials.hpp"
+#include "http/metric_path.hpp"
 #include "ingest/epoch.hpp"
 #include "mqtt/topic.hpp"
 
 namespace millrace::gateway {
 namespace {
+
+TEST(MetricPath, PercentEncodingIsUndone) {
+  EXPECT_EQ(metric_of_path("pump/2").value(), "pump/2");
+  EXPECT_EQ(metric_of_path("%74emp%C3%BC%2f2").value(), "temp\u00fc/2");
+  for (const char* path : {"", "a%", "a%4", "a%4g", "a%+1"}) EXPECT_FALSE(metric_of_path(path).ok()) << path;
+}
 
 TEST(IngestTopics, NameTheDeviceAndThePrefix) {
   const auto telemetry = parse_ingest_topic("devices/m-1/telemetry");
@@ -23,7 +30,7 @@ TEST(IngestTopics, NameTheDeviceAndThePrefix) {
 TEST(IngestTopics, EverythingElseIsNone) {
   for (const char* topic :
        {"", "devices", "devices/", "devices//telemetry", "devices/m-1", "devices/m-1/", "devices/m-1/commands",
-        "devices/m-1/telemetry/", "devices/m-1/telemetry/x", "/devices/m-1/telemetry", "Devices/m-1/telemetry"}) {
+        "devices/m-1/telemetry/", "devices/m-1/telemetry.x", "/devices/m-1/telemetry", "Devices/m-1/telemetry"}) {
     EXPECT_FALSE(parse_ingest_topic(topic).has_value()) << topic;
   }
 }

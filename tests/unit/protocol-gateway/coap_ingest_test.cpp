@@ -52,7 +52,11 @@ class CoapIngestTest : public ::testing::Test {
   FakePublisher publisher_;
   FakeRefused refused_;
   MetricNames names_{100};
-  CoapIngest ingest_{options(), authenticate, publisher_, refused_, names_, metrics_, std::make_shared<SilentSink>()};
+  FakeLimits limits_;
+  Limiter limiter_{limits_, metrics_};
+  CoapIngest ingest_{options(), authenticate, publisher_,
+                     refused_,  names_,       limiter_,
+                     metrics_,  std::make_shared<SilentSink>()};
   CoapIngest::Clock::time_point now_{seconds(1'000'000)};
 };
 
@@ -146,6 +150,17 @@ TEST_F(CoapIngestTest, ABodyInBlocksIsOneMessageWithTheFactsOfItsLastBlock) {
   ASSERT_TRUE(codec.decode(publisher_.records.at(0)->value, batch).ok());
   EXPECT_EQ(batch.delivery.coap_message_id, 2);
   EXPECT_EQ(batch.points.size(), 1U);
+}
+
+TEST_F(CoapIngestTest, OverALimitTheAnswerSaysWhichAndWhen) {
+  limits_.set({.messages = {{0.5, 1}}});
+  EXPECT_NE(ingest_.handle(request(1), now_).id, 0U);
+  const CoapReply refused = ingest_.handle(request(2), now_);
+  ASSERT_NE(refused.answer, nullptr);
+  EXPECT_EQ(refused.answer->code, CoapCode::kTooManyRequests);
+  EXPECT_EQ(refused.answer->max_age_s, 2U);
+  EXPECT_NE(refused.answer->payload.find(R"("limit":"messages","scope":"device","value":0.5)"), std::string::npos)
+      << refused.answer->payload;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ingest/publisher.hpp"
+#include "limits/limiter.hpp"
 
 namespace millrace::gateway {
 
@@ -11,6 +12,8 @@ class FakePublisher final : public RecordPublisher {
  public:
   [[nodiscard]] const telemetry::StartId& start_id() const override { return start_; }
   [[nodiscard]] bool accepting() const override { return accepts; }
+  [[nodiscard]] std::size_t room() const override { return 1 << 20; }
+  [[nodiscard]] bool crowded() const override { return false; }
   [[nodiscard]] Status submit(std::unique_ptr<InFlight> record) override {
     if (fails) return Error{ErrorKind::kUnavailable, "away"};
     records.push_back(std::move(record));
@@ -22,6 +25,23 @@ class FakePublisher final : public RecordPublisher {
 
  private:
   telemetry::StartId start_{1, 2, 3};
+};
+
+/// Limits that a test sets; the same for every device.
+class FakeLimits final : public LimitSource {
+ public:
+  [[nodiscard]] registry_view::LimitsOf limits(std::string_view /*tenant*/, std::string_view /*device*/) const override {
+    return now;
+  }
+  [[nodiscard]] std::uint64_t generation() const override { return number; }
+  void set(const registry_view::Limits& device, const registry_view::Limits& tenant = {}) {
+    const registry_view::Limits none;
+    now.device = device == none ? nullptr : std::make_shared<const registry_view::Limits>(device);
+    now.tenant = tenant == none ? nullptr : std::make_shared<const registry_view::Limits>(tenant);
+    ++number;
+  }
+  registry_view::LimitsOf now;
+  std::uint64_t number = 1;
 };
 
 class FakeRefused final : public RefusedPayloads {

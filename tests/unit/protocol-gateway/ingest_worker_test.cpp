@@ -36,7 +36,11 @@ class IngestWorkerTest : public ::testing::Test {
   FakePublisher publisher_;
   FakeRefused refused_;
   MetricNames names_{2};
-  IngestWorker worker_{publisher_, refused_, names_};
+  observability::Metrics registry_;
+  GatewayMetrics metrics_{registry_};
+  FakeLimits limits_;
+  Limiter limiter_{limits_, metrics_};
+  IngestWorker worker_{publisher_, refused_, names_, limiter_};
   std::shared_ptr<const Identity> identity_;
 };
 
@@ -98,6 +102,30 @@ TEST_F(IngestWorkerTest, AnUndecodablePayloadIsKeptAndNotPublished) {
   EXPECT_EQ(decoded(0).points.size(), 1U);
 }
 
+TEST_F(IngestWorkerTest, TheFormatIsWhatTheMessageSaysElseWhatItsTopicSays) {
+  Message said = message("21.5");
+  said.metric = "pump/rpm";
+  said.format = telemetry::PayloadFormat::kText;
+  ASSERT_TRUE(worker_.submit(said, {}).ok());
+  EXPECT_EQ(decoded(0).points, (std::vector<telemetry::Point>{{"pump.rpm", 21.5, {}}}));
+  said.payload = R"([{"n":"x","t":-5,"v":1}])";
+  said.content_type = "application/senml+json";
+  ASSERT_TRUE(worker_.submit(said, {}).ok());
+  const telemetry::Batch batch = decoded(1);
+  EXPECT_EQ(batch.points.at(0).metric, "pump.rpm.x");
+  EXPECT_EQ(batch.points.at(0).time, batch.ingest_time - 5 * kUsPerSecond) << "from the time of ingest on";
+  EXPECT_TRUE(refused_.kept.empty());
+}
+
+TEST_F(IngestWorkerTest, AContentTypeThatIsNotKnownIsRefusedAndNamed) {
+  Message said = message("<a/>");
+  said.content_type = "text/\x01xml";
+  ASSERT_TRUE(worker_.submit(said, {nullptr, 8}).ok());
+  ASSERT_EQ(refused_.kept.size(), 1U);
+  EXPECT_EQ(refused_.kept[0].error->fault, telemetry::PayloadFault::kUnknownFormat);
+  EXPECT_NE(refused_.kept[0].error->message.find("'text/?xml'"), std::string::npos);
+}
+
 TEST_F(IngestWorkerTest, ATenantHasRoomForSoManyMetricNames) {
   ASSERT_TRUE(worker_.submit(message(R"({"a":1,"b":2})"), {}).ok());
   ASSERT_TRUE(worker_.submit(message(R"({"c":1})"), {}).ok());
@@ -109,10 +137,31 @@ TEST_F(IngestWorkerTest, ATenantHasRoomForSoManyMetricNames) {
 
 TEST_F(IngestWorkerTest, WhatThePublisherTurnsDownComesBackAtOnce) {
   publisher_.fails = true;
-  const Status status = worker_.submit(message(R"({"a":1})"), {});
+  const Submitted status = worker_.submit(message(R"({"a":1})"), {});
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().kind, ErrorKind::kUnavailable);
   EXPECT_TRUE(refused_.kept.empty());
+}
+
+TEST_F(IngestWorkerTest, WhatIsOverALimitIsNeitherDecodedNorKept) {
+  limits_.set({.messages = {{0.01, 1}}});
+  ASSERT_TRUE(worker_.submit(message(R"({"a":1})"), {}).ok());
+  const Submitted refused = worker_.submit(message("no JSON"), {});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind, ErrorKind::kThrottled);
+  ASSERT_TRUE(refused.over_limit().has_value());
+  EXPECT_EQ(refused.over_limit()->limit, LimitKind::kMessages);
+  EXPECT_EQ(publisher_.records.size(), 1U);
+  EXPECT_TRUE(refused_.kept.empty());
+}
+
+TEST_F(IngestWorkerTest, PointsOverALimitGiveBackTheirMessage) {
+  limits_.set({.messages = {{0.01, 2}}, .points = {{0.01, 3}}});
+  ASSERT_TRUE(worker_.submit(message(R"({"a":1,"b":2})"), {}).ok());
+  const Submitted refused = worker_.submit(message(R"({"a":1,"b":2})"), {});
+  ASSERT_TRUE(refused.over_limit().has_value());
+  EXPECT_EQ(refused.over_limit()->limit, LimitKind::kPoints);
+  EXPECT_TRUE(worker_.submit(message(R"({"a":1})"), {}).ok());
 }
 
 }  // namespace

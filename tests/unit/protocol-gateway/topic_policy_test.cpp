@@ -15,11 +15,30 @@ TEST(TopicPolicy, ADevicesReadingsAreThoseOfItsOwnTopics) {
   EXPECT_EQ(policy.publishing("devices/m-1/telemetry").metric_prefix, "");
   EXPECT_EQ(policy.publishing("devices/m-1/status").use, Use::kIngest);
   EXPECT_EQ(policy.publishing("devices/m-1/status").metric_prefix, "status.");
-  for (const char* topic :
-       {"devices/m-2/telemetry", "devices/m-10/telemetry", "devices/m-/telemetry", "devices/m-1/commands",
-        "devices/m-1/errors", "devices/m-1/telemetry/x", "devices/m-1", "elsewhere", "$SYS/x", "/devices/m-1/status"}) {
+  for (const char* topic : {"devices/m-2/telemetry", "devices/m-10/telemetry", "devices/m-/telemetry",
+                            "devices/m-1/commands", "devices/m-1/errors", "devices/m-1/telemetry/",
+                            "devices/m-1/telemetryx", "devices/m-1/telemetry.xml", "devices/m-1/telemetry.cbor/x",
+                            "devices/m-2/telemetry/x", "devices/m-1", "elsewhere", "$SYS/x", "/devices/m-1/status"}) {
     EXPECT_EQ(policy.publishing(topic).use, Use::kForbidden) << topic;
   }
+}
+
+TEST(TopicPolicy, WhatStandsBehindTelemetryNamesAMetricOrAFormat) {
+  using Format = telemetry::PayloadFormat;
+  const TopicPolicy policy = TopicPolicy::of_device("m-1");
+  const auto plain = policy.publishing("devices/m-1/telemetry");
+  EXPECT_EQ(plain.metric, "");
+  EXPECT_EQ(plain.format, std::nullopt);
+  const auto metric = policy.publishing("devices/m-1/telemetry/pump/2.cbor");
+  EXPECT_EQ(metric.use, Use::kIngest);
+  EXPECT_EQ(metric.metric, "pump/2.cbor");
+  EXPECT_EQ(metric.format, Format::kText);
+  const auto status = policy.publishing("devices/m-1/status/battery");
+  EXPECT_EQ(status.metric_prefix, "status.");
+  EXPECT_EQ(status.metric, "battery");
+  EXPECT_EQ(policy.publishing("devices/m-1/telemetry.senmlc").format, Format::kSenmlCbor);
+  EXPECT_EQ(policy.publishing("devices/m-1/status.pb").format, Format::kProtobuf);
+  EXPECT_EQ(policy.publishing("devices/m-1/status.pb").metric_prefix, "status.");
 }
 
 TEST(TopicPolicy, ADeviceListensToItsErrorsAndCommands) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <limits>
 
 #include <gtest/gtest.h>
@@ -47,6 +48,22 @@ TEST(BatchCodec, DecodeReusesTheTargetWithoutLeftovers) {
   ASSERT_TRUE(codec.decode(bytes, decoded).ok());
   small.ingest_id.counter = 1;
   EXPECT_EQ(decoded, small);
+}
+
+TEST(BatchCodec, EncodeReusesItsMemoryWithoutLeftovers) {
+  Batch replayed = sample_batch();
+  replayed.replay = Replay{"dead:3:12", "1:2"};
+  Batch swapped = sample_batch();  // each point of another kind than its predecessor's in its place
+  std::rotate(swapped.points.begin(), swapped.points.begin() + 1, swapped.points.end());
+  Batch few = sample_batch();
+  few.points.resize(1);
+  BatchCodec used;
+  for (const Batch& batch : {replayed, swapped, Batch{}, few, replayed, sample_batch(), few}) {
+    std::string bytes, fresh;
+    used.encode(batch, bytes);
+    BatchCodec().encode(batch, fresh);
+    EXPECT_EQ(bytes, fresh);
+  }
 }
 
 TEST(BatchCodec, FactsAreTheBatchWithoutPoints) {

@@ -11,7 +11,7 @@ class CborTest : public ::testing::Test {
   std::optional<PayloadError> decode(std::string_view hex) {
     const auto bytes = from_hex(hex);
     EXPECT_TRUE(bytes.ok()) << hex;
-    return decoder_.decode_cbor(*bytes, {"m1", ""}, batch_);
+    return decoder_.decode(PayloadFormat::kCbor, *bytes, {"m1", ""}, batch_);
   }
 
   PayloadDecoder decoder_;
@@ -75,7 +75,7 @@ TEST_P(CborRefused, WithItsReason) {
   PayloadDecoder decoder;
   Batch batch;
   const std::string bytes = *from_hex(GetParam().hex);
-  const auto error = decoder.decode_cbor(bytes, {"m1", ""}, batch);
+  const auto error = decoder.decode(PayloadFormat::kCbor, bytes, {"m1", ""}, batch);
   ASSERT_TRUE(error.has_value()) << GetParam().why;
   EXPECT_EQ(to_string(error->fault), to_string(GetParam().fault)) << error->message;
   EXPECT_LE(error->offset.value_or(0), bytes.size());
@@ -107,7 +107,9 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(CborFault, NamesTheElementItLiesIn) {
   PayloadDecoder decoder;
   Batch batch;
-  const auto error_of = [&](std::string_view hex) { return decoder.decode_cbor(from_hex(hex).value(), {}, batch); };
+  const auto error_of = [&](std::string_view hex) {
+    return decoder.decode(PayloadFormat::kCbor, from_hex(hex).value(), {}, batch);
+  };
   EXPECT_EQ(error_of("82a1616101a16161f97e00")->element, 1U);
   EXPECT_EQ(error_of("82a1616101")->element, std::nullopt) << "it ends between two";
   EXPECT_EQ(error_of("a16161f97e00")->element, std::nullopt);

@@ -8,7 +8,7 @@ namespace {
 class PayloadTest : public ::testing::Test {
  protected:
   std::optional<PayloadError> decode(std::string_view json) {
-    return decoder_.decode_json(json, {"m1", prefix_}, batch_);
+    return decoder_.decode(PayloadFormat::kJson, json, {"m1", prefix_}, batch_);
   }
 
   void expect_fault(std::string_view json, PayloadFault fault) {

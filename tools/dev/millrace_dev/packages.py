@@ -17,8 +17,9 @@ TEST = """
     autoconf automake python3-dev
     python3-pytest python3-grpcio python3-protobuf python3-paho-mqtt python3-psycopg2
     clang-format-19 clang-tidy-19
-    python3-yaml prometheus
+    python3-yaml prometheus libpaho-mqttpp-dev
 """.split()
+BENCH = ["mosquitto"]  # what a benchmark is held against
 KUBERNETES = ["etcd-server", "openssl"]
 # A container engine and what makes a base image for it without a registry (./dev soak compose).
 CONTAINERS = "docker.io containerd runc iptables debootstrap docker-compose".split()

@@ -7,7 +7,7 @@ import time
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
-from . import build, kafka, packages, postgres, quality, say, toolchain
+from . import build, kafka, mqtt_clients, packages, postgres, quality, say, toolchain
 from .processes import sweep
 from .say import DevError
 from .settings import Settings, free_ports
@@ -79,6 +79,7 @@ def prepare(layout):
     toolchain.install(layout)
     toolchain.install_coap_client(layout)
     toolchain.install_manifest_checks(layout)
+    mqtt_clients.install(layout)
 
 
 def fresh_folder(layout):

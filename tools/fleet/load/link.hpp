@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include <netinet/in.h>
+
 #include "load/device.hpp"
 #include "load/outcome.hpp"
 #include "load/wire.hpp"
@@ -18,6 +20,9 @@ struct LinkContext {
   Outcome* outcome = nullptr;
   std::size_t window = 200;  ///< messages without answer per connection
   int qos = 1;
+  in_addr source{};             ///< TCP connects from it, unless it is 0
+  bool finishing = false;       ///< nothing more is made: find out what the server has
+  std::size_t setting_up = 0;   ///< connections from their first SYN until messages may flow
   std::string message_id_base;  ///< HTTP Idempotency-Key, MQTT message-id and CoAP mid are this plus the index
   WireOptions mqtt_wire;        ///< what MQTT goes over
   std::int64_t now_ns = 0;      ///< steady clock, renewed once per turn of the loop

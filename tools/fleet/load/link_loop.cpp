@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -68,6 +69,7 @@ LinkLoop::LinkLoop(const LoadOptions& options, const Readings& readings, Outcome
   context_.qos = options.qos;
   context_.mqtt_wire = options.mqtt_wire;
   context_.message_id_base = options.message_id_base;
+  if (!options.source.empty()) ::inet_pton(AF_INET, options.source.c_str(), &context_.source);
 }
 
 LinkLoop::~LinkLoop() {

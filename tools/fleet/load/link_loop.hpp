@@ -30,6 +30,8 @@ class LinkLoop {
   /// To be flushed with the next flush_marked(), until which it must live.
   void mark(Link& link);
   void flush_marked();
+  /// No link is given more messages.
+  void finish() { context_.finishing = true; }
   /// Steady clock, as of the last poll().
   [[nodiscard]] std::int64_t now_ns() const { return context_.now_ns; }
 

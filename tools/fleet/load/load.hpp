@@ -23,6 +23,7 @@ class Load : public LoadBase {
   Status open();
   void warm_up();
   void make_due();
+  void finish();
   bool make_one(std::size_t device, std::int64_t due_ns);
   LoadState state() const;
 
@@ -39,6 +40,7 @@ class Load : public LoadBase {
   std::uint64_t made_ = 0;
   std::unique_ptr<class Pacer> pacer_;
   TimeUs now_us_ = 0;
+  std::int64_t made_until_ns_ = 0;  // 0 while messages are made
 };
 
 }  // namespace millrace::fleet

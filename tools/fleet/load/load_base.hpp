@@ -22,6 +22,7 @@ struct LoadOptions {
   int qos = 1;
   std::string tenant;
   std::string message_id_base;
+  std::string source;  ///< IPv4 address that TCP connects from; empty: the system's choice
   Address mqtt;
   WireOptions mqtt_wire;
   Address http;

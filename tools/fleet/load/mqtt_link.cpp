@@ -52,7 +52,14 @@ bool MqttLink::on_bytes(std::string_view& input) {
 bool MqttLink::on_packet(const mqtt::Frame& frame) {
   if (state_ == State::kOpen) return frame.type == mqtt::PacketType::kConnack && on_connack(frame);
   if (frame.type == mqtt::PacketType::kPuback) return on_puback(frame);
-  return frame.type == mqtt::PacketType::kPingresp;
+  return frame.type == mqtt::PacketType::kPingresp && on_pingresp();
+}
+
+bool MqttLink::on_pingresp() {
+  unconfirmed_ -= covered_;
+  covered_ = 0;
+  ping_out_ = false;
+  return true;
 }
 
 bool MqttLink::on_connack(const mqtt::Frame& frame) {
@@ -86,7 +93,10 @@ bool MqttLink::on_puback(const mqtt::Frame& frame) {
   return true;
 }
 
-void MqttLink::on_lost() { to_send_ = 0; }
+void MqttLink::on_lost() {
+  to_send_ = unconfirmed_ = covered_ = 0;
+  ping_out_ = false;
+}
 
 std::uint16_t MqttLink::next_packet_id() {
   // Goes on over connections: an id comes again only after 65,534 others, so that DUP always means the same message.
@@ -113,13 +123,7 @@ void MqttLink::send(InFlight& entry) {
 }
 
 void MqttLink::pump() {
-  if (context_.qos == 0) {
-    while (!backlog_.empty()) {
-      InFlight entry{take_backlog(), 0, false};
-      send(entry);
-    }
-    return;
-  }
+  if (context_.qos == 0) return pump_unanswered();
   while (to_send_ < window_) {
     if (to_send_ == in_flight_.size()) {
       if (backlog_.empty()) return;
@@ -129,15 +133,30 @@ void MqttLink::pump() {
   }
 }
 
+void MqttLink::pump_unanswered() {
+  while (!backlog_.empty() && unconfirmed_ < window_) {
+    InFlight entry{take_backlog(), 0, false};
+    send(entry);
+    if (++unconfirmed_ >= (window_ + 1) / 2 && !ping_out_) ping();
+  }
+  if (context_.finishing && backlog_.empty() && unconfirmed_ > 0 && !ping_out_) ping();
+}
+
+void MqttLink::ping() {
+  mqtt::encode_pingreq(out_);
+  pinged_ns_ = context_.now_ns;
+  covered_ = unconfirmed_;
+  ping_out_ = true;
+}
+
 void MqttLink::on_goodbye() { encode(version_, mqtt::Disconnect{}, out_); }
 
 bool MqttLink::alive() {
   const std::int64_t silence = context_.now_ns - heard_ns_;
   if (state_ == State::kOpen) return silence < kConnackNs;
   const bool quiet = silence > kPingAfterNs || context_.now_ns - wrote_ns_ > kPingAfterNs;
-  if (quiet && context_.now_ns - pinged_ns_ > kPingAfterNs) {
-    mqtt::encode_pingreq(out_);
-    pinged_ns_ = context_.now_ns;
+  if (quiet && !ping_out_) {
+    ping();
     flush();
   }
   return silence < kSilenceNs;

@@ -16,6 +16,8 @@ namespace {
 constexpr std::int64_t kConnectNs = 10'000 * kNsPerMs;
 /// Bytes waiting for the socket beyond which no further message is encoded.
 constexpr std::size_t kOutMost = 256 * 1024;
+/// More than a listener's backlog at once would only be told to wait, by lost SYNs.
+constexpr std::size_t kSettingUpMost = 2000;
 
 }  // namespace
 
@@ -26,12 +28,31 @@ TcpLink::TcpLink(LinkContext& context, std::size_t index, const Device& device, 
 }
 
 TcpLink::~TcpLink() {
+  end_setting_up();
   if (fd_ >= 0) ::close(fd_);
 }
 
+// The port is chosen by connect(), which knows the other end.
+bool TcpLink::bind_source() {
+  if (context_.source.s_addr == 0) return true;
+  const int one = 1;
+  sockaddr_in source{};
+  source.sin_family = AF_INET;
+  source.sin_addr = context_.source;
+  return ::setsockopt(fd_, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one) == 0 &&
+         ::bind(fd_, reinterpret_cast<const sockaddr*>(&source), sizeof source) == 0;
+}
+
+void TcpLink::end_setting_up() {
+  if (setting_up_) --context_.setting_up;
+  setting_up_ = false;
+}
+
 void TcpLink::connect() {
+  setting_up_ = true;
+  ++context_.setting_up;
   fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd_ < 0) return lose();
+  if (fd_ < 0 || !bind_source()) return lose();
   const int one = 1;
   ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   state_ = State::kConnecting;
@@ -53,12 +74,14 @@ void TcpLink::opened() {
 }
 
 void TcpLink::set_up() {
+  end_setting_up();
   state_ = State::kUp;
   backoff_.reset();
   context_.outcome->connected();
 }
 
 void TcpLink::lose(std::int64_t least_ms) {
+  end_setting_up();
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
   if (state_ == State::kUp) context_.outcome->lost_connection();
@@ -166,7 +189,7 @@ void TcpLink::watch(bool writable) {
 void TcpLink::on_tick() {
   switch (state_) {
     case State::kDown:
-      if (context_.now_ns >= retry_ns_) connect();
+      if (context_.now_ns >= retry_ns_ && context_.setting_up < kSettingUpMost) connect();
       break;
     case State::kConnecting:
       if (context_.now_ns >= connect_by_ns_) lose();
@@ -179,6 +202,7 @@ void TcpLink::on_tick() {
 }
 
 void TcpLink::close_politely() {
+  end_setting_up();
   if (state_ == State::kUp) {
     on_goodbye();
     write();

@@ -59,12 +59,15 @@ class TcpLink : public Link {
   void take(std::string_view input);
   void write();
   void watch(bool writable);
+  bool bind_source();
+  void end_setting_up();
 
   sockaddr_in server_;
   int fd_ = -1;
   std::optional<Wire> wire_;  // none: plain TCP
   bool wire_started_ = false;
   bool watching_writable_ = false;
+  bool setting_up_ = false;
   std::string in_;
   std::int64_t retry_ns_ = 0;
   std::int64_t connect_by_ns_ = 0;

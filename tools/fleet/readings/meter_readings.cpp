@@ -27,6 +27,9 @@ constexpr Quantity kQuantities[] = {
 };
 
 constexpr std::int64_t kFaultsOneIn = 400;
+constexpr std::size_t kNameBytes = 128;  // what a metric's name may have
+constexpr std::string_view kSuffix = "_mean_of_phase_one_over_ten_seconds";
+constexpr TimeUs kSomeTime = 1'790'000'000'000'000;
 
 void append_number(std::int64_t value, std::string& out) {
   char digits[24];
@@ -46,10 +49,25 @@ void append_thousandths(std::int64_t value, std::string& out) {
 
 }  // namespace
 
-MeterReadings::MeterReadings(const ReadingsOptions& options, std::size_t points) : Readings(options) {
+MeterReadings::MeterReadings(const ReadingsOptions& options, std::size_t points, std::size_t payload_bytes)
+    : Readings(options) {
   points = std::clamp<std::size_t>(points, 1, 100);
   for (std::size_t i = 0; i < points; ++i) {
     metrics_.push_back(i < std::size(kQuantities) ? kQuantities[i].name : "channel_" + std::to_string(i + 1));
+  }
+  lengthen_names(payload_bytes);
+}
+
+void MeterReadings::lengthen_names(std::size_t payload_bytes) {
+  std::string payload;
+  MeterReadings::write(0, Message{.index = 1000, .timed = true, .time_us = kSomeTime, .due_ns = 0}, payload);
+  std::size_t missing = payload_bytes - std::min(payload_bytes, payload.size());
+  for (std::size_t i = 0; i < metrics_.size(); ++i) {
+    std::string& name = metrics_[i];
+    const std::size_t left = metrics_.size() - i;
+    const std::size_t more = std::min((missing + left - 1) / left, kNameBytes - std::min(name.size(), kNameBytes));
+    for (std::size_t n = 0; n < more; ++n) name.push_back(kSuffix[n % kSuffix.size()]);
+    missing -= more;
   }
 }
 

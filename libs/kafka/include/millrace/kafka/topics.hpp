@@ -18,6 +18,7 @@ struct TopicNames {
   [[nodiscard]] std::string rules() const { return prefix + "rules"; }
   [[nodiscard]] std::string registry() const { return prefix + "registry"; }
   [[nodiscard]] std::string storage_progress() const { return prefix + "storage-progress"; }
+  [[nodiscard]] std::string limit_leases() const { return prefix + "limit-leases"; }
   [[nodiscard]] std::string notifier_progress() const { return prefix + "notifier-progress"; }
 };
 

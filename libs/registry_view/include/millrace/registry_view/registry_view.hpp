@@ -13,6 +13,7 @@
 #include <millrace/base/time.hpp>
 #include <millrace/kafka/settings.hpp>
 #include <millrace/observability/metrics.hpp>
+#include <millrace/registry_view/limits.hpp>
 #include <millrace/rpc/auth.hpp>
 
 namespace millrace::registry_view {
@@ -89,6 +90,12 @@ class RegistryView final : public rpc::ApiKeyVerifier {
   [[nodiscard]] bool is_valid(std::string_view tenant, std::string_view device, const Sha256& token_sha256) const;
 
   [[nodiscard]] bool tenant_enabled(std::string_view tenant) const;
+
+  /// The limits as they are now; of devices and tenants that are not known, too.
+  [[nodiscard]] LimitsOf limits(std::string_view tenant, std::string_view device) const;
+  /// Another number after each change of any limits, never 0: who keeps an answer of limits() asks again when it has
+  /// moved. Costs one load.
+  [[nodiscard]] std::uint64_t limits_generation() const;
 
   /// rpc::ApiKeyVerifier: kUnavailable before ready(), then kUnauthenticated for an unknown, disabled or expired key or
   /// a key of a disabled tenant. Does not block.

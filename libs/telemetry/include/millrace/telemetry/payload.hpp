@@ -9,6 +9,7 @@
 
 #include <millrace/base/time.hpp>
 #include <millrace/telemetry/batch.hpp>
+#include <millrace/telemetry/payload_format.hpp>
 
 namespace millrace::telemetry {
 
@@ -28,46 +29,50 @@ struct PayloadLimits {
 enum class PayloadFault {
   kEmpty,
   kTooLarge,
-  kSyntax,        ///< not JSON (or CBOR); the offset is the first byte that cannot stand there
+  kSyntax,        ///< not JSON (CBOR, Protocol Buffers); the offset is the first byte that cannot stand there
   kNotFinite,     ///< NaN, Infinity or a number beyond double
   kIntegerRange,  ///< an integer beyond int64
   kTooDeep,
   kTooManyPoints,
-  kNoPoints,  ///< valid JSON without a single value
-  kShape,     ///< neither an object nor an array of objects
+  kNoPoints,  ///< well-formed, without a single value
+  kShape,     ///< well-formed, but not what the format says: neither an object nor an array of objects, a field of
+              ///< another type, a record without a value ...
   kNameTooLong,
   kBadName,  ///< empty, or a control character in it
   kTextTooLong,
-  kBadText,  ///< NUL
+  kBadText,  ///< NUL, or not UTF-8 where the form does not say it
   kBadTime,  ///< `ts` is no time
   kTimeRange,
   kWrongDevice,     ///< `device_id` names somebody else
   kTooManyMetrics,  ///< the tenant has no room for a further metric name
+  kUnsupported,     ///< a version or a must-understand extension of the format that is not known here
+  kUnknownFormat,   ///< the content type is none of ours
 };
-inline constexpr std::size_t kPayloadFaults = 17;
+inline constexpr std::size_t kPayloadFaults = 19;
 
 /// `empty`, `too_large`, `syntax` ...: stable.
 [[nodiscard]] std::string_view to_string(PayloadFault fault);
 
 struct PayloadError {
   PayloadFault fault = PayloadFault::kSyntax;
-  std::string message;                 ///< one sentence with the limit, the name or the place
-  std::optional<std::size_t> offset;   ///< byte, kSyntax and kNotFinite
-  std::optional<std::size_t> element;  ///< index within an array of messages, where the fault lies in one of them
+  std::string message;                ///< one sentence with the limit, the name or the place
+  std::optional<std::size_t> offset;  ///< byte, kSyntax and kNotFinite
+  std::optional<std::size_t>
+      element;  ///< index of the message, record or point, where the fault lies in one of several
 };
 
 struct DecodeOptions {
   std::string_view device;         ///< authenticated device; `device_id` in the payload must name it
   std::string_view metric_prefix;  ///< put before each metric name, `status.` for the status topic
+  /// What a topic or path names behind that, its levels apart by `/` (in the name of the metric by `.`). kText needs
+  /// it: it is the metric; in the other formats the names go on behind it, as in a nested object.
+  std::string_view metric = {};
+  TimeUs now = 0;  ///< what SenML's relative times are added to
 };
 
-/// Media type of payloads for decode_cbor().
-inline constexpr std::string_view kCborContentType = "application/cbor";
-
-/// Decodes Millrace's own JSON (docs/protocols.md): (a) a flat object, nested objects flattened with `.`, arrays kept
-/// as JSON, null skipped, `device_id` and `timestamp`/`ts`/`time` reserved; (b) {"ts":…,"values":{…}}; (c) an array of
-/// (a) and (b). Validates everything that could be turned down later. One thread at a time; keeps its buffers between
-/// calls.
+/// Decodes payloads of every format into points and validates everything that could be turned down later: bounded
+/// before memory is spent, all or nothing (one bad element refuses the message). docs/protocols.md describes the
+/// formats. One thread at a time; keeps its buffers between calls.
 class PayloadDecoder {
  public:
   explicit PayloadDecoder(PayloadLimits limits = {});
@@ -75,14 +80,9 @@ class PayloadDecoder {
   PayloadDecoder(PayloadDecoder&&) noexcept;
 
   /// Fills `batch.points` and `batch.event_time` (a time that holds for the whole message); leaves the rest alone. An
-  /// error leaves points unspecified. All or nothing: one bad element refuses the message.
-  [[nodiscard]] std::optional<PayloadError> decode_json(std::string_view payload, const DecodeOptions& options,
-                                                        Batch& batch);
-
-  /// The same shapes in CBOR (RFC 8949): what a payload means and what is refused is as in JSON. Keys are texts, byte
-  /// strings are refused, tags 0 and 1 (times) are passed over.
-  [[nodiscard]] std::optional<PayloadError> decode_cbor(std::string_view payload, const DecodeOptions& options,
-                                                        Batch& batch);
+  /// error leaves points unspecified.
+  [[nodiscard]] std::optional<PayloadError> decode(PayloadFormat format, std::string_view payload,
+                                                   const DecodeOptions& options, Batch& batch);
 
  private:
   struct Impl;

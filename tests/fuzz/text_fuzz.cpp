@@ -1,0 +1,9 @@
+#include "payload_checks.hpp"
+
+namespace millrace::fuzz {
+
+void fuzz_one(std::string_view bytes) {
+  check_payload(telemetry::PayloadFormat::kText, bytes, {"d", "", "t/u", 1'700'000'000'000'000});
+}
+
+}  // namespace millrace::fuzz
