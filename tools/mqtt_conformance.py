@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STATEMENTS = ROOT / "tests/conformance/mqtt"
 PAGE = ROOT / "docs/mqtt-conformance.md"
 VERSIONS = ("5.0", "3.1.1")
-SOURCES = ("tests/unit/mqtt/*.cpp", "tests/integration/protocol-gateway/*.cpp", "tests/e2e/test_mqtt*.py",
+SOURCES = ("tests/unit/mqtt/*.cpp", "tests/integration/protocol-gateway/*.cpp", "tests/e2e/test_mqtt*.py", "tests/e2e/test_tls.py",
            "tests/conformance/mqtt/*.py", "tests/unit/protocol-gateway/*.cpp")
 TAG = re.compile(r"(3\.1\.1 )?\[(MQTT-\d+\.\d+\.\d+-\d+)\]")
 TEST = re.compile(r"^\s*(?:TEST|TEST_F|TEST_P)\((\w+), (\w+)\)|^(?:    )?def (test_\w+)\(")

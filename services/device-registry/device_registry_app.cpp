@@ -47,6 +47,8 @@ Status DeviceRegistryApp::start() {
   relay_.start();
   rpc::ServerOptions options;
   options.listen = config_.grpc;
+  options.certificate_file = config_.certificate_file;
+  options.key_file = config_.key_file;
   auto server = rpc::Server::start(options, {&service_});
   if (!server.ok()) return server.error();
   server_ = std::move(*server);

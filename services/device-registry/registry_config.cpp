@@ -17,6 +17,10 @@ constexpr std::array kOptions{
            .type = Type::kAddress,
            .default_value = "127.0.0.1:7101",
            .help = "Where gRPC listens (IP address and port)."},
+    Option{.key = "TLS_CERTIFICATE_FILE",
+           .help = "PEM file of the certificate with its intermediates: gRPC then speaks TLS only. Read again when it "
+                   "changes. Empty: plaintext."},
+    Option{.key = "TLS_KEY_FILE", .help = "PEM file of the certificate's key."},
     Option{.key = "OPS_ADDR",
            .type = Type::kAddress,
            .default_value = "127.0.0.1:9102",
@@ -75,6 +79,8 @@ Config read_config(const config::Values& values) {
   const auto size = [&](std::string_view key) { return static_cast<std::size_t>(values.integer(key)); };
   Config config;
   config.grpc = values.address("GRPC_ADDR");
+  config.certificate_file = values.string("TLS_CERTIFICATE_FILE");
+  config.key_file = values.string("TLS_KEY_FILE");
   config.ops = values.address("OPS_ADDR");
   config.kafka.bootstrap = values.string("KAFKA_BOOTSTRAP");
   config.kafka.client_id = "device-registry";

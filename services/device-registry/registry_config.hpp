@@ -13,6 +13,8 @@ namespace millrace::registry {
 
 struct Config {
   Address grpc;
+  std::string certificate_file;  ///< empty: plaintext
+  std::string key_file;
   Address ops;
   kafka::Settings kafka;
   std::string topic_prefix;

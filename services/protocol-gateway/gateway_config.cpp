@@ -25,11 +25,50 @@ constexpr std::array kOptions{
            .type = Type::kBoolean,
            .default_value = "false",
            .help = "Lets MQTT_OPEN_ADDR be another than a loopback address: whoever reaches it may read and write."},
+    Option{.key = "MQTTS_ADDR",
+           .type = Type::kAddress,
+           .help = "Where MQTT over TLS listens, 8883 by custom. Empty: off."},
+    Option{.key = "MQTT_WS_ADDR",
+           .type = Type::kAddress,
+           .help = "Where MQTT over WebSocket listens (path /mqtt); devices then send their tokens in the clear. "
+                   "Empty: off."},
+    Option{.key = "MQTT_WSS_ADDR",
+           .type = Type::kAddress,
+           .help = "Where MQTT over secure WebSocket listens (path /mqtt). Empty: off."},
     Option{.key = "HTTP_ADDR",
            .type = Type::kAddress,
            .default_value = "127.0.0.1:8080",
            .help = "Where HTTP listens. Empty: off.",
            .may_be_empty = true},
+    Option{.key = "HTTPS_ADDR", .type = Type::kAddress, .help = "Where HTTP over TLS listens. Empty: off."},
+    Option{.key = "TLS_CERTIFICATE_FILES",
+           .help = "PEM file of the certificate with its intermediates; several with commas between are chosen by the "
+                   "name that a client asks for. Read again when they change, and at SIGHUP."},
+    Option{.key = "TLS_KEY_FILES", .help = "PEM file of the key of each certificate, in the same order."},
+    Option{.key = "TLS_HANDSHAKES_PER_S",
+           .type = Type::kInteger,
+           .default_value = "1500",
+           .help =
+               "MQTT connections over TLS taken in a second by each I/O thread, so that a storm of handshakes leaves "
+               "the others their core; more wait in the kernel's backlog. 0: no limit.",
+           .least = 0,
+           .most = 1'000'000},
+    Option{.key = "MQTT_CONNECTS_PER_S",
+           .type = Type::kInteger,
+           .default_value = "5000",
+           .help = "MQTT connections taken in a second, over all listeners; more wait in the kernel's backlog. 0: no "
+                   "limit.",
+           .least = 0,
+           .most = 1'000'000},
+    Option{.key = "HANDSHAKE_DEADLINE_MS",
+           .type = Type::kInteger,
+           .default_value = "10000",
+           .help = "Time for a PROXY header and a TLS handshake together, and again for a WebSocket's request.",
+           .least = 100,
+           .most = 600'000},
+    Option{.key = "PROXY_PROTOCOL_FROM",
+           .help = "Addresses and networks of balancers, commas between: their connections to MQTT and HTTP must begin "
+                   "with a PROXY protocol header of version 2, which says the client's address. Empty: none."},
     Option{.key = "COAP_ADDR",
            .type = Type::kAddress,
            .help = "Where CoAP without DTLS listens (UDP); devices then send their tokens in the clear. Empty: off."},
@@ -212,7 +251,20 @@ Config read_config(const config::Values& values) {
   if (!values.string("MQTT_ADDR").empty()) config.mqtt = values.address("MQTT_ADDR");
   if (!values.string("MQTT_OPEN_ADDR").empty()) config.mqtt_open = values.address("MQTT_OPEN_ADDR");
   config.mqtt_open_anywhere = values.boolean("MQTT_OPEN_ANYWHERE");
-  if (!values.string("HTTP_ADDR").empty()) config.http = values.address("HTTP_ADDR");
+  const auto optional = [&](std::string_view key) {
+    return values.string(key).empty() ? std::nullopt : std::optional(values.address(key));
+  };
+  config.mqtts = optional("MQTTS_ADDR");
+  config.mqtt_ws = optional("MQTT_WS_ADDR");
+  config.mqtt_wss = optional("MQTT_WSS_ADDR");
+  config.certificate_files = values.string("TLS_CERTIFICATE_FILES");
+  config.key_files = values.string("TLS_KEY_FILES");
+  config.balancers = values.string("PROXY_PROTOCOL_FROM");
+  config.handshake_deadline = ms("HANDSHAKE_DEADLINE_MS");
+  config.handshakes_per_s = size("TLS_HANDSHAKES_PER_S");
+  config.connects_per_s = size("MQTT_CONNECTS_PER_S");
+  config.http = optional("HTTP_ADDR");
+  config.https = optional("HTTPS_ADDR");
   if (!values.string("COAP_ADDR").empty()) config.coap.plain = values.address("COAP_ADDR");
   if (!values.string("COAPS_ADDR").empty()) config.coap.secure = values.address("COAPS_ADDR");
   config.coap.ingest.answer_deadline = ms("COAP_ANSWER_DEADLINE_MS");

@@ -20,7 +20,17 @@ struct Config {
   std::optional<Address> mqtt;       ///< none: off, as all of these
   std::optional<Address> mqtt_open;  ///< none: off
   bool mqtt_open_anywhere = false;
-  std::optional<Address> http;
+  std::optional<Address> mqtts;     ///< MQTT over TLS; none: off
+  std::optional<Address> mqtt_ws;   ///< MQTT over WebSocket; none: off
+  std::optional<Address> mqtt_wss;  ///< MQTT over secure WebSocket; none: off
+  std::string certificate_files;    ///< PEM, commas between
+  std::string key_files;
+  std::string balancers;  ///< addresses and networks whose connections begin with a PROXY header
+  std::chrono::milliseconds handshake_deadline{0};
+  std::size_t handshakes_per_s = 0;  ///< of each io thread; 0: no limit
+  std::size_t connects_per_s = 0;    ///< 0: no limit
+  std::optional<Address> http;   ///< none: off
+  std::optional<Address> https;  ///< none: off
   CoapOptions coap;
   Address ops;
   kafka::Settings kafka;

@@ -113,6 +113,12 @@ Counter handshakes(Metrics& metrics, const char* outcome) {
                          {{"outcome", outcome}});
 }
 
+Counter tls_handshakes(Metrics& metrics, const char* outcome) {
+  return metrics.counter("millrace_gateway_tls_handshakes_total",
+                         "TLS handshakes of MQTT and HTTP, by outcome; timeout counts slow PROXY headers too.",
+                         {{"outcome", outcome}});
+}
+
 Counter closed(Metrics& metrics, const char* cause) {
   return metrics.counter("millrace_gateway_mqtt_closed_total", "MQTT connections ended, by cause.", {{"cause", cause}});
 }
@@ -156,6 +162,17 @@ GatewayMetrics::GatewayMetrics(Metrics& metrics)
       mqtt_repeated_in_flight(
           metrics.counter("millrace_gateway_mqtt_repeated_in_flight_total",
                           "PUBLISH packets that repeated a packet id in flight: the same message.")),
+      mqtt_accept_pauses(metrics.counter("millrace_gateway_mqtt_accept_pauses_total",
+                                         "Times that new connections were left in the kernel's backlog, to keep to "
+                                         "the limits on handshakes and connections.")),
+      tls_handshakes_full(tls_handshakes(metrics, "full")),
+      tls_handshakes_resumed(tls_handshakes(metrics, "resumed")),
+      tls_handshakes_failed(tls_handshakes(metrics, "failed")),
+      tls_handshakes_timeout(tls_handshakes(metrics, "timeout")),
+      proxy_headers_refused(metrics.counter("millrace_gateway_proxy_headers_refused_total",
+                                            "Connections of a balancer that did not begin with a PROXY header.")),
+      web_sockets_refused(metrics.counter("millrace_gateway_mqtt_web_sockets_refused_total",
+                                          "Connections whose HTTP request did not become MQTT over WebSocket.")),
       mqtt_sessions(metrics.gauge("millrace_gateway_mqtt_sessions", "MQTT sessions, those without a connection too.")),
       mqtt_subscriptions(metrics.gauge("millrace_gateway_mqtt_subscriptions", "MQTT subscriptions of all sessions.")),
       mqtt_retained(metrics.gauge("millrace_gateway_mqtt_retained_messages", "Retained MQTT messages.")),

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <string_view>
 #include <vector>
 
 #include <millrace/observability/metrics.hpp>
@@ -22,6 +23,12 @@ struct GatewayMetrics {
   }
   [[nodiscard]] const observability::Counter& invalid(telemetry::PayloadFault fault) const {
     return payload_faults[static_cast<std::size_t>(fault)];
+  }
+  /// `full`, `resumed`, `timeout`; anything else is a failure.
+  [[nodiscard]] const observability::Counter& tls_handshake(std::string_view outcome) const {
+    if (outcome == "full") return tls_handshakes_full;
+    if (outcome == "resumed") return tls_handshakes_resumed;
+    return outcome == "timeout" ? tls_handshakes_timeout : tls_handshakes_failed;
   }
 
   /// By the numbers of LimitKind, LimitScope and Limiter::Action.
@@ -49,6 +56,13 @@ struct GatewayMetrics {
   observability::Counter mqtt_closed_timeout;
   observability::Counter mqtt_closed_by_server;
   observability::Counter mqtt_repeated_in_flight;
+  observability::Counter mqtt_accept_pauses;
+  observability::Counter tls_handshakes_full;
+  observability::Counter tls_handshakes_resumed;
+  observability::Counter tls_handshakes_failed;
+  observability::Counter tls_handshakes_timeout;
+  observability::Counter proxy_headers_refused;
+  observability::Counter web_sockets_refused;
   observability::Gauge mqtt_sessions;
   observability::Gauge mqtt_subscriptions;
   observability::Gauge mqtt_retained;

@@ -58,9 +58,10 @@ mqtt::BrokerLimits broker_limits(const Config& config) {
   return limits;
 }
 
-http::ServerSettings http_settings(const Config& config) {
+http::ServerSettings http_settings(const Config& config, const tls::Networks& balancers) {
   http::ServerSettings settings;
-  settings.address = *config.http;
+  settings.balancers = balancers;
+  settings.handshake_timeout = config.handshake_deadline;
   settings.max_connections = config.max_connections;
   settings.max_body_bytes = kMaxBodyBytes;
   return settings;
@@ -94,6 +95,7 @@ ProtocolGatewayApp::~ProtocolGatewayApp() {
   // Callbacks into the parts end before the parts do.
   ops_.reset();
   if (bridge_) bridge_->close();
+  if (certificates_) certificates_->stop();
   if (coap_) coap_->stop();
   leases_.stop();
   registry_.stop();
@@ -127,31 +129,38 @@ void ProtocolGatewayApp::wire() {
   options.server_reference = config_.server_reference;
   options.connect_deadline = config_.connect_deadline;
   options.max_session_expiry_s = config_.max_session_expiry_s;
+  options.connects_per_s = static_cast<double>(config_.connects_per_s);
   mqtt_context_.reset(
       new MqttContext{options, threads_, workers_, registry_, *presence_, *sessions_, gateway_metrics_, name_spaces_});
   metrics_.on_collect([this] { name_spaces_.report(gateway_metrics_); });
-  if (config_.mqtt) listener_ = std::make_unique<MqttListener>(*mqtt_context_, MqttAccess::kDevices);
-  if (config_.mqtt_open) open_listener_ = std::make_unique<MqttListener>(*mqtt_context_, MqttAccess::kOpen);
+  MqttListenerOptions listening;
+  listening.opening.balancers = balancers_;
+  listening.opening.deadline = config_.handshake_deadline;
+  listening.handshakes_per_s = static_cast<double>(config_.handshakes_per_s * threads_.size());
+  listener_ = std::make_unique<MqttListener>(*mqtt_context_, listening);
+  front_ = std::make_unique<MqttFront>(*mqtt_context_, listening, mqtt_tls_, http_tls_);
+  listening.access = MqttAccess::kOpen;
+  if (config_.mqtt_open) open_listener_ = std::make_unique<MqttListener>(*mqtt_context_, listening);
   handler_ =
       std::make_unique<TelemetryHandler>(threads_, workers_, registry_, gateway_metrics_, config_.answer_deadline);
   coap_ =
       std::make_unique<CoapServer>(config_.coap, registry_, publisher_, dead_letters_, metric_names_, limiter_,
                                    gateway_metrics_);
   publisher_.on_accepting([this] {
-    if (listener_) listener_->resume_held();
+    listener_->resume_held();
     if (bridge_) bridge_->wake();
   });
   presence_->on_newer([this](const Visit& visit, std::uint64_t epoch) {
-    if (listener_) listener_->on_newer(visit, epoch);
+    listener_->on_newer(visit, epoch);
   });
   presence_->on_gone([this](const Visit& visit, std::uint64_t offset) {
-    if (listener_) listener_->on_gone(visit, offset);
+    listener_->on_gone(visit, offset);
   });
   sessions_->on_overwritten([this](const SessionName& session) {
-    if (listener_) listener_->on_overwritten(session);
+    listener_->on_overwritten(session);
   });
   registry_.on_revocation([this](const registry_view::Revocation& revocation) {
-    if (listener_) listener_->on_revocation(revocation);
+    listener_->on_revocation(revocation);
   });
 }
 
@@ -175,8 +184,31 @@ Status ProtocolGatewayApp::check_open_address() const {
                                         " is no loopback address: everybody could use it (MQTT_OPEN_ANYWHERE)"};
 }
 
+// MQTT and HTTP speak other protocols by ALPN; WebSocket begins as HTTP.
+Status ProtocolGatewayApp::read_certificates() {
+  auto balancers = tls::Networks::parse(config_.balancers);
+  if (!balancers.ok()) return Error{ErrorKind::kInvalid, "PROXY_PROTOCOL_FROM: " + balancers.error().message};
+  balancers_ = std::move(*balancers);
+  std::vector<std::shared_ptr<tls::ServerContext>> contexts;
+  if (config_.mqtts || config_.mqtt_wss || config_.https) {
+    auto pairs = tls::parse_key_pairs(config_.certificate_files, config_.key_files);
+    if (!pairs.ok()) return Error{ErrorKind::kInvalid, "TLS_CERTIFICATE_FILES: " + pairs.error().message};
+    auto mqtt = tls::ServerContext::create({*pairs, {"mqtt"}, tls::ClientCertificate::kRequested});
+    if (!mqtt.ok()) return mqtt.error();
+    auto http = tls::ServerContext::create({*pairs, {"http/1.1"}, tls::ClientCertificate::kRequested});
+    if (!http.ok()) return http.error();
+    contexts = {mqtt_tls_ = *mqtt, http_tls_ = *http};
+  }
+  certificates_ = std::make_unique<tls::CertificateWatch>(std::move(contexts), metrics_);
+  certificates_->start();
+  return {};
+}
+
+void ProtocolGatewayApp::reload() { certificates_->reload(); }
+
 Status ProtocolGatewayApp::start() {
   if (auto status = check_open_address(); !status.ok()) return status;
+  if (auto status = read_certificates(); !status.ok()) return status;
   auto folder = StateFolder::open(config_.state_dir, config_.gateway_name);
   if (!folder.ok()) return folder.error();
   state_folder_ = std::move(*folder);
@@ -206,21 +238,24 @@ Status ProtocolGatewayApp::start() {
 }
 
 Status ProtocolGatewayApp::start_listeners() {
-  if (listener_) {
+  if (config_.mqtt) {
     if (auto status = listener_->start(*config_.mqtt); !status.ok()) return status;
   }
   if (open_listener_) {
     if (auto status = open_listener_->start(*config_.mqtt_open); !status.ok()) return status;
   }
-  if (config_.http) {
-    if (auto status = start_http(); !status.ok()) return status;
-  }
+  if (auto status = front_->start(config_.mqtts, config_.mqtt_ws, config_.mqtt_wss); !status.ok()) return status;
+  if (auto status = start_http(); !status.ok()) return status;
   if (auto status = coap_->start(); !status.ok()) return status;
   const auto shown = [](const std::optional<Address>& address) { return address ? address->to_string() : "off"; };
   const observability::Logger log("gateway");
-  log.info("listening", {{"mqtt", listener_ ? listener_->address().to_string() : "off"},
+  log.info("listening", {{"mqtt", config_.mqtt ? listener_->address().to_string() : "off"},
                          {"mqtt open", open_listener_ ? open_listener_->address().to_string() : "off"},
+                         {"mqtts", front_->text(MqttTransport::kTls)},
+                         {"mqtt ws", front_->text(MqttTransport::kWebSocket)},
+                         {"mqtt wss", front_->text(MqttTransport::kSecureWebSocket)},
                          {"http", http_ ? http_->address().to_string() : "off"},
+                         {"https", https_ ? https_->address().to_string() : "off"},
                          {"coap", shown(coap_->plain_address())},
                          {"coaps", shown(coap_->secure_address())}});
   return {};
@@ -234,14 +269,23 @@ Status ProtocolGatewayApp::start_http() {
   };
   observer.connections = [this](int delta) { gateway_metrics_.http_connections.add(delta); };
   observer.refused = [this](std::string_view) { gateway_metrics_.http_malformed.add(); };
+  observer.handshake = [this](std::string_view outcome) { gateway_metrics_.tls_handshake(outcome).add(); };
   const auto contexts = threads_.contexts();
-  auto server = http::Server::start(
-      http_settings(config_), contexts,
-      [this](const http::Request& request, const http::Responder& responder) { handler_->handle(request, responder); },
-      observer);
-  if (!server.ok()) return server.error();
-  http_ = std::move(*server);
-  return {};
+  const auto handle = [this](const http::Request& request, const http::Responder& responder) {
+    handler_->handle(request, responder);
+  };
+  http::ServerSettings settings = http_settings(config_, balancers_);
+  const auto listen = [&](const std::optional<Address>& address, std::unique_ptr<http::Server>& listener) -> Status {
+    if (!address) return {};
+    settings.address = *address;
+    auto server = http::Server::start(settings, contexts, handle, observer);
+    if (!server.ok()) return server.error();
+    listener = std::move(*server);
+    return {};
+  };
+  if (auto status = listen(config_.http, http_); !status.ok()) return status;
+  settings.tls = http_tls_;
+  return listen(config_.https, https_);
 }
 
 std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
@@ -256,16 +300,18 @@ std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
       {"send clients away",
        [this](Deadline deadline) {
          if (open_listener_) open_listener_->stop_accepting();
-         if (!listener_) return Status{};
+         front_->stop_accepting();
          listener_->stop_accepting();
          listener_->drain_all(config_.drain_spread, deadline);
          return Status{};
        }},
       {"stop intake",
        [this](Deadline) {
-         if (listener_) listener_->stop_intake();
+         listener_->stop_intake();
          if (open_listener_) open_listener_->stop_intake();
+         front_->stop_intake();
          if (http_) http_->stop_intake();
+         if (https_) https_->stop_intake();
          coap_->stop_intake();
          if (bridge_) bridge_->stop_intake();
          return Status{};
@@ -276,8 +322,9 @@ std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
       {"answer", [this](Deadline deadline) { return coap_->drain(deadline); }},
       {"close",
        [this](Deadline) {
-         if (listener_) listener_->close_all();
+         listener_->close_all();
          if (http_) http_->close();
+         if (https_) https_->close();
          if (bridge_) bridge_->close();
          coap_->stop();
          return Status{};
@@ -285,7 +332,6 @@ std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
       {"presence",
        [this](Deadline deadline) {
          // Not for clients that do not read what they are told.
-         if (!listener_) return Status{};
          static_cast<void>(listener_->wait_closed(std::min(deadline, std::chrono::steady_clock::now() + kGoodbye)));
          const Status sessions = sessions_->drain(deadline);
          const Status presence = presence_->drain(deadline);

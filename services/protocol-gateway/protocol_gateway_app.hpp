@@ -10,6 +10,7 @@
 #include <millrace/runtime/lifecycle.hpp>
 #include <millrace/runtime/ops_server.hpp>
 #include <millrace/telemetry_log/log_generations.hpp>
+#include <millrace/tls/certificate_watch.hpp>
 
 #include "bridge/bridge.hpp"
 #include "coap/coap_server.hpp"
@@ -22,7 +23,7 @@
 #include "io/io_threads.hpp"
 #include "limits/lease_keeper.hpp"
 #include "limits/registry_limits.hpp"
-#include "mqtt/mqtt_listener.hpp"
+#include "mqtt/mqtt_front.hpp"
 #include "mqtt/name_spaces.hpp"
 #include "mqtt/will_ingest.hpp"
 #include "presence/presence.hpp"
@@ -38,12 +39,17 @@ class ProtocolGatewayApp final : public runtime::App {
   ~ProtocolGatewayApp() override;
 
   [[nodiscard]] Status start() override;
+  void reload() override;
   [[nodiscard]] std::vector<runtime::Phase> stop_phases() override;
 
   /// With the ports that were really bound; after start().
   [[nodiscard]] const Address& mqtt_address() const { return listener_->address(); }
   [[nodiscard]] const Address& mqtt_open_address() const { return open_listener_->address(); }
+  [[nodiscard]] const Address& mqtts_address() const { return front_->address(MqttTransport::kTls); }
+  [[nodiscard]] const Address& mqtt_ws_address() const { return front_->address(MqttTransport::kWebSocket); }
+  [[nodiscard]] const Address& mqtt_wss_address() const { return front_->address(MqttTransport::kSecureWebSocket); }
   [[nodiscard]] const Address& http_address() const { return http_->address(); }
+  [[nodiscard]] const Address& https_address() const { return https_->address(); }
   [[nodiscard]] const std::optional<Address>& coap_address() const { return coap_->plain_address(); }
   /// Of records without a delivery report.
   [[nodiscard]] std::size_t in_flight_bytes() const { return publisher_.in_flight_bytes(); }
@@ -54,6 +60,7 @@ class ProtocolGatewayApp final : public runtime::App {
   void wire();
   [[nodiscard]] Status check_open_address() const;
   [[nodiscard]] Status open_bridge();
+  [[nodiscard]] Status read_certificates();
   [[nodiscard]] Status start_listeners();
   [[nodiscard]] Status start_http();
 
@@ -80,10 +87,16 @@ class ProtocolGatewayApp final : public runtime::App {
   NameSpaces name_spaces_;
   std::unique_ptr<Presence> presence_;
   std::unique_ptr<Sessions> sessions_;
-  std::unique_ptr<MqttListener> listener_;       // null: off
+  std::unique_ptr<MqttListener> listener_;       // plain TCP, started where it has an address
   std::unique_ptr<MqttListener> open_listener_;  // null: off
+  std::unique_ptr<MqttFront> front_;             // TLS and WebSocket
   std::unique_ptr<TelemetryHandler> handler_;
-  std::unique_ptr<http::Server> http_;  // null: off
+  std::unique_ptr<http::Server> http_;   // null: off
+  std::unique_ptr<http::Server> https_;  // null: off
+  tls::Networks balancers_;
+  std::shared_ptr<tls::ServerContext> mqtt_tls_;  // null without certificates, as the next
+  std::shared_ptr<tls::ServerContext> http_tls_;
+  std::unique_ptr<tls::CertificateWatch> certificates_;
   std::unique_ptr<CoapServer> coap_;
   std::unique_ptr<Bridge> bridge_;  // null: off
   std::unique_ptr<runtime::OpsServer> ops_;

@@ -66,6 +66,8 @@ Status QueryApiApp::start() {
   tails_.start();
   rpc::ServerOptions options;
   options.listen = config_.grpc;
+  options.certificate_file = config_.certificate_file;
+  options.key_file = config_.key_file;
   auto server = rpc::Server::start(options, {&service_});
   if (!server.ok()) return server.error();
   server_ = std::move(*server);

@@ -9,6 +9,7 @@ import pytest
 
 from millrace_dev import docs, soak
 from millrace_lab import ROOT
+from tls_front import Front
 
 # What installs, builds, tests or ends a system is shown by running it (./dev test is such a run), not from inside a test.
 _NOT_HERE = re.compile(r"^\s*\./dev (up|test|down|reset|bench|soak|tidy|format|release)\b", re.M)
@@ -39,6 +40,18 @@ def test_shell_block(lab, block, tmp_path):
     # `./dev …` in a block acts on the lab: its state folder has the form of that of ./dev up.
     environment = {**os.environ, **lab.environment, "MILLRACE_DEV_STATE": str(_state(lab, tmp_path)),
                    "PATH": f"{lab.binaries}:{lab.layout.tools / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin"}
+    front = None
+    if "MILLRACE_CA_FILE" in block:  # of a system that runs with --tls
+        front = Front(lab, tmp_path / "tls")
+        environment.update(front.environment)
+    try:
+        _run(block, environment)
+    finally:
+        if front:
+            front.close()
+
+
+def _run(block, environment):
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", block], env=environment, cwd=ROOT, text=True,
                           capture_output=True, stdin=subprocess.DEVNULL, timeout=300, check=False)
     assert done.returncode == 0, f"{done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"

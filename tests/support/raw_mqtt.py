@@ -57,9 +57,10 @@ class Closed(Exception):
 
 
 class RawMqtt:
-    def __init__(self, port, version=5, timeout=60):
+    def __init__(self, port, version=5, timeout=60, stream=None):
+        """`stream`: something connected that is used as a socket is (TLS, a WebSocket), in the place of TCP."""
         self.version = version
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+        self._socket = stream or socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self._buffer = b""
         self._early = []  # packets that came before one that was waited for
 

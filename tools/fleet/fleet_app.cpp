@@ -42,18 +42,33 @@ T need(Result<T> result, const std::string& what) {
 }
 
 Address address_of(std::string text, const std::string& what) {
-  for (const std::string_view scheme : {"http://", "mqtt://", "tcp://", "coap://", "coaps://"}) {
+  for (const std::string_view scheme :
+       {"http://", "mqtt://", "mqtts://", "ws://", "wss://", "tcp://", "coap://", "coaps://"}) {
     if (text.starts_with(scheme)) text.erase(0, scheme.size());
   }
   while (!text.empty() && text.back() == '/') text.pop_back();
   return need(parse_address(text), what);
 }
 
-rpc::ClientOptions client_options(const std::string& address, const std::string& api_key, const std::string& what) {
-  rpc::ClientOptions options;
-  options.server = address_of(address, what);
-  options.api_key = api_key;
-  return options;
+rpc::ClientOptions client_options(const FleetOptions& options, const std::string& address, const std::string& what) {
+  rpc::ClientOptions client;
+  client.server = address_of(address, what);
+  client.ca_file = options.ca;
+  client.api_key = options.api_key;
+  return client;
+}
+
+WireOptions wire_of(const FleetOptions& options) {
+  WireOptions wire;
+  wire.server_name = address_of(options.mqtt, "--mqtt").host;
+  const bool secure_web_socket = options.mqtt.starts_with("wss://");
+  wire.web_socket = secure_web_socket || options.mqtt.starts_with("ws://");
+  if (!secure_web_socket && !options.mqtt.starts_with("mqtts://")) return wire;
+  tls::ClientSettings settings;
+  settings.ca_file = options.ca;
+  settings.alpn = {wire.web_socket ? "http/1.1" : "mqtt"};
+  wire.tls = need(tls::ClientContext::create(settings), "--ca");
+  return wire;
 }
 
 std::unique_ptr<Readings> make_readings(const FleetOptions& options) {
@@ -76,9 +91,8 @@ std::vector<Device> make_devices(const FleetOptions& options) {
     if (options.api_key.empty()) throw std::runtime_error("neither --credentials nor --api-key to create devices with");
     std::vector<std::string> names;
     for (std::size_t i = 1; i <= options.devices; ++i) names.push_back(options.prefix + "-" + std::to_string(i));
-    devices =
-        need(import_devices(client_options(options.registry, options.api_key, "--registry"), options.tenant, names),
-             "device-registry");
+    devices = need(import_devices(client_options(options, options.registry, "--registry"), options.tenant, names),
+                   "device-registry");
   }
   assign_protocols(devices, options.mix);
   return devices;
@@ -101,6 +115,7 @@ LoadOptions load_options(const FleetOptions& options, const Readings& readings, 
   load.message_id_base = options.prefix + "-" + std::to_string(options.sequence_base) + "-";
   load.source = options.source;
   load.mqtt = address_of(options.mqtt, "--mqtt");
+  load.mqtt_wire = wire_of(options);
   load.http = address_of(options.http, "--http");
   load.coap = address_of(options.coap, "--coap");
   load.coaps = address_of(options.coaps, "--coaps");
@@ -126,7 +141,7 @@ int run_fleet(const FleetOptions& options) {
     std::unique_ptr<ReadableSampler> sampler;
     if (options.verify) {
       ledger = std::make_unique<Ledger>(devices.size(), options.once ? MessagesEach::kOne : MessagesEach::kMany);
-      rpc::ClientOptions query = client_options(options.query, options.api_key, "--query");
+      rpc::ClientOptions query = client_options(options, options.query, "--query");
       query.deadline = std::chrono::milliseconds(2000);
       sampler = std::make_unique<ReadableSampler>(query, options.tenant, *readings, devices);
     }
@@ -154,8 +169,8 @@ int run_fleet(const FleetOptions& options) {
       VerifyOptions asked;
       asked.database_url = options.database_url;
       asked.tenant = options.tenant;
-      asked.query = client_options(options.query, options.api_key, "--query");
-      asked.registry = client_options(options.registry, options.api_key, "--registry");
+      asked.query = client_options(options, options.query, "--query");
+      asked.registry = client_options(options, options.registry, "--registry");
       asked.patience = std::chrono::seconds(static_cast<std::int64_t>(options.verify_timeout_s));
       asked.started_us = started_us;
       report.verdict = need(verify(asked, *readings, devices, *ledger,

@@ -81,7 +81,11 @@ void add_identity_options(CLI::App& app, FleetOptions& o) {
   app.add_option("--api-key", o.api_key, "operator's or admin's")->envname("MILLRACE_API_KEY");
   app.add_option("--source", o.source, "address that MQTT and HTTP connect from: each has some 28,000 ports")
       ->check(CLI::ValidIPV4);
-  app.add_option("--mqtt", o.mqtt, "gateway")->envname("MILLRACE_MQTT_ADDR")->capture_default_str();
+  app.add_option("--mqtt", o.mqtt, "gateway: host:port, or with mqtts://, ws:// or wss:// before it")
+      ->envname("MILLRACE_MQTT_ADDR")
+      ->capture_default_str();
+  app.add_option("--ca", o.ca, "PEM of those whose servers are trusted: gRPC is over TLS then, too")
+      ->envname("MILLRACE_CA_FILE");
   app.add_option("--http", o.http, "gateway")->envname("MILLRACE_HTTP_URL")->capture_default_str();
   app.add_option("--coap", o.coap, "gateway")->envname("MILLRACE_COAP_URI")->capture_default_str();
   app.add_option("--coaps", o.coaps, "gateway")->envname("MILLRACE_COAPS_URI")->capture_default_str();

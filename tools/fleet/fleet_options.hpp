@@ -42,6 +42,7 @@ struct FleetOptions {
   std::string registry = "127.0.0.1:7101";
   std::string query = "127.0.0.1:7102";
   std::string database_url;
+  std::string ca;
   std::string tenant = "demo";
   std::string api_key;
 };

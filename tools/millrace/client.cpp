@@ -1,5 +1,7 @@
 #include "client.hpp"
 
+#include <millrace/rpc/client.hpp>
+
 #include "command_error.hpp"
 
 namespace millrace::cli {
@@ -66,7 +68,7 @@ std::shared_ptr<grpc::Channel> open_channel(const Settings& settings, Target tar
   // Notices a dead peer under a quiet tail.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  return grpc::CreateCustomChannel(address_of(target, settings), grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(address_of(target, settings), rpc::channel_credentials(settings.ca_file), arguments);
 }
 
 void authorize(grpc::ClientContext& context, const Settings& settings) {

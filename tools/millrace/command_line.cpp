@@ -18,6 +18,8 @@ void add_setting_flags(CLI::App& app, SettingFlags& flags) {
       ->group(group);
   app.add_option("--registry", flags.registry, "address of device-registry [MILLRACE_REGISTRY_ADDR]")->group(group);
   app.add_option("--query", flags.query, "address of query-api [MILLRACE_QUERY_ADDR]")->group(group);
+  app.add_option("--ca", flags.ca_file, "PEM of those whose servers are trusted; without: no TLS [MILLRACE_CA_FILE]")
+      ->group(group);
   app.add_option("--api-key", flags.api_key, "mk_... [MILLRACE_API_KEY]")->group(group);
   app.add_option("--tenant", flags.tenant, "tenant; default: the key's own [MILLRACE_TENANT]")->group(group);
   app.add_option("--kafka", flags.kafka, "bootstrap servers, for admin [MILLRACE_KAFKA]")->group(group);

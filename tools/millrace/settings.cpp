@@ -19,6 +19,7 @@ std::string_view trimmed(std::string_view text) {
 std::string* member_of(Settings& settings, std::string_view key) {
   if (key == "registry") return &settings.registry;
   if (key == "query") return &settings.query;
+  if (key == "ca_file") return &settings.ca_file;
   if (key == "api_key") return &settings.api_key;
   if (key == "tenant") return &settings.tenant;
   if (key == "kafka") return &settings.kafka;
@@ -65,7 +66,7 @@ void apply_profile(std::string_view text, const std::filesystem::path& file, Set
     std::string* member = member_of(settings, key);
     if (member == nullptr) {
       throw usage_error(where + ": unknown key '" + key + "'",
-                        "known keys: registry, query, api_key, tenant, kafka, topic_prefix, database_url");
+                        "known keys: registry, query, ca_file, api_key, tenant, kafka, topic_prefix, database_url");
     }
     *member = trimmed(line.substr(equals + 1));
   }
@@ -82,12 +83,14 @@ Settings load_settings(const SettingFlags& flags, const Environment& environment
   }
   override_by(environment("MILLRACE_REGISTRY_ADDR"), settings.registry);
   override_by(environment("MILLRACE_QUERY_ADDR"), settings.query);
+  override_by(environment("MILLRACE_CA_FILE"), settings.ca_file);
   override_by(environment("MILLRACE_API_KEY"), settings.api_key);
   override_by(environment("MILLRACE_TENANT"), settings.tenant);
   override_by(environment("MILLRACE_KAFKA"), settings.kafka);
   override_by(environment("MILLRACE_DATABASE_URL"), settings.database_url);
   override_by(flags.registry, settings.registry);
   override_by(flags.query, settings.query);
+  override_by(flags.ca_file, settings.ca_file);
   override_by(flags.api_key, settings.api_key);
   override_by(flags.tenant, settings.tenant);
   override_by(flags.kafka, settings.kafka);

@@ -13,6 +13,8 @@ namespace millrace::cli {
 struct Settings {
   std::string registry = "127.0.0.1:7101";
   std::string query = "127.0.0.1:7102";
+  /// PEM of those whose servers are trusted; empty: no TLS.
+  std::string ca_file;
   std::string api_key;
   /// Empty: the tenant of the API key.
   std::string tenant;
@@ -29,6 +31,7 @@ struct SettingFlags {
   std::optional<std::string> profile;
   std::optional<std::string> registry;
   std::optional<std::string> query;
+  std::optional<std::string> ca_file;
   std::optional<std::string> api_key;
   std::optional<std::string> tenant;
   std::optional<std::string> kafka;

@@ -91,8 +91,12 @@ void Responder::Slot::send(Response response) {
 
 // Connection
 
-Connection::Connection(asio::ip::tcp::socket socket, std::size_t io_index, std::shared_ptr<Shared> shared)
-    : socket_(std::move(socket)), timer_(socket_.get_executor()), io_index_(io_index), shared_(std::move(shared)) {
+Connection::Connection(tls::Stream stream, Address peer, std::size_t io_index, std::shared_ptr<Shared> shared)
+    : stream_(std::move(stream)),
+      timer_(stream_.get_executor()),
+      io_index_(io_index),
+      shared_(std::move(shared)),
+      peer_(std::move(peer)) {
   shared_->connections.fetch_add(1, std::memory_order_relaxed);
   shared_->observer.connections(1);
 }
@@ -105,10 +109,6 @@ Connection::~Connection() {
 
 void Connection::start() {
   shared_->open[io_index_].insert(this);
-  boost::system::error_code ignored;  // an option that cannot be set costs latency, nothing else
-  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-  const auto endpoint = socket_.remote_endpoint(ignored);
-  peer_ = {endpoint.address().to_string(), endpoint.port()};
   enter(Reading::kIdle);
   if (shared_->draining.load()) drain();
   read();
@@ -124,7 +124,7 @@ void Connection::read() {
   if (read_running_ || ended_ || reading_ == Reading::kEnded) return;
   if (entries_.size() >= shared_->settings.max_pipelined) return;  // on_written() goes on
   read_running_ = true;
-  socket_.async_read_some(input_.prepare(kReadBytes),
+  stream_.async_read_some(input_.prepare(kReadBytes),
                           [self = shared_from_this()](const boost::system::error_code& error, std::size_t count) {
                             self->read_running_ = false;
                             self->on_read(error, count);
@@ -137,7 +137,7 @@ void Connection::on_read(const boost::system::error_code& error, std::size_t cou
     lingering_bytes_ += count;
     if (error || lingering_bytes_ > kMostLingeringBytes) return end();
     read_running_ = true;
-    socket_.async_read_some(input_.prepare(kReadBytes),
+    stream_.async_read_some(input_.prepare(kReadBytes),
                             [self = shared_from_this()](const boost::system::error_code& e, std::size_t n) {
                               self->read_running_ = false;
                               self->on_read(e, n);
@@ -357,7 +357,7 @@ void Connection::write() {
   writing_.swap(output_);
   output_.clear();
   asio::async_write(
-      socket_, asio::buffer(writing_),
+      stream_, asio::buffer(writing_),
       [self = shared_from_this()](const boost::system::error_code& error, std::size_t) { self->on_written(error); });
   arm_timer();
 }
@@ -375,9 +375,7 @@ void Connection::on_written(const boost::system::error_code& error) {
 }
 
 void Connection::linger() {
-  boost::system::error_code ignored;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
-  if (ignored) return end();
+  if (stream_.shutdown_send()) return end();
   lingering_ = true;
   reading_ = Reading::kEnded;
   reading_since_ = Clock::now();
@@ -403,8 +401,7 @@ void Connection::end() {
   ended_ = true;
   entries_.clear();
   timer_.cancel();
-  boost::system::error_code ignored;
-  socket_.close(ignored);
+  stream_.close();
 }
 
 std::optional<Connection::Clock::time_point> Connection::deadline() const {

@@ -10,13 +10,13 @@
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 
 #include <millrace/http/server.hpp>
+#include <millrace/tls/stream.hpp>
 
 #include "wire.hpp"
 
@@ -32,6 +32,7 @@ struct Shared {
   std::vector<boost::asio::io_context*> contexts;
   std::vector<std::unordered_set<Connection*>> open;
   std::atomic<std::size_t> connections{0};
+  std::atomic<std::size_t> opening{0};  // accepted, but not as far as HTTP
   std::atomic<bool> draining{false};
 };
 
@@ -39,7 +40,7 @@ struct Shared {
 /// are parsed ahead up to max_pipelined, answers leave in the order of their requests.
 class Connection final : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(boost::asio::ip::tcp::socket socket, std::size_t io_index, std::shared_ptr<Shared> shared);
+  Connection(tls::Stream stream, Address peer, std::size_t io_index, std::shared_ptr<Shared> shared);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -51,7 +52,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
 
   void answer(std::uint64_t sequence, Response response);
 
-  [[nodiscard]] boost::asio::any_io_executor executor() { return socket_.get_executor(); }
+  [[nodiscard]] boost::asio::any_io_executor executor() { return stream_.get_executor(); }
   [[nodiscard]] std::size_t io_index() const { return io_index_; }
 
  private:
@@ -94,7 +95,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void on_timer();
   [[nodiscard]] std::optional<Clock::time_point> deadline() const;
 
-  boost::asio::ip::tcp::socket socket_;
+  tls::Stream stream_;
   boost::asio::steady_timer timer_;
   std::size_t io_index_;
   std::shared_ptr<Shared> shared_;

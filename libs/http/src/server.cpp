@@ -3,6 +3,8 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 
+#include <millrace/tls/opening.hpp>
+
 #include "connection.hpp"
 
 namespace millrace::http {
@@ -46,6 +48,8 @@ struct Server::Impl : std::enable_shared_from_this<Impl> {
     shared->observer = std::move(observer);
     shared->contexts.assign(contexts.begin(), contexts.end());
     shared->open.resize(contexts.size());
+    opening = std::make_shared<const tls::OpeningSettings>(
+        tls::OpeningSettings{settings.tls, settings.balancers, settings.handshake_timeout});
   }
 
   Status listen() {
@@ -84,12 +88,33 @@ struct Server::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void admit(tcp::socket socket, std::size_t index) {
-    if (shared->connections.load(std::memory_order_relaxed) >= shared->settings.max_connections) {
+    const std::size_t taken =
+        shared->connections.load(std::memory_order_relaxed) + shared->opening.load(std::memory_order_relaxed);
+    if (taken >= shared->settings.max_connections) {
       shared->observer.refused("too_many_connections");
       return;  // closes the socket
     }
-    auto connection = std::make_shared<Connection>(std::move(socket), index, shared);
-    asio::post(*shared->contexts[index], [connection = std::move(connection)] { connection->start(); });
+    shared->opening.fetch_add(1, std::memory_order_relaxed);
+    asio::post(*shared->contexts[index],
+               [shared = shared, opening = opening, index, socket = std::move(socket)]() mutable {
+                 boost::system::error_code ignored;  // an option that cannot be set costs latency, nothing else
+                 socket.set_option(tcp::no_delay(true), ignored);
+                 tls::open(std::move(socket), std::move(opening),
+                           [shared, index](tls::Opened opened) { on_opened(std::move(opened), index, shared); });
+               });
+  }
+
+  // Takes what it needs of the server and no more, as on_each().
+  static void on_opened(tls::Opened opened, std::size_t index, const std::shared_ptr<Shared>& shared) {
+    shared->opening.fetch_sub(1, std::memory_order_relaxed);
+    if (opened.fault) {
+      if (opened.fault == tls::OpeningFault::kProxyHeader) return shared->observer.refused("proxy_header");
+      return shared->observer.handshake(opened.fault == tls::OpeningFault::kTimeout ? "timeout" : "failed");
+    }
+    if (const tls::Session* session = opened.stream.session()) {
+      shared->observer.handshake(session->resumed() ? "resumed" : "full");
+    }
+    std::make_shared<Connection>(std::move(opened.stream), std::move(opened.peer), index, shared)->start();
   }
 
   void close_acceptor() {
@@ -104,6 +129,7 @@ struct Server::Impl : std::enable_shared_from_this<Impl> {
   tcp::acceptor acceptor;
   asio::steady_timer pause;
   Address address;
+  std::shared_ptr<const tls::OpeningSettings> opening;
   std::size_t next = 0;
   std::atomic<bool> closed{false};
 };

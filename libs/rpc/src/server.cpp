@@ -3,15 +3,20 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
 #include <millrace/rpc/server.hpp>
+#include <millrace/tls/server_context.hpp>
 
 namespace millrace::rpc {
 namespace {
 
 constexpr int kKeepaliveTimeoutMs = 20'000;
+constexpr unsigned kLookAtFilesEveryS = 1;
 
 void enable_plugins() {
   static std::once_flag once;
@@ -38,6 +43,19 @@ void apply(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 3);
 }
 
+// gRPC looks at the files by itself; a fault in them is only logged there, so they are checked before.
+Result<std::shared_ptr<grpc::ServerCredentials>> credentials(const ServerOptions& options) {
+  if (options.certificate_file.empty()) return grpc::InsecureServerCredentials();
+  const auto checked = tls::ServerContext::create({{{options.certificate_file, options.key_file}}, {}, {}});
+  if (!checked.ok()) return checked.error();
+  auto files = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
+      options.key_file, options.certificate_file, kLookAtFilesEveryS);
+  grpc::experimental::TlsServerCredentialsOptions secure(std::move(files));
+  secure.watch_identity_key_cert_pairs();
+  secure.set_cert_request_type(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  return grpc::experimental::TlsServerCredentials(secure);
+}
+
 }  // namespace
 
 struct Server::Impl {
@@ -53,10 +71,12 @@ Server::~Server() { (void)stop(std::chrono::steady_clock::now()); }
 Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options,
                                               const std::vector<grpc::Service*>& services) {
   enable_plugins();
+  auto secured = credentials(options);
+  if (!secured.ok()) return secured.error();
   grpc::ServerBuilder builder;
   apply(options, builder);
   int port = 0;
-  builder.AddListeningPort(options.listen.to_string(), grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(options.listen.to_string(), *secured, &port);
   for (grpc::Service* service : services) builder.RegisterService(service);
   auto impl = std::make_unique<Impl>();
   impl->server = builder.BuildAndStart();

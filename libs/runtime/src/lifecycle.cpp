@@ -27,6 +27,7 @@ sigset_t handled_signals() {
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGHUP);
   sigaddset(&set, kFailureSignal);
   return set;
 }
@@ -34,8 +35,21 @@ sigset_t handled_signals() {
 void exit_on_second_signal() {
   sigset_t set = handled_signals();
   sigdelset(&set, kFailureSignal);
+  sigdelset(&set, SIGHUP);
   // The default action ends the process; the handlers were never changed.
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+// Until a signal that ends the process.
+int wait_for_stop(const Logger& log, App& app) {
+  const sigset_t set = handled_signals();
+  int signal = 0;
+  while (sigwait(&set, &signal) != 0 || signal == SIGHUP) {
+    if (signal != SIGHUP) continue;
+    log.info("reading again what may change", {{"signal", signal}});
+    app.reload();
+  }
+  return signal;
 }
 
 bool run_phases(const Logger& log, const std::vector<Phase>& phases, Deadline deadline) {
@@ -82,10 +96,7 @@ int run(App& app, milliseconds stop_deadline) {
     return 1;
   }
   log.info("started", {{"pid", ::getpid()}});
-  const sigset_t set = handled_signals();
-  int signal = 0;
-  while (sigwait(&set, &signal) != 0) {
-  }
+  const int signal = wait_for_stop(log, app);
   const bool failed = signal == kFailureSignal;
   if (failed) {
     const std::lock_guard lock(failure_mutex);

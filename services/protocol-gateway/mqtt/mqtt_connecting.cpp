@@ -19,14 +19,6 @@ using mqtt::ReasonCode;
 constexpr std::size_t kMaxClientIdBytes = 256;
 constexpr std::size_t kAssignedIdBytes = 12;
 
-std::string peer_address(const boost::asio::ip::tcp::socket& socket) {
-  boost::system::error_code error;  // it may be gone already
-  const auto peer = socket.remote_endpoint(error);
-  if (error) return {};
-  const std::string host = peer.address().to_string();
-  return (peer.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(peer.port());
-}
-
 }  // namespace
 
 TopicPolicy MqttConnection::policy() const {
@@ -56,14 +48,14 @@ void MqttConnection::on_connect(const mqtt::ConnectRequested& requested) {
 void MqttConnection::request_epoch() {
   visit_ = context_.presence.visit(identity_->device.tenant, identity_->device.device, pending_->client_id);
   visit_.protocol = protocol_of(connection_.version());
-  visit_.address = peer_address(socket_);
+  visit_.address = peer_.address.to_string();
   context_.connections.enter(identity_->key, shared_from_this());
   if (!context_.sessions.accepting()) {
     return refuse_connect(ReasonCode::kServerUnavailable, "the sessions are not known yet; connect again later");
   }
   const Status asked =
       context_.presence.announce(visit_, [self = shared_from_this()](const Result<std::uint64_t>& epoch) mutable {
-        const auto executor = self->socket_.get_executor();
+        const auto executor = self->stream_.get_executor();
         boost::asio::post(executor, [connection = std::move(self), epoch] { connection->on_epoch(epoch); });
       });
   if (!asked.ok()) {
@@ -71,7 +63,7 @@ void MqttConnection::request_epoch() {
   }
   context_.sessions.read_up(visit_, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) {
-      boost::asio::post(self->socket_.get_executor(), [self] { self->on_read_up(); });
+      boost::asio::post(self->stream_.get_executor(), [self] { self->on_read_up(); });
     }
   });
   hasten_timer();
@@ -143,7 +135,7 @@ void MqttConnection::establish() {
 // there at every gateway, whatever becomes of this one. A session that ends with its connection leaves no trace.
 void MqttConnection::keep_session_then(void (MqttConnection::*next)()) {
   auto kept = [self = shared_from_this(), next](const Status& status) {
-    boost::asio::post(self->socket_.get_executor(), [self, next, ok = status.ok()] {
+    boost::asio::post(self->stream_.get_executor(), [self, next, ok = status.ok()] {
       if (self->closing_ || self->ended_) return;
       if (ok) {
         (self.get()->*next)();

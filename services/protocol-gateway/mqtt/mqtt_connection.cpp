@@ -6,12 +6,10 @@
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
 
 namespace millrace::gateway {
 namespace {
 
-using boost::asio::ip::tcp;
 using mqtt::ReasonCode;
 
 constexpr std::size_t kFirstInputBytes = 2048;
@@ -47,9 +45,11 @@ void raise_to(std::atomic<std::uint64_t>& greatest, std::uint64_t value) {
 
 }  // namespace
 
-MqttConnection::MqttConnection(tcp::socket socket, std::size_t io_index, MqttContext& context, MqttAccess access)
-    : socket_(std::move(socket)),
-      timer_(socket_.get_executor()),
+MqttConnection::MqttConnection(MqttStream stream, MqttPeer peer, std::size_t io_index, MqttContext& context,
+                               MqttAccess access)
+    : stream_(std::move(stream)),
+      peer_(std::move(peer)),
+      timer_(stream_.get_executor()),
       io_index_(io_index),
       context_(context),
       access_(access),
@@ -64,8 +64,6 @@ MqttConnection::~MqttConnection() {
 }
 
 void MqttConnection::start() {
-  boost::system::error_code ignored;  // an option that cannot be set costs latency, nothing else
-  socket_.set_option(tcp::no_delay(true), ignored);
   arm_timer();
   read();
 }
@@ -74,7 +72,7 @@ void MqttConnection::read() {
   if (reading_ || ended_ || closing_) return;
   if (input_.size() - filled_ < kFirstInputBytes) input_.resize(filled_ == 0 ? kFirstInputBytes : filled_ + kReadBytes);
   reading_ = true;
-  socket_.async_read_some(boost::asio::buffer(input_.data() + filled_, input_.size() - filled_),
+  stream_.async_read_some(boost::asio::buffer(input_.data() + filled_, input_.size() - filled_),
                           [self = shared_from_this()](const boost::system::error_code& error, std::size_t count) {
                             self->reading_ = false;
                             if (error) {
@@ -114,6 +112,7 @@ bool MqttConnection::handle(mqtt::Event& event) {
     on_publish(publish->publish);
   } else if (auto* connect = std::get_if<mqtt::ConnectRequested>(&event)) {
     on_connect(*connect);
+    peer_.chain = {};
   } else if (auto* subscribe = std::get_if<mqtt::SubscribeRequested>(&event)) {
     on_subscribe(*subscribe);
   } else if (auto* unsubscribe = std::get_if<mqtt::UnsubscribeRequested>(&event)) {
@@ -199,7 +198,7 @@ void MqttConnection::flush() {
 // Any thread. One turn does for all that has come until it begins.
 void MqttConnection::wake() {
   if (woken_.exchange(true)) return;
-  boost::asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  boost::asio::post(stream_.get_executor(), [self = shared_from_this()] {
     self->woken_.store(false);
     self->process();
   });
@@ -218,16 +217,16 @@ void MqttConnection::write() {
   writing_.swap(connection_.output());
   write_pending_ = true;
   write_began_ = Clock::now();
-  boost::asio::async_write(socket_, boost::asio::buffer(writing_),
-                           [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
-                             self->write_pending_ = false;
-                             self->writing_.clear();
-                             if (error) {
-                               self->end();
-                               return;
-                             }
-                             self->flush();
-                           });
+  stream_.async_write(boost::asio::buffer(writing_),
+                      [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
+                        self->write_pending_ = false;
+                        self->writing_.clear();
+                        if (error) {
+                          self->end();
+                          return;
+                        }
+                        self->flush();
+                      });
 }
 
 std::optional<MqttConnection::Clock::time_point> MqttConnection::next_deadline() const {
@@ -274,7 +273,7 @@ void MqttConnection::on_timer() {
 }
 
 void MqttConnection::close_from_outside(ReasonCode reason, std::string_view why) {
-  boost::asio::post(socket_.get_executor(), [self = shared_from_this(), reason, text = std::string(why)] {
+  boost::asio::post(stream_.get_executor(), [self = shared_from_this(), reason, text = std::string(why)] {
     if (self->ended_ || self->closing_) return;
     self->close(reason, text, cause_of(reason));
     self->write();
@@ -291,7 +290,7 @@ void MqttConnection::close(ReasonCode reason, std::string_view why, DisconnectCa
 
 void MqttConnection::superseded(std::uint64_t epoch) {
   raise_to(newer_, epoch);
-  boost::asio::post(socket_.get_executor(), [self = shared_from_this(), epoch] {
+  boost::asio::post(stream_.get_executor(), [self = shared_from_this(), epoch] {
     if (self->ended_ || self->closing_ || !self->epoch_ || *self->epoch_ >= epoch) return;
     self->close(ReasonCode::kSessionTakenOver, "another connection has this client id", DisconnectCause::kTakeover);
     self->write();
@@ -300,7 +299,7 @@ void MqttConnection::superseded(std::uint64_t epoch) {
 
 void MqttConnection::assert_presence(std::uint64_t offset) {
   raise_to(gone_at_, offset);
-  boost::asio::post(socket_.get_executor(), [self = shared_from_this(), offset] {
+  boost::asio::post(stream_.get_executor(), [self = shared_from_this(), offset] {
     // A connection that has no epoch yet looks at gone_at_ when it has one.
     if (self->closing_ || self->pending_ || !self->epoch_ || *self->epoch_ >= offset) return;
     self->context_.presence.assert_again(self->visit_, *self->epoch_);
@@ -347,7 +346,7 @@ void MqttConnection::say_gone() const {
 }
 
 void MqttConnection::assert_session() {
-  boost::asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  boost::asio::post(stream_.get_executor(), [self = shared_from_this()] {
     if (self->closing_ || self->ended_ || !self->session_ || self->expiry_s_ == 0) return;
     if (auto session = self->space_->broker().snapshot(*self->session_)) {
       static_cast<void>(self->context_.sessions.write(self->visit_, std::move(*session), true, {}));
@@ -356,7 +355,7 @@ void MqttConnection::assert_session() {
 }
 
 void MqttConnection::drain() {
-  boost::asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  boost::asio::post(stream_.get_executor(), [self = shared_from_this()] {
     if (self->ended_ || self->closing_) return;
     self->draining_ = self->leaving_when_answered_ = true;
     if (self->leave_if_answered()) self->write();
@@ -384,9 +383,7 @@ void MqttConnection::end() {
   connection_.disconnect(ReasonCode::kUnspecifiedError);  // nobody hears it: answers that come later are not written
   context_.connections.leave(identity_ ? identity_->key : std::string(), this);
   timer_.cancel();
-  boost::system::error_code ignored;  // the peer may be gone already
-  socket_.shutdown(tcp::socket::shutdown_both, ignored);
-  socket_.close(ignored);
+  stream_.close();
 }
 
 }  // namespace millrace::gateway

@@ -9,23 +9,23 @@
 #include <string_view>
 #include <vector>
 
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <millrace/mqtt/broker.hpp>
 #include <millrace/mqtt/server_connection.hpp>
 
 #include "mqtt/mqtt_context.hpp"
+#include "mqtt/mqtt_stream.hpp"
 #include "mqtt/topic_policy.hpp"
 #include "presence/presence_record.hpp"
 
 namespace millrace::gateway {
 
-/// One MQTT connection: socket and timer around mqtt::ServerConnection, between the ingest core and its name space's
+/// One MQTT connection: stream and timer around mqtt::ServerConnection, between the ingest core and its name space's
 /// broker. Everything runs on its io thread, except what says otherwise.
 class MqttConnection final : public AckSink, public std::enable_shared_from_this<MqttConnection> {
  public:
-  MqttConnection(boost::asio::ip::tcp::socket socket, std::size_t io_index, MqttContext& context, MqttAccess access);
+  MqttConnection(MqttStream stream, MqttPeer peer, std::size_t io_index, MqttContext& context, MqttAccess access);
   ~MqttConnection() override;
   MqttConnection(const MqttConnection&) = delete;
   MqttConnection& operator=(const MqttConnection&) = delete;
@@ -145,7 +145,8 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
     Clock::time_point until;
   };
 
-  boost::asio::ip::tcp::socket socket_;
+  MqttStream stream_;
+  MqttPeer peer_;  // its chain until CONNECT is answered
   boost::asio::steady_timer timer_;
   std::size_t io_index_;
   MqttContext& context_;

@@ -12,6 +12,7 @@
 
 #include "gateway_metrics.hpp"
 #include "ingest/ingest_worker.hpp"
+#include "io/admission.hpp"
 #include "io/io_threads.hpp"
 #include "mqtt/connection_directory.hpp"
 #include "mqtt/name_spaces.hpp"
@@ -35,6 +36,7 @@ struct MqttOptions {
   std::chrono::milliseconds connect_deadline{10'000};  ///< for Kafka to confirm a connection before CONNACK
   std::string server_reference;  ///< where clients of a gateway that is stopped should go; empty: they know
   std::uint32_t max_session_expiry_s = 24 * 60 * 60;  ///< longest that a session outlives its connection
+  double connects_per_s = 0;                          ///< connections taken, over all listeners; 0: no limit
 };
 
 /// What all MQTT connections share; outlives them.
@@ -48,7 +50,9 @@ struct MqttContext {
   GatewayMetrics& metrics;
   NameSpaces& spaces;
   ConnectionDirectory connections = {};
+  Admission connects{options.connects_per_s};  // of the accepting thread
   std::atomic<std::size_t> open_connections{0};
+  std::atomic<std::size_t> opening{0};  // accepted, but no MQTT connection yet
   std::vector<std::vector<std::weak_ptr<MqttConnection>>> held =
       {};  // by io thread: not read on until messages are taken again
   observability::Logger log{"mqtt"};

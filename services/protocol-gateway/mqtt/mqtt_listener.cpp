@@ -17,8 +17,26 @@ constexpr std::chrono::milliseconds kPauseAfterError{100};
 
 }  // namespace
 
-MqttListener::MqttListener(MqttContext& context, MqttAccess access)
-    : context_(context), access_(access), acceptor_(context.threads.context(0)), pause_(context.threads.context(0)) {
+/// The place of a connection among those that are on their way to MQTT.
+class MqttListener::Place {
+ public:
+  explicit Place(std::atomic<std::size_t>& count) : count_(count) { count_.fetch_add(1, std::memory_order_relaxed); }
+  ~Place() { count_.fetch_sub(1, std::memory_order_relaxed); }
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+
+ private:
+  std::atomic<std::size_t>& count_;
+};
+
+MqttListener::MqttListener(MqttContext& context, MqttListenerOptions options)
+    : context_(context),
+      access_(options.access),
+      transport_(options.transport),
+      opening_(std::make_shared<const tls::OpeningSettings>(std::move(options.opening))),
+      handshakes_(opening_->tls ? options.handshakes_per_s : 0),
+      acceptor_(context.threads.context(0)),
+      pause_(context.threads.context(0)) {
   context_.held.resize(context_.threads.size());
 }
 
@@ -43,30 +61,98 @@ Status MqttListener::start(const Address& address) {
 
 void MqttListener::accept() {
   if (stopped_) return;
+  const auto now = Admission::Clock::now();
+  if (const auto wait = std::max(context_.connects.wait(now), handshakes_.wait(now)); wait > wait.zero()) {
+    context_.metrics.mqtt_accept_pauses.add();
+    return accept_after(wait);
+  }
   const std::size_t index = next_++ % context_.threads.size();
-  acceptor_.async_accept(
-      context_.threads.context(index), [this, index](const boost::system::error_code& error, tcp::socket socket) {
-        if (stopped_) return;
-        if (error) {
-          // Out of descriptors, mostly: waiting lets connections end, spinning would not.
-          context_.log.limited(context_.limiter, observability::Level::kWarn, "a connection could not be accepted",
-                               {{"error", error.message()}});
-          pause_.expires_after(kPauseAfterError);
-          pause_.async_wait([this](const boost::system::error_code& cancelled) {
-            if (!cancelled) accept();
-          });
-          return;
-        }
-        if (context_.open_connections.load(std::memory_order_relaxed) >= context_.options.max_connections) {
-          context_.metrics.mqtt_connects_refused.add();
-          boost::system::error_code ignored;
-          socket.close(ignored);
-        } else {
-          auto connection = std::make_shared<MqttConnection>(std::move(socket), index, context_, access_);
-          boost::asio::post(context_.threads.context(index), [connection] { connection->start(); });
-        }
-        accept();
+  acceptor_.async_accept(context_.threads.context(index),
+                         [this, index](const boost::system::error_code& error, tcp::socket socket) {
+                           if (stopped_) return;
+                           if (error) {
+                             // Out of descriptors, mostly: waiting lets connections end, spinning would not.
+                             context_.log.limited(context_.limiter, observability::Level::kWarn,
+                                                  "a connection could not be accepted", {{"error", error.message()}});
+                             return accept_after(kPauseAfterError);
+                           }
+                           context_.connects.take();
+                           handshakes_.take();
+                           const std::size_t taken = context_.open_connections.load(std::memory_order_relaxed) +
+                                                     context_.opening.load(std::memory_order_relaxed);
+                           if (taken >= context_.options.max_connections) {
+                             context_.metrics.mqtt_connects_refused.add();
+                             boost::system::error_code ignored;
+                             socket.close(ignored);
+                           } else {
+                             begin(std::move(socket), index);
+                           }
+                           accept();
+                         });
+}
+
+void MqttListener::accept_after(Admission::Clock::duration wait) {
+  pause_.expires_after(wait);
+  pause_.async_wait([this](const boost::system::error_code& cancelled) {
+    if (!cancelled) accept();
+  });
+}
+
+// From here on the connection is its own thread's.
+void MqttListener::begin(tcp::socket socket, std::size_t index) {
+  auto place = std::make_shared<Place>(context_.opening);
+  boost::asio::post(
+      context_.threads.context(index), [this, index, place = std::move(place), socket = std::move(socket)]() mutable {
+        boost::system::error_code ignored;  // an option that cannot be set costs latency, nothing else
+        socket.set_option(tcp::no_delay(true), ignored);
+        tls::open(std::move(socket), opening_,
+                  [this, index, place](tls::Opened opened) { on_opened(std::move(opened), index, place); });
       });
+}
+
+void MqttListener::on_opened(tls::Opened opened, std::size_t index, std::shared_ptr<Place> place) {
+  if (opened.fault) {
+    switch (*opened.fault) {
+      case tls::OpeningFault::kTimeout:
+        return refused(context_.metrics.tls_handshakes_timeout, opened.why, opened.peer);
+      case tls::OpeningFault::kHandshake:
+        return refused(context_.metrics.tls_handshakes_failed, opened.why, opened.peer);
+      case tls::OpeningFault::kProxyHeader:
+        return refused(context_.metrics.proxy_headers_refused, opened.why, opened.peer);
+    }
+  }
+  MqttPeer peer{std::move(opened.peer), transport_, {}};
+  if (const tls::Session* session = opened.stream.session()) {
+    (session->resumed() ? context_.metrics.tls_handshakes_resumed : context_.metrics.tls_handshakes_full).add();
+    peer.chain = session->peer_chain();
+  }
+  const bool web_socket = transport_ == MqttTransport::kWebSocket || transport_ == MqttTransport::kSecureWebSocket;
+  if (web_socket) return upgrade(std::move(opened.stream), std::move(peer), index, std::move(place));
+  connect(MqttStream(std::move(opened.stream)), std::move(peer), index);
+}
+
+void MqttListener::upgrade(tls::Stream stream, MqttPeer peer, std::size_t index, std::shared_ptr<Place> place) {
+  WebSocketSettings settings;
+  settings.upgrade_deadline = opening_->deadline;
+  // A client may put several packets into one message.
+  settings.max_message_bytes = std::size_t{2} * context_.options.session.maximum_packet_size;
+  upgrade_to_web_socket(
+      std::move(stream), settings,
+      [this, index, peer = std::move(peer), place = std::move(place)](Result<std::shared_ptr<WebSocket>> done) mutable {
+        if (!done.ok()) return refused(context_.metrics.web_sockets_refused, done.error().message, peer.address);
+        connect(MqttStream(std::move(*done)), std::move(peer), index);
+      });
+}
+
+void MqttListener::connect(MqttStream stream, MqttPeer peer, std::size_t index) {
+  if (stopped_) return stream.close();
+  std::make_shared<MqttConnection>(std::move(stream), std::move(peer), index, context_, access_)->start();
+}
+
+void MqttListener::refused(const observability::Counter& counter, std::string_view why, const Address& peer) {
+  counter.add();
+  context_.log.limited(context_.limiter, observability::Level::kInfo, "a connection did not come as far as MQTT",
+                       {{"why", why}, {"peer", peer.to_string()}});
 }
 
 void MqttListener::resume_held() {

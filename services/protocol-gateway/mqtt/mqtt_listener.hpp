@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include <boost/asio/ip/tcp.hpp>
@@ -7,16 +8,28 @@
 
 #include <millrace/base/address.hpp>
 #include <millrace/runtime/lifecycle.hpp>
+#include <millrace/tls/opening.hpp>
 
+#include "io/admission.hpp"
 #include "mqtt/mqtt_context.hpp"
+#include "mqtt/mqtt_stream.hpp"
 
 namespace millrace::gateway {
 
-/// Accepts MQTT connections and deals them out to the io threads in turn.
+struct MqttListenerOptions {
+  MqttAccess access = MqttAccess::kDevices;
+  MqttTransport transport = MqttTransport::kTcp;
+  tls::OpeningSettings opening;  ///< `tls` where the transport has it
+  double handshakes_per_s = 0;   ///< of TLS, over all threads; 0: no limit
+};
+
+/// Accepts MQTT connections over one transport, brings them through what comes before MQTT (PROXY header, TLS,
+/// WebSocket) and deals them out to the io threads in turn. No faster than the limits say: the others wait in the
+/// kernel's backlog.
 class MqttListener {
  public:
   /// `context` must outlive the listener and the threads.
-  MqttListener(MqttContext& context, MqttAccess access);
+  MqttListener(MqttContext& context, MqttListenerOptions options);
   ~MqttListener();
   MqttListener(const MqttListener&) = delete;
   MqttListener& operator=(const MqttListener&) = delete;
@@ -55,15 +68,26 @@ class MqttListener {
   void close_all();
 
  private:
+  class Place;
+
   void accept();
+  void accept_after(Admission::Clock::duration wait);
+  void begin(boost::asio::ip::tcp::socket socket, std::size_t index);
+  void on_opened(tls::Opened opened, std::size_t index, std::shared_ptr<Place> place);
+  void upgrade(tls::Stream stream, MqttPeer peer, std::size_t index, std::shared_ptr<Place> place);
+  void connect(MqttStream stream, MqttPeer peer, std::size_t index);
+  void refused(const observability::Counter& counter, std::string_view why, const Address& peer);
 
   MqttContext& context_;
   MqttAccess access_;
+  MqttTransport transport_;
+  std::shared_ptr<const tls::OpeningSettings> opening_;
+  Admission handshakes_;  // io thread 0
   boost::asio::ip::tcp::acceptor acceptor_;
   boost::asio::steady_timer pause_;
   Address address_;
   std::size_t next_ = 0;
-  bool stopped_ = false;  // io thread 0
+  std::atomic<bool> stopped_{false};
 };
 
 }  // namespace millrace::gateway

@@ -76,7 +76,7 @@ void MqttConnection::answer_kept(mqtt::PacketType type, std::uint16_t packet_id,
   if (!session) return answer(*this);  // it was ended; the connection hears of it
   const Status asked = context_.sessions.write(
       visit_, std::move(*session), true, [self = shared_from_this(), answer](const Status& kept) {
-        boost::asio::post(self->socket_.get_executor(), [self, answer, ok = kept.ok()] {
+        boost::asio::post(self->stream_.get_executor(), [self, answer, ok = kept.ok()] {
           if (self->closing_ || self->ended_) return;
           if (ok) {
             answer(*self);

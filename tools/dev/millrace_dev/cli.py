@@ -65,9 +65,11 @@ def _up(layout, rest):
         parser.add_argument("--listen", metavar="ADDRESS", help="where the services listen (127.0.0.1)")
         parser.add_argument("--data", metavar="FILE.csv",
                             help="replay this data set instead of synthetic meters; '' goes back to them")
+        parser.add_argument("--tls", action=argparse.BooleanOptionalAction, default=None,
+                            help="TLS for MQTT, WebSocket, HTTP and gRPC, with certificates of a CA made for it")
     options = _options("up", rest, add)
     with _Locked(layout):
-        return up.up(layout, options.listen, options.data)
+        return up.up(layout, options.listen, options.data, options.tls)
 
 
 def _down(layout, rest):
@@ -163,7 +165,7 @@ def _help(_layout, _rest):
 
 
 CALLS = {
-    "up": (_up, "up [--listen ADDRESS] [--data FILE.csv]",
+    "up": (_up, "up [--listen ADDRESS] [--data FILE.csv] [--tls]",
            "install what is missing, build, start everything, stream a demo fleet"),
     "env": (_env, "env", "print export lines: addresses, demo credentials, paths"),
     "status": (_status, "status", "what runs, and whether it is ready"),

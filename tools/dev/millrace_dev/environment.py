@@ -14,6 +14,7 @@ def exports(stack):
     values = {
         "MILLRACE_MQTT_ADDR": settings.address("mqtt"),
         "MILLRACE_OPEN_MQTT_ADDR": settings.address("open_mqtt"),
+        "MILLRACE_MQTT_WS_URL": f"ws://{settings.address('mqtt_ws')}/mqtt",
         "MILLRACE_HTTP_URL": f"http://{settings.address('http')}",
         "MILLRACE_COAP_URI": f"coap://{settings.address('coap')}",
         "MILLRACE_COAPS_URI": f"coaps://{settings.address('coaps')}",
@@ -29,6 +30,13 @@ def exports(stack):
         "MILLRACE_PROFILE": str(profile_path(settings)),
         "MILLRACE_BIN": str(stack.layout.binaries),
     }
+    if settings.authority:
+        values.update({
+            "MILLRACE_MQTTS_ADDR": settings.address("mqtts"),
+            "MILLRACE_MQTT_WSS_URL": f"wss://{settings.address('mqtt_wss')}/mqtt",
+            "MILLRACE_HTTPS_URL": f"https://{settings.address('https')}",
+            "MILLRACE_CA_FILE": str(settings.authority.ca),
+        })
     return {key: value for key, value in values.items() if value}
 
 
@@ -65,10 +73,10 @@ def profile_path(settings):
 
 def write_profile(stack):
     """The file that `millrace` reads when MILLRACE_PROFILE names it."""
-    values = exports(stack)
+    values = {"MILLRACE_CA_FILE": "", **exports(stack)}
     text = "# Written by ./dev up\n" + "".join(
         f"{key} = {values[name]}\n" for key, name in (
-            ("registry", "MILLRACE_REGISTRY_ADDR"), ("query", "MILLRACE_QUERY_ADDR"), ("api_key", "MILLRACE_API_KEY"),
+            ("registry", "MILLRACE_REGISTRY_ADDR"), ("query", "MILLRACE_QUERY_ADDR"), ("ca_file", "MILLRACE_CA_FILE"), ("api_key", "MILLRACE_API_KEY"),
             ("tenant", "MILLRACE_TENANT"), ("kafka", "MILLRACE_KAFKA"), ("database_url", "MILLRACE_DATABASE_URL")))
     file = profile_path(stack.settings)
     if file.exists() and file.read_text(encoding="utf-8") == text:

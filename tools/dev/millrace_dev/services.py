@@ -22,6 +22,8 @@ class Description:
     ops_port: str
     ports: dict
     local_ports: dict = field(default_factory=dict)
+    secure_ports: dict = field(default_factory=dict)  # only with TLS
+    certificate: tuple = ()                           # with TLS: the keys that name certificate and key
     role: str | None = None
     kafka: bool = True
     state_dir: bool = False
@@ -36,12 +38,17 @@ class Description:
 
 DESCRIPTIONS = {
     one.name: one for one in (
-        Description("device-registry", "registry_ops", {"GRPC_ADDR": "registry"}, role="device_registry", migrates=True),
+        Description("device-registry", "registry_ops", {"GRPC_ADDR": "registry"}, role="device_registry", migrates=True,
+                    certificate=("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE")),
         Description("storage-writer", "writer_ops", {}, role="storage_writer", migrates=True),
         Description("stream-processing", "stream_ops", {}, instance=True),
-        Description("query-api", "query_ops", {"GRPC_ADDR": "query"}, role="query_api"),
-        Description("protocol-gateway", "gateway_ops", {"MQTT_ADDR": "mqtt", "HTTP_ADDR": "http", "COAP_ADDR": "coap", "COAPS_ADDR": "coaps"},
-                    local_ports={"MQTT_OPEN_ADDR": "open_mqtt"}, state_dir=True),
+        Description("query-api", "query_ops", {"GRPC_ADDR": "query"}, role="query_api",
+                    certificate=("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE")),
+        Description("protocol-gateway", "gateway_ops", {"MQTT_ADDR": "mqtt", "MQTT_WS_ADDR": "mqtt_ws", "HTTP_ADDR": "http",
+                                                        "COAP_ADDR": "coap", "COAPS_ADDR": "coaps"},
+                    local_ports={"MQTT_OPEN_ADDR": "open_mqtt"}, state_dir=True,
+                    secure_ports={"MQTTS_ADDR": "mqtts", "MQTT_WSS_ADDR": "mqtt_wss", "HTTPS_ADDR": "https"},
+                    certificate=("TLS_CERTIFICATE_FILES", "TLS_KEY_FILES")),
         # A receiver on the same machine is what a newcomer tries first.
         Description("notifier", "notifier_ops", {}, values={"ALLOW_PRIVATE_ADDRESSES": "true"}),
     )
@@ -85,6 +92,10 @@ class Service:
         values.update(self.description.values)
         for key, port in self.description.ports.items():
             values[key] = f"{self._settings.listen}:{self.ports[port]}"
+        if self._settings.authority and self.description.certificate:
+            for key, port in self.description.secure_ports.items():
+                values[key] = f"{self._settings.listen}:{self.ports[port]}"
+            values.update(zip(self.description.certificate, map(str, self._settings.server_certificate())))
         for key, port in self.description.local_ports.items():
             values[key] = f"127.0.0.1:{self.ports[port]}"
         if self.description.kafka:

@@ -6,6 +6,7 @@ import secrets
 import socket
 from pathlib import Path
 
+from .authority import Authority
 from .layout import private_folder
 from .say import DevError
 
@@ -13,7 +14,11 @@ from .say import DevError
 DEFAULT_PORTS = {
     "mqtt": 1883,
     "open_mqtt": 1884,
+    "mqtts": 8883,
+    "mqtt_ws": 8083,
+    "mqtt_wss": 8084,
     "http": 8080,
+    "https": 8443,
     "coap": 5683,
     "coaps": 5684,
     "registry": 7101,
@@ -93,7 +98,7 @@ class Settings:
         self.folder = folder
         self.ports = ports
         self.listen = listen
-        self.options = options or {}  # of the demo: data
+        self.options = options or {}  # of the demo: data; tls
         self._secrets_file = folder / "secrets.json"
         self._secrets = _read(self._secrets_file)
 
@@ -127,6 +132,16 @@ class Settings:
 
     def kept(self, name):
         return self._secrets.get(name)
+
+    @property
+    def authority(self):
+        """Whose certificates the services have; None while they run without TLS."""
+        return Authority(self.folder / "tls") if self.options.get("tls") else None
+
+    def server_certificate(self):
+        """(certificate, key) for the services, of the authority."""
+        own = [] if self.listen in ("127.0.0.1", "0.0.0.0", "::") else [self.listen]
+        return self.authority.server(hosts=("localhost", "127.0.0.1", "::1", *own))
 
     def address(self, port):
         """host:port as a client on this machine reaches it."""

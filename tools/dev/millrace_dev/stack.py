@@ -103,7 +103,8 @@ class Stack:
         if name == "postgres":
             return ["postgres"]
         description = self.services[name].description
-        return [description.ops_port, *description.ports.values(), *description.local_ports.values()]
+        secure = description.secure_ports.values() if self.settings.authority else ()
+        return [description.ops_port, *description.ports.values(), *description.local_ports.values(), *secure]
 
     def check_ports(self, name):
         for port in self.ports_of(name):

@@ -10,8 +10,8 @@ from .settings import Settings, ports_from_environment
 from .stack import Stack
 
 
-def up(layout, listen=None, data=None):
-    settings = _settings(layout, listen, data)
+def up(layout, listen=None, data=None, tls=None):
+    settings = _settings(layout, listen, data, tls)
     stack = Stack(layout, settings)
     _refuse_other_ports(layout, stack)
     packages.install(packages.BUILD + packages.RUN, layout.install_logs)
@@ -46,13 +46,15 @@ def _install_tools(layout):
         say.warn(f"no grpcurl; everything else works. The next ./dev up tries again.\n{error}")
 
 
-def _settings(layout, listen, data):
+def _settings(layout, listen, data, tls):
     stored = Settings.stored(layout.stack)
     options = dict(stored.get("options", {}))
     if data is not None:
         if data and not os.path.isfile(data):
             raise DevError(f"--data: there is no file {data}")
         options["data"] = os.path.abspath(data) if data else ""
+    if tls is not None:
+        options["tls"] = tls
     return Settings(layout.stack, ports_from_environment(stored.get("ports", {})),
                     listen or stored.get("listen", "127.0.0.1"), options)
 

@@ -11,7 +11,7 @@ constexpr std::int64_t kAnswerNs = 60'000 * kNsPerMs;
 
 HttpLink::HttpLink(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server,
                    const std::string& tenant, const std::string& host)
-    : TcpLink(context, index, device, server) {
+    : TcpLink(context, index, device, server, {}) {
   head_ = "POST /v1/telemetry HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Basic " +
           to_base64(device.id + "@" + tenant + ":" + device.token) +
           "\r\nContent-Type: application/json\r\nIdempotency-Key: " + context.message_id_base;

@@ -10,6 +10,7 @@
 
 #include "load/device.hpp"
 #include "load/outcome.hpp"
+#include "load/wire.hpp"
 
 namespace millrace::fleet {
 
@@ -23,6 +24,7 @@ struct LinkContext {
   bool finishing = false;       ///< nothing more is made: find out what the server has
   std::size_t setting_up = 0;   ///< connections from their first SYN until messages may flow
   std::string message_id_base;  ///< HTTP Idempotency-Key, MQTT message-id and CoAP mid are this plus the index
+  WireOptions mqtt_wire;        ///< what MQTT goes over
   std::int64_t now_ns = 0;      ///< steady clock, renewed once per turn of the loop
 };
 

@@ -67,6 +67,7 @@ LinkLoop::LinkLoop(const LoadOptions& options, const Readings& readings, Outcome
   context_.outcome = &outcome;
   context_.window = options.window;
   context_.qos = options.qos;
+  context_.mqtt_wire = options.mqtt_wire;
   context_.message_id_base = options.message_id_base;
   if (!options.source.empty()) ::inet_pton(AF_INET, options.source.c_str(), &context_.source);
 }

@@ -9,6 +9,8 @@
 #include <millrace/base/address.hpp>
 #include <millrace/base/result.hpp>
 
+#include "load/wire.hpp"
+
 namespace millrace::fleet {
 
 struct LoadOptions {
@@ -22,6 +24,7 @@ struct LoadOptions {
   std::string message_id_base;
   std::string source;  ///< IPv4 address that TCP connects from; empty: the system's choice
   Address mqtt;
+  WireOptions mqtt_wire;
   Address http;
   Address coap;
   Address coaps;

@@ -17,7 +17,7 @@ constexpr std::uint32_t kSessionS = 600;
 
 MqttLink::MqttLink(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server,
                    const std::string& tenant)
-    : TcpLink(context, index, device, server),
+    : TcpLink(context, index, device, server, context.mqtt_wire),
       version_(device.protocol == Protocol::kMqtt5 ? mqtt::Version::k5 : mqtt::Version::k311),
       user_name_(device.id + "@" + tenant),
       topic_("devices/" + device.id + "/telemetry") {}

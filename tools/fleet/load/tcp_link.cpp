@@ -21,8 +21,11 @@ constexpr std::size_t kSettingUpMost = 2000;
 
 }  // namespace
 
-TcpLink::TcpLink(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server)
-    : Link(context, index, device), server_(server) {}
+TcpLink::TcpLink(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server,
+                 const WireOptions& wire)
+    : Link(context, index, device), server_(server) {
+  if (!wire.plain()) wire_.emplace(wire);
+}
 
 TcpLink::~TcpLink() {
   end_setting_up();
@@ -53,13 +56,14 @@ void TcpLink::connect() {
   const int one = 1;
   ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   state_ = State::kConnecting;
+  wire_started_ = false;
   connect_by_ns_ = context_.now_ns + kConnectNs;
   epoll_event event{};
   event.events = EPOLLIN | EPOLLOUT;
   event.data.ptr = this;
   watching_writable_ = true;
   if (::epoll_ctl(context_.epoll, EPOLL_CTL_ADD, fd_, &event) != 0) return lose();
-  if (::connect(fd_, reinterpret_cast<const sockaddr*>(&server_), sizeof server_) == 0) return opened();
+  if (::connect(fd_, reinterpret_cast<const sockaddr*>(&server_), sizeof server_) == 0) return on_ready(EPOLLOUT);
   if (errno != EINPROGRESS) lose();
 }
 
@@ -94,22 +98,50 @@ void TcpLink::on_ready(std::uint32_t events) {
     int error = 0;
     socklen_t size = sizeof error;
     if (::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) return lose();
-    if ((events & EPOLLOUT) != 0) opened();
+    if (opening(events)) opened();
+    return;
   }
   if (state_ != State::kDown && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read();
 }
 
+// Whether the conversation may begin. After an end of the connection state_ is kDown.
+bool TcpLink::opening(std::uint32_t events) {
+  if (!wire_) return (events & EPOLLOUT) != 0;
+  if (!wire_started_) {
+    if ((events & EPOLLOUT) == 0) return false;
+    wire_started_ = true;
+    if (!wire_->start(fd_)) return lose(), false;
+  }
+  const Wire::Progress progress = wire_->open();
+  if (progress == Wire::Progress::kBroken) return lose(), false;
+  if (progress == Wire::Progress::kWaiting) watch(wire_->wants_write());
+  return progress == Wire::Progress::kDone;
+}
+
+void TcpLink::read_wire() {
+  const std::size_t had = in_.size();
+  if (wire_->receive(in_) == Wire::Progress::kBroken) return lose();
+  if (in_.size() == had) return;
+  const std::string input = std::exchange(in_, {});
+  take(input);
+}
+
 void TcpLink::read() {
+  if (wire_) return read_wire();
   thread_local std::array<char, 64 * 1024> buffer;
   const ssize_t size = ::recv(fd_, buffer.data(), buffer.size(), 0);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (size <= 0) return lose();
-  heard_ns_ = context_.now_ns;
   std::string_view input(buffer.data(), static_cast<std::size_t>(size));
   if (!in_.empty()) {
     in_.append(input);
     input = in_;
   }
+  take(input);
+}
+
+void TcpLink::take(std::string_view input) {
+  heard_ns_ = context_.now_ns;
   if (!on_bytes(input)) {
     if (state_ != State::kDown) lose();
     return;
@@ -126,6 +158,13 @@ void TcpLink::flush() {
 }
 
 void TcpLink::write() {
+  if (wire_) {
+    const std::size_t had = out_.size();
+    const Wire::Progress progress = wire_->send(out_);
+    if (progress == Wire::Progress::kBroken) return lose();
+    if (out_.size() < had) wrote_ns_ = context_.now_ns;
+    return watch(progress == Wire::Progress::kWaiting);
+  }
   std::size_t written = 0;
   while (written < out_.size()) {
     const ssize_t size = ::send(fd_, out_.data() + written, out_.size() - written, MSG_NOSIGNAL);

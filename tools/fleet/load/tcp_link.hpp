@@ -1,7 +1,8 @@
-// A connection over TCP: connects, is lost, comes back with jittered back-off, for ever. The protocol is in the derived
-// classes.
+// A connection over TCP, or over TLS and WebSocket on it: connects, is lost, comes back with jittered back-off, for
+// ever. The protocol is in the derived classes.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,7 +16,8 @@ namespace millrace::fleet {
 
 class TcpLink : public Link {
  public:
-  TcpLink(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server);
+  TcpLink(LinkContext& context, std::size_t index, const Device& device, const sockaddr_in& server,
+          const WireOptions& wire);
   ~TcpLink() override;
 
   void on_ready(std::uint32_t events) override;
@@ -50,8 +52,11 @@ class TcpLink : public Link {
 
  private:
   void connect();
+  [[nodiscard]] bool opening(std::uint32_t events);
   void opened();
   void read();
+  void read_wire();
+  void take(std::string_view input);
   void write();
   void watch(bool writable);
   bool bind_source();
@@ -59,6 +64,8 @@ class TcpLink : public Link {
 
   sockaddr_in server_;
   int fd_ = -1;
+  std::optional<Wire> wire_;  // none: plain TCP
+  bool wire_started_ = false;
   bool watching_writable_ = false;
   bool setting_up_ = false;
   std::string in_;

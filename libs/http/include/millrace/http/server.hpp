@@ -14,6 +14,8 @@
 
 #include <millrace/base/address.hpp>
 #include <millrace/base/result.hpp>
+#include <millrace/tls/proxy_header.hpp>
+#include <millrace/tls/server_context.hpp>
 
 namespace boost::asio {
 class io_context;
@@ -79,10 +81,15 @@ struct Observer {
   /// A request that never reached the handler: `header_timeout`, `malformed`, `body_too_large`, `headers_too_large`,
   /// ...
   std::function<void(std::string_view reason)> refused = [](std::string_view) {};
+  /// A TLS handshake: `full`, `resumed`, `failed`, `timeout`.
+  std::function<void(std::string_view outcome)> handshake = [](std::string_view) {};
 };
 
 struct ServerSettings {
   Address address;
+  std::shared_ptr<const tls::ServerContext> tls;        ///< null: HTTP without TLS
+  tls::Networks balancers;                              ///< whose connections begin with a PROXY header
+  std::chrono::milliseconds handshake_timeout{10'000};  ///< of the PROXY header and the TLS handshake
   std::size_t max_body_bytes = 256 * 1024;
   std::size_t max_header_bytes = 16 * 1024;
   std::chrono::milliseconds header_timeout{10'000};  ///< from the first byte of a request to the end of its header

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <millrace/base/address.hpp>
@@ -17,6 +18,8 @@ namespace millrace::rpc {
 
 struct ServerOptions {
   Address listen;                                       ///< port 0: a free one
+  std::string certificate_file;                         ///< PEM with its intermediates; empty: plaintext
+  std::string key_file;                                 ///< PEM; both are read again when they change
   std::size_t memory_bytes = std::size_t{64} << 20;     ///< ResourceQuota over all connections
   int max_receive_bytes = 4 << 20;                      ///< one message from a client
   int max_send_bytes = 16 << 20;                        ///< one message to a client
@@ -25,11 +28,12 @@ struct ServerOptions {
   std::chrono::milliseconds min_ping_interval{10'000};  ///< clients that ping more often are disconnected
 };
 
-/// A gRPC server with the health service (grpc.health.v1) and server reflection (v1alpha). Plaintext.
+/// A gRPC server with the health service (grpc.health.v1) and server reflection (v1alpha). Over TLS 1.2 and 1.3 with a
+/// certificate, else plaintext.
 class Server {
  public:
   /// Binds, serves and reports SERVING. The services must outlive the server. kUnavailable names the address if it
-  /// cannot be bound (a port in use is never shared).
+  /// cannot be bound (a port in use is never shared), kInvalid the file that cannot be used.
   [[nodiscard]] static Result<std::unique_ptr<Server>> start(const ServerOptions& options,
                                                              const std::vector<grpc::Service*>& services);
   ~Server();  ///< cancels what is still running
