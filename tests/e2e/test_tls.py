@@ -161,8 +161,8 @@ def test_garbage_harms_nobody(front):
                     client.shutdown(socket.SHUT_WR)
                     while client.recv(4096):
                         pass
-                except ConnectionError:
-                    pass
+                except OSError as error:  # the gateway may have closed before or while this is said
+                    assert not isinstance(error, TimeoutError)
     front.publish(kept)
     for transport in ("tls", "ws", "wss"):
         front.publish(front.mqtt(transport))
@@ -316,7 +316,7 @@ def test_the_fleet_speaks_every_transport(front, run_program, tmp_path, scheme, 
     file = tmp_path / "credentials.csv"
     file.write_text(f"device,token\n{front.device},{front.token}\n")
     done = run_program("millrace-fleet", "--mqtt", f"{scheme}://localhost:{front.ports[port]}", "--ca", front.authority.ca,
-                       "--credentials", file, "--protocols", "mqtt5", "--rate", 200, "--duration", 2, "--json")
+                       "--credentials", file, "--protocol", "mqtt5", "--rate", 200, "--duration", 2, "--json")
     report = json.loads(done.stdout)
     assert report["acknowledged"] == report["sent"] > 100
 

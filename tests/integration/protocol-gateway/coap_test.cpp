@@ -249,7 +249,7 @@ TEST_F(CoapGatewayTest, TheResourceIsListed) {
   const RawCoap answer = ask(message);
   EXPECT_EQ(answer.status(), 205);
   EXPECT_NE(answer.payload.find("</v1/telemetry>"), std::string::npos) << answer.payload;
-  EXPECT_NE(answer.payload.find("ct=\"50 60\""), std::string::npos) << answer.payload;
+  EXPECT_NE(answer.payload.find("ct=\"50 60 110 112 65001\""), std::string::npos) << answer.payload;
 }
 
 TEST_F(CoapGatewayTest, APortInUseIsAnErrorThatNamesIt) {
