@@ -89,10 +89,12 @@ constexpr std::array kOptions{
            .help = "How long a record waits for company in its batch.",
            .least = 0,
            .most = 1'000'000},
-    Option{.key = "STATE_DIR",
-           .help = "Folder for what the gateway keeps of itself, and the bridge's journal; each gateway needs its own, kept "
-                   "over restarts.",
-           .required = true},
+    Option{
+        .key = "STATE_DIR",
+        .help =
+            "Folder for what the gateway keeps of itself, and the bridge's journal; each gateway needs its own, kept "
+            "over restarts.",
+        .required = true},
     Option{.key = "NAME",
            .help = "Name of this gateway in presence, unlike any other's; empty: drawn once and kept in STATE_DIR."},
     Option{.key = "IO_THREADS",

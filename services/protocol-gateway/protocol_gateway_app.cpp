@@ -143,31 +143,23 @@ void ProtocolGatewayApp::wire() {
   if (config_.mqtt_open) open_listener_ = std::make_unique<MqttListener>(*mqtt_context_, listening);
   handler_ =
       std::make_unique<TelemetryHandler>(threads_, workers_, registry_, gateway_metrics_, config_.answer_deadline);
-  coap_ =
-      std::make_unique<CoapServer>(config_.coap, registry_, publisher_, dead_letters_, metric_names_, limiter_,
-                                   gateway_metrics_);
+  coap_ = std::make_unique<CoapServer>(config_.coap, registry_, publisher_, dead_letters_, metric_names_, limiter_,
+                                       gateway_metrics_);
   publisher_.on_accepting([this] {
     listener_->resume_held();
     if (bridge_) bridge_->wake();
   });
-  presence_->on_newer([this](const Visit& visit, std::uint64_t epoch) {
-    listener_->on_newer(visit, epoch);
-  });
-  presence_->on_gone([this](const Visit& visit, std::uint64_t offset) {
-    listener_->on_gone(visit, offset);
-  });
-  sessions_->on_overwritten([this](const SessionName& session) {
-    listener_->on_overwritten(session);
-  });
-  registry_.on_revocation([this](const registry_view::Revocation& revocation) {
-    listener_->on_revocation(revocation);
-  });
+  presence_->on_newer([this](const Visit& visit, std::uint64_t epoch) { listener_->on_newer(visit, epoch); });
+  presence_->on_gone([this](const Visit& visit, std::uint64_t offset) { listener_->on_gone(visit, offset); });
+  sessions_->on_overwritten([this](const SessionName& session) { listener_->on_overwritten(session); });
+  registry_.on_revocation(
+      [this](const registry_view::Revocation& revocation) { listener_->on_revocation(revocation); });
 }
 
 Status ProtocolGatewayApp::open_bridge() {
   if (config_.bridge.file.empty()) return {};
-  auto bridge =
-      Bridge::open(config_.bridge, publisher_, dead_letters_, metric_names_, limiter_, registry_, gateway_metrics_, metrics_);
+  auto bridge = Bridge::open(config_.bridge, publisher_, dead_letters_, metric_names_, limiter_, registry_,
+                             gateway_metrics_, metrics_);
   if (!bridge.ok()) return bridge.error();
   bridge_ = std::move(*bridge);
   health_.add_detail("bridge", [this] { return bridge_->detail(); });

@@ -69,8 +69,7 @@ void set_tenant(Session& session, const LimitArguments& arguments) {
   const api::Limits total = limits_of(arguments.total);
   if (total.ByteSizeLong() != 0) *request.mutable_tenant_total() = total;
   *request.mutable_device_default() = limits_of(arguments.device);
-  print(session,
-        Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::SetTenantLimits, request),
+  print(session, Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::SetTenantLimits, request),
         arguments.format);
 }
 
@@ -79,8 +78,7 @@ void set_device(Session& session, const LimitArguments& arguments) {
   request.set_tenant(session.settings.tenant);
   request.set_device(arguments.id);
   *request.mutable_limits() = limits_of(arguments.device);
-  print(session,
-        Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::SetDeviceLimits, request),
+  print(session, Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::SetDeviceLimits, request),
         arguments.format);
 }
 
@@ -144,19 +142,19 @@ void add_limit_commands(CLI::App& app, Session& session) {
   add_limit_options(*tenant, arguments->total, "", "the whole tenant");
   add_limit_options(*tenant, arguments->device, "device-", "each device");
   add_format_option(*tenant, arguments->format, {"table", "json"});
-  CLI::App* device = add_command(*set, session, "device",
-                                 "of one device; options left out: as for each device of the tenant",
-                                 "  millrace limits set device meter-1 --messages 100:500", with(set_device));
+  CLI::App* device =
+      add_command(*set, session, "device", "of one device; options left out: as for each device of the tenant",
+                  "  millrace limits set device meter-1 --messages 100:500", with(set_device));
   device->add_option("DEVICE", arguments->id, "device id")->required();
   add_limit_options(*device, arguments->device, "", "the device");
   add_format_option(*device, arguments->format, {"table", "json"});
   CLI::App* shown = add_group(*group, "show", "what holds, and what is left of it");
-  CLI::App* of_tenant =
-      add_command(*shown, session, "tenant", "of all devices of the tenant together",
-                  "  millrace limits show tenant", with(show));
+  CLI::App* of_tenant = add_command(*shown, session, "tenant", "of all devices of the tenant together",
+                                    "  millrace limits show tenant", with(show));
   add_format_option(*of_tenant, arguments->format, {"table", "json"});
-  CLI::App* of_device = add_command(*shown, session, "device", "of one device: its own, else those of each device of the tenant",
-                                    "  millrace limits show device meter-1", with(show));
+  CLI::App* of_device =
+      add_command(*shown, session, "device", "of one device: its own, else those of each device of the tenant",
+                  "  millrace limits show device meter-1", with(show));
   of_device->add_option("DEVICE", arguments->id, "device id")->required();
   add_format_option(*of_device, arguments->format, {"table", "json"});
 }

@@ -67,11 +67,10 @@ std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSetting
                      {"message.timestamp.type", "LogAppendTime"},
                      {"segment.bytes", kSmallSegmentBytes}}});
   // Read whole at each start of a gateway.
-  topics.push_back(
-      {names.limit_leases(),
-       1,
-       settings.replication,
-       {{"cleanup.policy", "delete"}, {"retention.ms", kOneHourMs}, {"segment.ms", kTenMinutesMs}}});
+  topics.push_back({names.limit_leases(),
+                    1,
+                    settings.replication,
+                    {{"cleanup.policy", "delete"}, {"retention.ms", kOneHourMs}, {"segment.ms", kTenMinutesMs}}});
   // Rewritten about twice a second under load and read whole at each start: kept short.
   topics.push_back({names.notifier_progress(),
                     1,

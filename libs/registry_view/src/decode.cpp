@@ -72,8 +72,8 @@ Status put_api_key(State& state, std::string_view key, std::string_view id, cons
 }
 
 Status read_rate(std::string_view key, const registry::v1::RateLimit& from, Rate& to) {
-  const bool sane = std::isfinite(from.per_second()) && from.per_second() > 0 && std::isfinite(from.burst()) &&
-                    from.burst() >= 0;
+  const bool sane =
+      std::isfinite(from.per_second()) && from.per_second() > 0 && std::isfinite(from.burst()) && from.burst() >= 0;
   if (!sane) return bad(key, "a rate is not a number above 0");
   to.per_second = from.per_second();
   to.burst = std::max(1.0, from.burst() > 0 ? from.burst() : from.per_second());

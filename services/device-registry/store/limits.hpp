@@ -8,7 +8,8 @@
 
 namespace millrace::registry {
 
-/// kInvalid names the field: rates are finite, more than 0 and at most 1e12, bursts 0 to 1e15. `where` is put before it.
+/// kInvalid names the field: rates are finite, more than 0 and at most 1e12, bursts 0 to 1e15. `where` is put before
+/// it.
 [[nodiscard]] Status check_limits(const std::string& where, const v1::Limits& limits);
 
 /// Inside the caller's transaction: replaces the limits of the tenant, or of one device where the entry names one.

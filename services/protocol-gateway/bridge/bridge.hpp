@@ -41,7 +41,8 @@ class Bridge {
  public:
   /// Reads the brokers' file and the journal. All references must outlive the bridge.
   [[nodiscard]] static Result<std::unique_ptr<Bridge>> open(const BridgeOptions& options, RecordPublisher& publisher,
-                                                            RefusedPayloads& refused, MetricNames& names, Limiter& limiter,
+                                                            RefusedPayloads& refused, MetricNames& names,
+                                                            Limiter& limiter,
                                                             const registry_view::RegistryView& registry,
                                                             const GatewayMetrics& gateway_metrics,
                                                             observability::Metrics& metrics);

@@ -37,8 +37,8 @@ CoapAnswer bad_request(std::string_view type, std::string_view title, std::strin
 }  // namespace
 
 CoapIngest::CoapIngest(const CoapIngestOptions& options, Authenticate authenticate, RecordPublisher& publisher,
-                       RefusedPayloads& refused, MetricNames& names, Limiter& limiter,
-                       GatewayMetrics& metrics, std::shared_ptr<AckSink> sink)
+                       RefusedPayloads& refused, MetricNames& names, Limiter& limiter, GatewayMetrics& metrics,
+                       std::shared_ptr<AckSink> sink)
     : options_(options),
       authenticate_(std::move(authenticate)),
       metrics_(metrics),

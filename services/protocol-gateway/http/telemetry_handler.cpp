@@ -30,9 +30,8 @@ Response retry_later(int status, std::string_view title, std::string_view detail
 }
 
 Response over_limit(const OverLimit& over) {
-  Response response =
-      problem(429, "/problems/limit", "a limit is reached", over.message(),
-              over.json_members() + ",\"retry_after_s\":" + std::to_string(over.retry_after_s()));
+  Response response = problem(429, "/problems/limit", "a limit is reached", over.message(),
+                              over.json_members() + ",\"retry_after_s\":" + std::to_string(over.retry_after_s()));
   response.headers.emplace_back("Retry-After", std::to_string(over.retry_after_s()));
   return response;
 }

@@ -22,8 +22,7 @@ PayloadError unknown_format(std::string_view content_type) {
 
 }  // namespace
 
-IngestWorker::IngestWorker(RecordPublisher& publisher, RefusedPayloads& refused, MetricNames& names,
-                           Limiter& limiter)
+IngestWorker::IngestWorker(RecordPublisher& publisher, RefusedPayloads& refused, MetricNames& names, Limiter& limiter)
     : publisher_(publisher), refused_(refused), names_(names), limiter_(limiter) {}
 
 std::optional<PayloadError> IngestWorker::decode(const Message& message) {

@@ -21,8 +21,8 @@ namespace millrace::gateway {
 /// An authenticated device, made once per connection or request and shared by its messages.
 struct Identity {
   registry_view::Device device;
-  Sha256 token{};   ///< SHA-256 of the token it showed
-  std::string key;  ///< record key, `tenant/device`
+  Sha256 token{};            ///< SHA-256 of the token it showed
+  std::string key;           ///< record key, `tenant/device`
   mutable HeldTo held = {};  ///< by the thread that submits its messages
 };
 

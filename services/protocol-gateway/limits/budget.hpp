@@ -31,8 +31,8 @@ struct Budget {
   }
 };
 
-/// A device's. With messages through several gateways each has a share. Its connections are told apart by their client ids: a connection that takes another's place is not one
-/// more.
+/// A device's. With messages through several gateways each has a share. Its connections are told apart by their client
+/// ids: a connection that takes another's place is not one more.
 struct DeviceBudget : Budget {
   DeviceBudget(std::string tenant_name, std::string device_name)
       : tenant(std::move(tenant_name)), device(std::move(device_name)) {}

@@ -42,8 +42,9 @@ LeaseKeeper::LeaseKeeper(LeaseOptions options, Limiter& limiter, const LimitSour
       limiter_(limiter),
       source_(source),
       gateway_(random_token(kGatewayBytes)),
-      follower_(options_.kafka, options_.topic,
-                {.on_again = {}, .on_record = [this](const kafka::Record& record) { take(record); }, .on_complete = {}}) {}
+      follower_(
+          options_.kafka, options_.topic,
+          {.on_again = {}, .on_record = [this](const kafka::Record& record) { take(record); }, .on_complete = {}}) {}
 
 LeaseKeeper::~LeaseKeeper() { stop(); }
 

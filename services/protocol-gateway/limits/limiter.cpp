@@ -40,7 +40,8 @@ class Charge {
     if (held_.limits.device) {
       const Rate& rate = rate_of(*held_.limits.device, kind);
       if (rate.limited()) {
-        if (auto over = take(held_.device->bucket(kind), held_.device->shared(rate), tokens, {kind, LimitScope::kDevice, rate.per_second, {}}))
+        if (auto over = take(held_.device->bucket(kind), held_.device->shared(rate), tokens,
+                             {kind, LimitScope::kDevice, rate.per_second, {}}))
           return over;
       }
     }
@@ -88,14 +89,15 @@ class Charge {
 std::optional<OverLimit> no_points_left(const HeldTo& held, Clock::time_point now) {
   if (held.limits.device && held.limits.device->points.limited()) {
     const Rate& rate = held.limits.device->points;
-    if (const auto wait = held.device->bucket(LimitKind::kPoints).wait_for(held.device->shared(rate), 1, now); wait.count() > 0)
+    if (const auto wait = held.device->bucket(LimitKind::kPoints).wait_for(held.device->shared(rate), 1, now);
+        wait.count() > 0)
       return OverLimit{LimitKind::kPoints, LimitScope::kDevice, rate.per_second,
                        std::chrono::ceil<std::chrono::milliseconds>(wait)};
   }
   if (held.limits.tenant && held.limits.tenant->points.limited()) {
     const Rate& rate = held.limits.tenant->points;
-    const auto wait = held.tenant->bucket(LimitKind::kPoints)
-                          .wait_for(held.tenant->shared(rate, LimitKind::kPoints), 1, now);
+    const auto wait =
+        held.tenant->bucket(LimitKind::kPoints).wait_for(held.tenant->shared(rate, LimitKind::kPoints), 1, now);
     if (wait.count() > 0)
       return OverLimit{LimitKind::kPoints, LimitScope::kTenant, rate.per_second,
                        std::chrono::ceil<std::chrono::milliseconds>(wait)};
@@ -137,8 +139,9 @@ std::optional<OverLimit> Limiter::charge_points(HeldTo& held, std::size_t bytes,
 }
 
 void Limiter::note(const OverLimit& over, Action action, const HeldTo* held) const {
-  metrics_.limited(static_cast<std::size_t>(over.limit), static_cast<std::size_t>(over.scope),
-                   static_cast<std::size_t>(action))
+  metrics_
+      .limited(static_cast<std::size_t>(over.limit), static_cast<std::size_t>(over.scope),
+               static_cast<std::size_t>(action))
       .add();
   if (action == Action::kDropped && held != nullptr && held->device)
     held->device->dropped.fetch_add(1, std::memory_order_relaxed);

@@ -21,8 +21,9 @@ void add(const Tokens& from, std::array<double, 4>& to) {
 }  // namespace
 
 LimitUse::LimitUse(const kafka::Settings& kafka, const std::string& topic)
-    : follower_(kafka, topic,
-                {.on_again = {}, .on_record = [this](const kafka::Record& record) { take(record); }, .on_complete = {}}) {}
+    : follower_(
+          kafka, topic,
+          {.on_again = {}, .on_record = [this](const kafka::Record& record) { take(record); }, .on_complete = {}}) {}
 
 void LimitUse::take(const kafka::Record& record) {
   Heard heard;

@@ -54,9 +54,8 @@ class CoapIngestTest : public ::testing::Test {
   MetricNames names_{100};
   FakeLimits limits_;
   Limiter limiter_{limits_, metrics_};
-  CoapIngest ingest_{options(), authenticate, publisher_,
-                     refused_,  names_,       limiter_,
-                     metrics_,  std::make_shared<SilentSink>()};
+  CoapIngest ingest_{options(), authenticate, publisher_, refused_,
+                     names_,    limiter_,     metrics_,   std::make_shared<SilentSink>()};
   CoapIngest::Clock::time_point now_{seconds(1'000'000)};
 };
 

@@ -1,9 +1,9 @@
-#include <gtest/gtest.h>
+#include "limits/fair_share.hpp"
 
 #include <array>
 #include <vector>
 
-#include "limits/fair_share.hpp"
+#include <gtest/gtest.h>
 
 namespace millrace::gateway {
 namespace {

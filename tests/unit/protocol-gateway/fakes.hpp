@@ -30,7 +30,8 @@ class FakePublisher final : public RecordPublisher {
 /// Limits that a test sets; the same for every device.
 class FakeLimits final : public LimitSource {
  public:
-  [[nodiscard]] registry_view::LimitsOf limits(std::string_view /*tenant*/, std::string_view /*device*/) const override {
+  [[nodiscard]] registry_view::LimitsOf limits(std::string_view /*tenant*/,
+                                               std::string_view /*device*/) const override {
     return now;
   }
   [[nodiscard]] std::uint64_t generation() const override { return number; }

@@ -50,8 +50,8 @@ class TokenBucket {
 
   /// Below zero: owed.
   [[nodiscard]] double left(const TokenRate& rate, Clock::time_point now) const {
-    const std::int64_t missing = std::max<std::int64_t>(0, full_at_.load(std::memory_order_relaxed) -
-                                                               now.time_since_epoch().count());
+    const std::int64_t missing =
+        std::max<std::int64_t>(0, full_at_.load(std::memory_order_relaxed) - now.time_since_epoch().count());
     return rate.burst - static_cast<double>(missing) * rate.per_second / kPerSecond;
   }
 
