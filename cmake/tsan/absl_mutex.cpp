@@ -1,12 +1,11 @@
 // gRPC of the distribution orders its threads with absl::Mutex, which is not instrumented. These definitions stand
 // before those of libabsl_synchronization: they call them, and tell ThreadSanitizer who waited for whom.
 
-#include <dlfcn.h>
-#include <sanitizer/tsan_interface.h>
-
 #include <cstdlib>
 
 #include <absl/synchronization/mutex.h>
+#include <dlfcn.h>
+#include <sanitizer/tsan_interface.h>
 
 namespace {
 
@@ -51,8 +50,8 @@ void CondVar::Wait(Mutex* mutex) {
 }
 
 bool CondVar::WaitWithTimeout(Mutex* mutex, Duration timeout) {
-  static const auto real = next<bool (*)(CondVar*, Mutex*, Duration)>(
-      MILLRACE_ABSL("7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE"));
+  static const auto real =
+      next<bool (*)(CondVar*, Mutex*, Duration)>(MILLRACE_ABSL("7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE"));
   __tsan_release(mutex);
   const bool expired = real(this, mutex, timeout);
   __tsan_acquire(mutex);
@@ -60,8 +59,8 @@ bool CondVar::WaitWithTimeout(Mutex* mutex, Duration timeout) {
 }
 
 bool CondVar::WaitWithDeadline(Mutex* mutex, Time deadline) {
-  static const auto real = next<bool (*)(CondVar*, Mutex*, Time)>(
-      MILLRACE_ABSL("7CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE"));
+  static const auto real =
+      next<bool (*)(CondVar*, Mutex*, Time)>(MILLRACE_ABSL("7CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE"));
   __tsan_release(mutex);
   const bool expired = real(this, mutex, deadline);
   __tsan_acquire(mutex);
