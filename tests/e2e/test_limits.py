@@ -217,9 +217,10 @@ def test_the_devices_of_a_tenant_share_its_limit(lab):
     tenant = f"lim-{secrets.token_hex(5)}"
     key = lab.stack.settings.kept("platform_key")
     lab.registry("CreateTenant", key, tenant=tenant)
+    lab.registry("SetTenantLimits", key, tenant=tenant, tenant_total=fields({"messages": (SLOW, 3)}),
+                 device_default=fields({"messages": (SLOW, 2)}))
+    # A gateway that knows the devices knows what was said before.
     tokens = {name: lab.registry("CreateDevice", key, tenant=tenant, device=name).token for name in ("a", "b")}
-    set_limits(lab, "SetTenantLimits", key=key, tenant=tenant, tenant_total=fields({"messages": (SLOW, 3)}),
-               device_default=fields({"messages": (SLOW, 2)}))
     devices = {name: HttpDevice(lab, name, token, tenant) for name, token in tokens.items()}
     devices["a"].send({"v": 1})
     devices["a"].send({"v": 2})
@@ -261,16 +262,18 @@ def test_what_is_left_is_told(lab, device, run_program):
 
 
 def test_two_gateways_share_the_limit_of_a_tenant(lab):
-    """By counts: what both together took is never more than the rate allows, and one lease."""
+    """By counts: what both together took is never more than the rate allows, and one lease (and a second for the leases
+    to be on their way on a busy machine)."""
     rate, burst, period = 20, 20, 1
     tenant = f"lim-{secrets.token_hex(5)}"
     key = lab.stack.settings.kept("platform_key")
     lab.registry("CreateTenant", key, tenant=tenant)
-    tokens = [lab.registry("CreateDevice", key, tenant=tenant, device=f"d{number}").token for number in range(2)]
     second = lab.add_service("protocol-gateway", "second-gateway")
     second.wait_ready(120)
     addresses = [None, f"127.0.0.1:{second.ports['http']}"]
-    set_limits(lab, "SetTenantLimits", key=key, tenant=tenant, tenant_total=fields({"messages": (rate, burst)}))
+    lab.registry("SetTenantLimits", key, tenant=tenant, tenant_total=fields({"messages": (rate, burst)}))
+    # A gateway that knows the devices knows what was said before.
+    tokens = [lab.registry("CreateDevice", key, tenant=tenant, device=f"d{number}").token for number in range(2)]
     devices = [HttpDevice(lab, f"d{number}", token, tenant, address=address)
                for number, (token, address) in enumerate(zip(tokens, addresses))]
     begin, taken = time.monotonic(), [0, 0]
@@ -280,7 +283,7 @@ def test_two_gateways_share_the_limit_of_a_tenant(lab):
     allowed = rate * (time.monotonic() - begin) + burst
     lease = rate * period + burst
     lab.drop_service("second-gateway")
-    assert sum(taken) <= allowed + lease, (taken, allowed)
+    assert sum(taken) <= allowed + lease + rate, (taken, allowed)
     assert min(taken) > 0, taken
 
 

@@ -73,8 +73,27 @@ void LeaseKeeper::take(const kafka::Record& record) {
   peer.asked = {lease.asked().messages(), lease.asked().bytes(), lease.asked().points(), lease.asked().connects()};
   peer.connections = lease.connections();
   for (const auto& device : lease.devices()) peer.devices.push_back(device.device_key());
-  const std::lock_guard lock(mutex_);
-  peers_[lease.tenant()][lease.gateway()] = std::move(peer);
+  std::size_t gateways = 1;
+  bool newcomer = false;
+  {
+    const std::lock_guard lock(mutex_);
+    auto& peers = peers_[lease.tenant()];
+    newcomer = peers.insert_or_assign(lease.gateway(), std::move(peer)).second;
+    gateways += peers.size();
+  }
+  if (newcomer) make_room(lease.tenant(), gateways);
+}
+
+// Another gateway has begun to serve the tenant: until the next round shares them out, no more than an even part is
+// taken here. Waiting for the round would let both take all for a second period.
+void LeaseKeeper::make_room(const std::string& tenant, std::size_t gateways) {
+  const double even = 1.0 / static_cast<double>(gateways);
+  limiter_.for_each_tenant([&](const std::string& name, TenantBudget& budget) {
+    if (name != tenant) return;
+    for (auto& share : budget.shares) {
+      if (share.load(std::memory_order_relaxed) > even) share.store(even, std::memory_order_relaxed);
+    }
+  });
 }
 
 void LeaseKeeper::run(const std::stop_token& stop) {

@@ -66,6 +66,7 @@ class LeaseKeeper {
   using DevicesByTenant = std::map<std::string, std::vector<Device>>;
 
   void take(const kafka::Record& record);
+  void make_room(const std::string& tenant, std::size_t gateways);
   void run(const std::stop_token& stop);
   void round();
   void forget_silent_peers();
