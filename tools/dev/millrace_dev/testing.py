@@ -40,9 +40,12 @@ def run(layout, labels):
     unknown = [label for label in labels if label not in LABELS]
     if unknown:
         raise DevError(f"there is no label {unknown[0]!r}; there are: {', '.join(LABELS)}")
+    wanted = [label for label in LABELS if not labels or label in labels]
     prepare(layout)
+    if "e2e" in wanted:
+        mqtt_clients.install(layout)
     build.build(layout)
-    return run_labels(layout, [label for label in LABELS if not labels or label in labels])
+    return run_labels(layout, wanted)
 
 
 def run_labels(layout, labels, preset="release"):
@@ -79,7 +82,6 @@ def prepare(layout):
     toolchain.install(layout)
     toolchain.install_coap_client(layout)
     toolchain.install_manifest_checks(layout)
-    mqtt_clients.install(layout)
 
 
 def fresh_folder(layout):
