@@ -198,6 +198,8 @@ def _value(objects, container, one):
     if kind == "resourceFieldRef":
         side, resource = source["resource"].split(".")
         return str(container["resources"][side][resource])
+    if source.get("optional"):
+        return ""  # off where nobody gives it
     return STAND_INS[kind]
 
 
@@ -223,7 +225,9 @@ def _references(objects, owner, template, whole):
         for one in container.get("env", []):
             for field, kind in (("configMapKeyRef", "ConfigMap"), ("secretKeyRef", "Secret")):
                 source = one.get("valueFrom", {}).get(field)
-                if source and (whole or kind != "Secret") and source["key"] not in (data(kind, source["name"]) or {}):
+                if source is None or source.get("optional"):
+                    continue
+                if (whole or kind != "Secret") and source["key"] not in (data(kind, source["name"]) or {}):
                     yield f"{one['name']} comes from key {source['key']} of {kind} {source['name']}, which is not there"
         volumes = {volume["name"] for volume in template["spec"].get("volumes", [])}
         volumes |= {claim["metadata"]["name"] for claim in owner["spec"].get("volumeClaimTemplates", [])}
