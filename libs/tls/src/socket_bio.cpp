@@ -63,6 +63,7 @@ const BIO_METHOD* method() {
 bool attach_socket(SSL& ssl, int descriptor) {
   BIO* bio = method() == nullptr ? nullptr : BIO_new(method());
   if (bio == nullptr) return false;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): OpenSSL keeps a pointer, and a number needs no memory of its own
   BIO_set_data(bio, reinterpret_cast<void*>(static_cast<std::intptr_t>(descriptor)));
   BIO_set_init(bio, 1);
   SSL_set_bio(&ssl, bio, bio);  // takes it

@@ -10,8 +10,8 @@ namespace millrace::tls {
 namespace {
 
 int context_index() {
-  static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
-  return index;
+  static const int kIndex = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return kIndex;
 }
 
 bool set_mac(EVP_MAC_CTX* mac, TicketKeys::Key& key) {

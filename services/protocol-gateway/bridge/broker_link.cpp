@@ -279,7 +279,7 @@ Status BrokerLink::Impl::connect(const std::stop_token& stop) {
 Status BrokerLink::Impl::subscribe(const std::stop_token& stop) {
   constexpr int kFirstFailure = 0x80;
   // Retained messages are what the bridge has had before: they would come anew with each subscription.
-  const mqtt::subscribe_options without_retained(false, false, mqtt::subscribe_options::DONT_SEND_RETAINED);
+  const mqtt::subscribe_options without_retained(false, 0, mqtt::subscribe_options::DONT_SEND_RETAINED);
   for (const BridgeTopic& topic : broker.topics) {
     const std::string filter = broker.filter(topic);
     try {

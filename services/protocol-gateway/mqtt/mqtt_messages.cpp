@@ -64,7 +64,7 @@ void MqttConnection::on_subscribe(const mqtt::SubscribeRequested& requested) {
 
 // A subscription of a session that outlives its connection is in the log before the client is told.
 void MqttConnection::answer_kept(mqtt::PacketType type, std::uint16_t packet_id, std::vector<ReasonCode> codes) {
-  const auto answer = [type, packet_id, codes](MqttConnection& connection) {
+  const auto answer = [type, packet_id, codes = std::move(codes)](MqttConnection& connection) {
     if (type == mqtt::PacketType::kSuback) {
       connection.connection_.suback(packet_id, codes);
     } else {

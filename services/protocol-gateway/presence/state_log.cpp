@@ -63,7 +63,7 @@ Status StateLog::write(int partition, std::string key, std::optional<std::string
   window_.push_back(std::make_unique<Entry>(
       Entry{partition, std::move(key), std::move(value), std::move(done), steady_clock::now(), false}));
   if (usable_ == nullptr) return {};
-  const Status produced = produce(*usable_, *window_.back());
+  Status produced = produce(*usable_, *window_.back());
   // After a fatal error the record waits for the next producer with those before it.
   if (produced.ok() || produced.error().kind == ErrorKind::kConflict) return {};
   window_.pop_back();

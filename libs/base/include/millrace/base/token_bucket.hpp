@@ -65,6 +65,7 @@ class TokenBucket {
   static constexpr double kLongest = 1e17;  // three years: sums of two stay far from the end of int64
 
   static std::int64_t nanoseconds(const TokenRate& rate, double tokens) {
+    // NOLINTNEXTLINE(bugprone-incorrect-roundings): never negative
     return static_cast<std::int64_t>(std::min(tokens * kPerSecond / rate.per_second, kLongest) + 0.5);
   }
 

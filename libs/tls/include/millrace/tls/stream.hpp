@@ -21,9 +21,11 @@ namespace millrace::tls {
 class Stream {
  public:
   using Socket = boost::asio::ip::tcp::socket;
+  // NOLINTBEGIN(readability-identifier-naming): Asio's names
   using executor_type = Socket::executor_type;
   using next_layer_type = Socket;
   using lowest_layer_type = Socket::lowest_layer_type;
+  // NOLINTEND(readability-identifier-naming)
   using Error = boost::system::error_code;
 
   explicit Stream(Socket socket) : socket_(std::move(socket)) {}
