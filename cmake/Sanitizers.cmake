@@ -1,6 +1,11 @@
 set(MILLRACE_SANITIZER "" CACHE STRING "asan-ubsan, tsan, coverage or empty")
 set_property(CACHE MILLRACE_SANITIZER PROPERTY STRINGS "" asan-ubsan tsan coverage)
 
+# What both sanitizers ask for: frames and lines for their reports, and speed. More of either only makes the build longer.
+if(MILLRACE_SANITIZER MATCHES "san$")
+  set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1 -DNDEBUG")
+endif()
+
 if(MILLRACE_SANITIZER STREQUAL "asan-ubsan")
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)
