@@ -6,6 +6,7 @@
 
 #include <millrace/base/ids.hpp>
 
+#include "decode_grants.hpp"
 #include "millrace/registry/v1/entry.pb.h"
 
 namespace millrace::registry_view {
@@ -112,6 +113,39 @@ Status put_limits(State& state, std::string_view key, std::string_view name, con
   return {};
 }
 
+Status put_credentials(State& state, std::string_view key, std::string_view name, const Entry& entry) {
+  const registry::v1::CredentialsEntry& credentials = entry.credentials();
+  if (!entry.has_credentials() || !parse_record_key(name).ok() ||
+      record_key(credentials.tenant(), credentials.device()) != name) {
+    return bad(key, "the value is not of this device");
+  }
+  auto grants = read_grants(credentials);
+  if (!grants.ok()) return bad(key, grants.error().message);
+  state.put(credentials.tenant(), credentials.device(), std::move(*grants));
+  return {};
+}
+
+Status put_authority(State& state, std::string_view key, std::string_view name, const Entry& entry) {
+  if (!entry.has_authority() || !parse_record_key(name).ok() ||
+      record_key(entry.authority().tenant(), entry.authority().authority()) != name) {
+    return bad(key, "the value is not of this authority");
+  }
+  auto authority = read_authority(entry.authority());
+  if (!authority.ok()) return bad(key, authority.error().message);
+  state.put(std::move(*authority));
+  return {};
+}
+
+Status put_policy(State& state, std::string_view key, std::string_view tenant, const Entry& entry) {
+  if (!entry.has_policy() || entry.policy().tenant() != tenant || !is_valid_id(tenant)) {
+    return bad(key, "the value is not of this tenant");
+  }
+  auto policy = read_policy(entry.policy());
+  if (!policy.ok()) return bad(key, policy.error().message);
+  state.put(tenant, std::move(*policy));
+  return {};
+}
+
 Status remove(State& state, std::string_view key, std::string_view kind, std::string_view name) {
   if (kind == "tenant") {
     state.remove_tenant(name);
@@ -125,6 +159,13 @@ Status remove(State& state, std::string_view key, std::string_view kind, std::st
     const auto slash = name.find('/');
     state.limits().remove(name.substr(0, slash),
                           slash == std::string_view::npos ? std::string_view() : name.substr(slash + 1));
+  } else if (kind == "credentials" || kind == "authority") {
+    const auto parsed = parse_record_key(name);
+    if (!parsed.ok()) return bad(key, parsed.error().message);
+    kind == "authority" ? state.remove_authority(parsed->first, parsed->second)
+                        : state.remove_grants(parsed->first, parsed->second);
+  } else if (kind == "policy") {
+    state.remove_policy(name);
   }
   return {};
 }
@@ -144,6 +185,9 @@ Status apply(State& state, std::string_view key, std::optional<std::string_view>
   if (kind == "device") return put_device(state, key, name, entry);
   if (kind == "key") return put_api_key(state, key, name, entry);
   if (kind == "limits") return put_limits(state, key, name, entry);
+  if (kind == "credentials") return put_credentials(state, key, name, entry);
+  if (kind == "authority") return put_authority(state, key, name, entry);
+  if (kind == "policy") return put_policy(state, key, name, entry);
   if (kind == "sequence" && entry.has_sequence()) state.note_device_key(entry.sequence().highest_device_key());
   return {};
 }

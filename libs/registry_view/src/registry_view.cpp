@@ -17,6 +17,9 @@ Error refused(bool complete) {
 struct ViewMetrics {
   explicit ViewMetrics(observability::Metrics& metrics)
       : devices(metrics.gauge("millrace_registry_view_devices", "Devices in this service's copy of the registry.")),
+        granted_devices(metrics.gauge("millrace_registry_view_granted_devices",
+                                      "Devices in the copy with more than plain tokens.")),
+        authorities(metrics.gauge("millrace_registry_view_authorities", "Certificate authorities in the copy.")),
         api_keys(metrics.gauge("millrace_registry_view_api_keys", "API keys in the copy.")),
         tenants(metrics.gauge("millrace_registry_view_tenants", "Tenants in the copy.")),
         ready(metrics.gauge("millrace_registry_view_ready", "1 once the copy has reached the end seen at the start.")),
@@ -26,6 +29,8 @@ struct ViewMetrics {
                                 "Records of the registry's topic that make no sense.")) {}
 
   observability::Gauge devices;
+  observability::Gauge granted_devices;
+  observability::Gauge authorities;
   observability::Gauge api_keys;
   observability::Gauge tenants;
   observability::Gauge ready;
@@ -61,6 +66,8 @@ struct RegistryView::Impl {
 
 void RegistryView::Impl::refresh() const {
   metrics.devices.set(static_cast<double>(state.devices()));
+  metrics.granted_devices.set(static_cast<double>(state.grants().devices()));
+  metrics.authorities.set(static_cast<double>(state.grants().authorities()));
   metrics.api_keys.set(static_cast<double>(state.api_keys()));
   metrics.tenants.set(static_cast<double>(state.tenants()));
   metrics.ready.set(follower.ready() ? 1 : 0);
@@ -157,6 +164,26 @@ LimitsOf RegistryView::limits(std::string_view tenant, std::string_view device) 
 }
 
 std::uint64_t RegistryView::limits_generation() const { return impl_->state.limits().generation(); }
+
+DeviceGrantsPtr RegistryView::grants(std::string_view tenant, std::string_view device) const {
+  return impl_->state.grants().grants(tenant, device);
+}
+
+std::vector<Holder> RegistryView::holders(const Sha256& digest, CredentialKind kind) const {
+  return impl_->state.grants().holders(digest, kind);
+}
+
+AuthorityPtr RegistryView::authority(std::string_view tenant, std::string_view name) const {
+  return impl_->state.grants().authority(tenant, name);
+}
+
+std::vector<AuthorityPtr> RegistryView::authorities(std::string_view tenant, std::string_view subject) const {
+  return impl_->state.grants().authorities(tenant, subject);
+}
+
+TenantPolicyPtr RegistryView::policy(std::string_view tenant) const { return impl_->state.grants().policy(tenant); }
+
+std::uint64_t RegistryView::grants_generation() const { return impl_->state.grants().generation(); }
 
 Result<rpc::Caller> RegistryView::verify(const Sha256& key_sha256, TimeUs now) {
   const auto key = impl_->state.find_api_key(key_sha256);

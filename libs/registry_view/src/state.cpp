@@ -262,6 +262,37 @@ void State::remove_api_key(std::string_view key_id) {
   key_by_id_.erase(known);
 }
 
+void State::put(std::string_view tenant, std::string_view device, DeviceGrantsPtr grants) {
+  grants_.put_device(tenant, device, std::move(grants));
+  revoke(Revocation::Kind::kGrants, tenant, device, 0);
+}
+
+void State::put(AuthorityPtr authority) {
+  const std::string tenant = authority->tenant;
+  grants_.put_authority(std::move(authority));
+  revoke(Revocation::Kind::kTenantGrants, tenant, "", 0);
+}
+
+void State::put(std::string_view tenant, TenantPolicyPtr policy) {
+  grants_.put_policy(tenant, std::move(policy));
+  revoke(Revocation::Kind::kTenantGrants, tenant, "", 0);
+}
+
+void State::remove_grants(std::string_view tenant, std::string_view device) {
+  grants_.remove_device(tenant, device);
+  revoke(Revocation::Kind::kGrants, tenant, device, 0);
+}
+
+void State::remove_authority(std::string_view tenant, std::string_view name) {
+  grants_.remove_authority(tenant, name);
+  revoke(Revocation::Kind::kTenantGrants, tenant, "", 0);
+}
+
+void State::remove_policy(std::string_view tenant) {
+  grants_.remove_policy(tenant);
+  revoke(Revocation::Kind::kTenantGrants, tenant, "", 0);
+}
+
 void State::note_device_key(std::int32_t device_key) {
   if (device_key > highest_device_key()) highest_device_key_.store(device_key, std::memory_order_relaxed);
 }
@@ -273,10 +304,14 @@ void State::note_revision(std::int64_t revision) {
 void State::begin_reload() {
   ++generation_;
   limits_.begin_reload();
+  grants_.begin_reload();
 }
 
 void State::end_reload() {
   limits_.end_reload();
+  for (const auto& [tenant, device] : grants_.end_reload()) {
+    revoke(device.empty() ? Revocation::Kind::kTenantGrants : Revocation::Kind::kGrants, tenant, device, 0);
+  }
   std::vector<std::pair<std::string, std::string>> stale;
   for (const auto& shard : shards_) {
     const std::shared_lock lock(shard->mutex);

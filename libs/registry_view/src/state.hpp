@@ -15,6 +15,7 @@
 
 #include <millrace/registry_view/registry_view.hpp>
 
+#include "grant_book.hpp"
 #include "handle_table.hpp"
 #include "limit_book.hpp"
 
@@ -68,6 +69,15 @@ class State {
   /// Limits have a book of their own, which knows nothing of who exists.
   [[nodiscard]] LimitBook& limits() { return limits_; }
   [[nodiscard]] const LimitBook& limits() const { return limits_; }
+
+  /// So have credentials beyond plain tokens, authorities and policies; their changes are told like revocations.
+  void put(std::string_view tenant, std::string_view device, DeviceGrantsPtr grants);
+  void put(AuthorityPtr authority);
+  void put(std::string_view tenant, TenantPolicyPtr policy);
+  void remove_grants(std::string_view tenant, std::string_view device);
+  void remove_authority(std::string_view tenant, std::string_view name);
+  void remove_policy(std::string_view tenant);
+  [[nodiscard]] const GrantBook& grants() const { return grants_; }
 
   /// Around a second reading from the beginning (the log was cut or replaced): what was not put between the two goes.
   void begin_reload();
@@ -152,6 +162,7 @@ class State {
   std::atomic<std::int64_t> revision_{0};
   std::uint8_t generation_ = 0;
   LimitBook limits_;
+  GrantBook grants_;
   OnRevocation on_revocation_;
 };
 

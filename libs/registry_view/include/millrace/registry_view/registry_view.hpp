@@ -7,12 +7,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <millrace/base/digest.hpp>
 #include <millrace/base/result.hpp>
 #include <millrace/base/time.hpp>
 #include <millrace/kafka/settings.hpp>
 #include <millrace/observability/metrics.hpp>
+#include <millrace/registry_view/grants.hpp>
 #include <millrace/registry_view/limits.hpp>
 #include <millrace/rpc/auth.hpp>
 
@@ -25,18 +27,21 @@ struct Device {
   bool enabled = false;  ///< the device and its tenant
 };
 
-/// Something that was valid is not any more.
+/// Something that was valid is not any more, or may not be.
 struct Revocation {
   enum class Kind {
     kDeleted,       ///< the device is gone (or was created anew with another key)
     kDisabled,      ///< the device is disabled
     kTokenRemoved,  ///< at least one token is not valid any more; is_valid() tells which
     kTenant,        ///< the tenant is disabled or gone: all of its devices; `device` is empty
+    // Something is other than it was, perhaps less:
+    kGrants,        ///< of the device
+    kTenantGrants,  ///< an authority or the policy of the tenant; `device` is empty
   };
   Kind kind = Kind::kDeleted;
   std::string tenant;
   std::string device;
-  std::int32_t device_key = 0;  ///< 0 for kTenant
+  std::int32_t device_key = 0;  ///< 0 for kTenant, kGrants and kTenantGrants
 };
 
 struct Options {
@@ -49,7 +54,8 @@ struct Options {
 class RegistryView final : public rpc::ApiKeyVerifier {
  public:
   /// `metrics` must outlive it:
-  /// millrace_registry_view_{devices,api_keys,tenants,ready,revision,entries_total,invalid_total}.
+  /// millrace_registry_view_{devices,granted_devices,authorities,api_keys,tenants,ready,revision,entries_total,
+  /// invalid_total}.
   RegistryView(const Options& options, observability::Metrics& metrics);
   ~RegistryView() override;  ///< stop()
   RegistryView(const RegistryView&) = delete;
@@ -96,6 +102,22 @@ class RegistryView final : public rpc::ApiKeyVerifier {
   /// Another number after each change of any limits, never 0: who keeps an answer of limits() asks again when it has
   /// moved. Costs one load.
   [[nodiscard]] std::uint64_t limits_generation() const;
+
+  // Whatever goes beyond plain tokens, as it is now, whether or not the device or tenant is known and enabled.
+
+  /// Of one device; null: nothing.
+  [[nodiscard]] DeviceGrantsPtr grants(std::string_view tenant, std::string_view device) const;
+  /// The devices that have this token or certificate among their credentials, at most eight; windows are for the
+  /// caller to look at.
+  [[nodiscard]] std::vector<Holder> holders(const Sha256& digest, CredentialKind kind) const;
+  /// Null: none.
+  [[nodiscard]] AuthorityPtr authority(std::string_view tenant, std::string_view name) const;
+  /// Those whose certificate has this subject (Certificate::subject()); of all tenants if `tenant` is empty.
+  [[nodiscard]] std::vector<AuthorityPtr> authorities(std::string_view tenant, std::string_view subject) const;
+  /// Null: none.
+  [[nodiscard]] TenantPolicyPtr policy(std::string_view tenant) const;
+  /// Another number after each change of any of these, never 0. Costs one load.
+  [[nodiscard]] std::uint64_t grants_generation() const;
 
   /// rpc::ApiKeyVerifier: kUnavailable before ready(), then kUnauthenticated for an unknown, disabled or expired key or
   /// a key of a disabled tenant. Does not block.
