@@ -79,6 +79,14 @@ std::vector<std::string> alternative_names(const X509& certificate, int type) {
   return names;
 }
 
+std::string text_of(const X509_NAME& name) {
+  const BioHandle bio(BIO_new(BIO_s_mem()));
+  if (!bio || X509_NAME_print_ex(bio.get(), &name, 0, XN_FLAG_RFC2253) < 0) return "";
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &text);
+  return {text, static_cast<std::size_t>(size)};
+}
+
 bool is_authority(X509& certificate) {
   const std::uint32_t flags = X509_get_extension_flags(&certificate);
   // Without a key usage all bits are set.
@@ -137,14 +145,8 @@ TimeUs Certificate::not_before_us() const { return data_->not_before_us; }
 TimeUs Certificate::not_after_us() const { return data_->not_after_us; }
 bool Certificate::may_sign() const { return data_->may_sign; }
 
-std::string Certificate::subject() const {
-  const BioHandle bio(BIO_new(BIO_s_mem()));
-  if (!bio || X509_NAME_print_ex(bio.get(), X509_get_subject_name(data_->x509.get()), 0, XN_FLAG_RFC2253) < 0)
-    return "";
-  char* text = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &text);
-  return {text, static_cast<std::size_t>(size)};
-}
+std::string Certificate::subject() const { return text_of(*X509_get_subject_name(data_->x509.get())); }
+std::string Certificate::issuer() const { return text_of(*X509_get_issuer_name(data_->x509.get())); }
 
 std::vector<std::string> Certificate::names(NameSource source) const {
   switch (source) {

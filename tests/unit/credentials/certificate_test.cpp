@@ -92,6 +92,15 @@ TEST(Certificate, NamesOfEachKind) {
   EXPECT_EQ(certificate->subject(), "CN=z\\C3\\A4hler-7");
 }
 
+TEST(Certificate, TheIssuerIsTheSignersSubject) {
+  const auto authority = make_authority("Fabrik Süd");
+  const auto leaf = Certificate::from_der(make_leaf("m-1", authority).der());
+  ASSERT_TRUE(leaf.ok());
+  EXPECT_EQ(leaf->subject(), "CN=m-1");
+  EXPECT_EQ(leaf->issuer(), Certificate::from_der(authority.der())->subject());
+  EXPECT_EQ(leaf->issuer(), "CN=Fabrik S\\C3\\BCd");
+}
+
 TEST(Certificate, WithoutAlternativeNamesThereAreNone) {
   const auto certificate = Certificate::from_der(make_authority("one").der());
   EXPECT_TRUE(certificate->names(NameSource::kDnsName).empty());

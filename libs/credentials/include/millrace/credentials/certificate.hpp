@@ -45,6 +45,8 @@ class Certificate {
   [[nodiscard]] bool may_sign() const;
   /// RFC 2253, ASCII only.
   [[nodiscard]] std::string subject() const;
+  /// The subject of the certificate that signed it, in the same form.
+  [[nodiscard]] std::string issuer() const;
   /// UTF-8, in the order of the certificate, the first kMostNames. A name with a NUL in it is left out: it means one
   /// thing to whoever stops there and another to whoever does not.
   [[nodiscard]] std::vector<std::string> names(NameSource source) const;
