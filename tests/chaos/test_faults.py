@@ -45,6 +45,13 @@ def _processed_more(lab, name="stream-processing"):
     eventually(lambda: lab.metrics(name, "millrace_stream_records_total") > 0, 120, "stream-processing to get on")
 
 
+def _commits_again(lab):
+    """A transaction of stream-processing that began after this call: alerts reach their readers again."""
+    before = lab.metrics("stream-processing", "millrace_stream_transactions_total")
+    eventually(lambda: lab.metrics("stream-processing", "millrace_stream_transactions_total") > before + 1, 120,
+               "stream-processing to commit")
+
+
 @pytest.mark.parametrize("victim", ["protocol-gateway", "storage-writer", "device-registry", "query-api", "stream-processing"])
 def test_service_killed(load, victim):
     load.start(18)
@@ -67,6 +74,8 @@ def test_server_killed(load, victim):
     load.run.wait_for_more(1000)
     _works_again(load, victim)
     load.note(victim=victim, fault="SIGKILL", back_s=round(float(since), 1))
+    _commits_again(load.lab)
+    load.note(streams_back_s=round(float(since), 1))
     load.finish()
 
 
@@ -81,6 +90,8 @@ def test_server_hangs(load, victim):
     load.run.wait_for_more(1000)
     _works_again(load, victim)
     load.note(victim=victim, fault=f"SIGSTOP {HANG} s", back_s=round(float(since), 1))
+    _commits_again(load.lab)
+    load.note(streams_back_s=round(float(since), 1))
     load.lab.wait_all_ready()
     load.finish()
 

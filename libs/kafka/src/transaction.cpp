@@ -76,6 +76,9 @@ TransactionalProducer::TransactionalProducer(const Settings& settings, const Tra
   conf.fix("partitioner", "murmur2_random");
   // Not longer than the transaction: librdkafka refuses it.
   conf.set_default("message.timeout.ms", std::to_string(options.timeout.count()));
+  // A request that waits for a coordinator which does not come back is given up only after this; librdkafka checks the
+  // time-out of the call itself no earlier (2.0.2, rd_kafka_txn_handle_AddOffsetsToTxn), and its default is a minute.
+  conf.set_default("socket.timeout.ms", std::to_string(options.timeout.count()));
   conf.set_default("linger.ms", std::to_string(options.linger_ms));
   conf.set_default("compression.type", "lz4");
   // A transaction that begins while the broker still marks the end of the one before is told to come again. librdkafka
