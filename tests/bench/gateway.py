@@ -3,13 +3,12 @@ import contextlib
 import json
 import os
 import resource
-import signal
-import statistics
 import subprocess
 import time
 from dataclasses import dataclass
 
-from bench_lab import bench_lab, fleet, fleet_command, process_cpu
+from bench_lab import (Background, bench_lab, figure, fleet, mqtt_connections, process_cpu, resident,
+                       write_credentials)
 from device_fleet import wait_until_known
 from millrace_dev import bench, packages, say
 from millrace_dev.say import DevError
@@ -107,7 +106,7 @@ def _one_in_flight(both):
     ours = both.gateway("2,000 connections, one in flight each", STEP, ONE_EACH, *alone)
     theirs = both.mosquitto("2,000 connections, one in flight each", STEP, ONE_EACH, *alone)
     name = "one in flight, 2,000 connections"
-    return _cpu_rows(name, ours, theirs, 18) + [_figure(f"{name}: rate", ours.rate, "messages/s", floor=theirs.rate)]
+    return _cpu_rows(name, ours, theirs, 18) + [figure(f"{name}: rate", ours.rate, "messages/s", floor=theirs.rate)]
 
 
 def _unanswered(both):
@@ -134,8 +133,8 @@ def _latency(both):
     rows = []
     for share, most in (("p50", 1.3), ("p99", 1.5)):
         took, bare = ours.report["ack_ms"][share], min(one[f"report_{share}_ms"] for one in floors)
-        rows += [_figure(f"publish to PUBACK at {STEADY}/s, {share}", took, "ms", floor=bare),
-                 _figure("  against librdkafka's produce to delivery report", took / bare, "x", most)]
+        rows += [figure(f"publish to PUBACK at {STEADY}/s, {share}", took, "ms", floor=bare),
+                 figure("  against librdkafka's produce to delivery report", took / bare, "x", most)]
     return rows
 
 
@@ -150,48 +149,45 @@ def _kafka_floor(lab, prefix):
 
 
 def _cpu_rows(name, ours, theirs, target=None):
-    return [_figure(f"{name}: CPU of the gateway", ours.server_us, "us/message", target, floor=theirs.server_us),
-            _figure(f"{name}: CPU of Kafka", ours.kafka_us, "us/message"),
-            _figure(f"{name}: CPU of millrace-fleet", ours.fleet_us, "us/message", floor=theirs.fleet_us),
-            _figure(f"{name}: millrace-fleet's share of its core", ours.fleet_share, "%", floor=theirs.fleet_share)]
+    return [figure(f"{name}: CPU of the gateway", ours.server_us, "us/message", target, floor=theirs.server_us),
+            figure(f"{name}: CPU of Kafka", ours.kafka_us, "us/message"),
+            figure(f"{name}: CPU of millrace-fleet", ours.fleet_us, "us/message", floor=theirs.fleet_us),
+            figure(f"{name}: millrace-fleet's share of its core", ours.fleet_share, "%", floor=theirs.fleet_share)]
 
 
 def _rate_rows(name, ours, theirs, least):
-    return [_figure(f"{name}: rate, into Kafka", ours.rate, "messages/s", floor=theirs.rate),
-            _figure(f"{name}: against mosquitto, which keeps nothing", ours.rate / theirs.rate, "x", least, at_most=False)]
-
-
-def _figure(name, value, unit, target=None, at_most=True, floor=None):
-    def rounded(one):
-        return None if one is None else round(one) if abs(one) >= 1000 else round(float(one), 2)
-    return bench.row(name, rounded(value), unit, target, at_most, rounded(floor))
+    return [figure(f"{name}: rate, into Kafka", ours.rate, "messages/s", floor=theirs.rate),
+            figure(f"{name}: against mosquitto, which keeps nothing", ours.rate / theirs.rate, "x", least, at_most=False)]
 
 
 # --- idle connections ---
 
 def _idle(lab, credentials, name, gateways):
     """The slope of resident memory between few and many idle connections of each gateway, while messages flow at the first."""
+    def background(rate, file, gateway, *more):
+        return Background(lab, rate, "--payload-bytes", PAYLOAD_BYTES, "--credentials", file, "--mqtt",
+                          f"127.0.0.1:{gateway.ports['mqtt']}", *more)
     with contextlib.ExitStack() as running:
-        flow = running.enter_context(_Background(lab, FLOW, credentials[PIPELINED], gateways[0]))
+        flow = running.enter_context(background(FLOW, credentials[PIPELINED], gateways[0]))
         few, many, resting = [], [], []
         for found, idle, total in ((few, IDLE_FEW, IDLE_FEW), (many, IDLE_MANY - IDLE_FEW, IDLE_MANY)):
             with say.Step(f"{name}: {total} idle connections each"):
                 for number, (gateway, source) in enumerate(zip(gateways, SOURCES)):
-                    fleet_of_it = _Background(lab, 1e-6, credentials[number, idle], gateway, "--source", source)
+                    fleet_of_it = background(1e-6, credentials[number, idle], gateway, "--source", source)
                     resting.append(running.enter_context(fleet_of_it))
                 for number, gateway in enumerate(gateways):
                     expected = total + (PIPELINED if number == 0 else 0)
-                    eventually(lambda gateway=gateway, expected=expected: _connections(lab, gateway) >= expected, 240,
+                    eventually(lambda gateway=gateway, expected=expected: mqtt_connections(lab, gateway) >= expected, 240,
                                f"{expected} connections of {gateway.name}", interval=0.5)
                 time.sleep(max(3, STEP / 4))  # what connecting took is free again, and messages flow
-                found += [_resident(gateway) for gateway in gateways]
+                found += [resident(gateway) for gateway in gateways]
         slopes = [(most - least) / (IDLE_MANY - IDLE_FEW) for least, most in zip(few, many)]
         report = flow.finish()
         lost = report["lost_connections"] + sum(one.finish()["lost_connections"] for one in resting)
-    rows = [_figure(f"{name}: memory of an idle TCP connection", max(slopes), "B", 8192)]
+    rows = [figure(f"{name}: memory of an idle TCP connection", max(slopes), "B", 8192)]
     rows += [bench.row(f"{name}: connections lost", lost, "", 0),
-             _figure(f"{name}: messages meanwhile", report["rate"], "messages/s", FLOW * 0.98, at_most=False),
-             _figure(f"{name}: publish to PUBACK meanwhile, p99", report["ack_ms"]["p99"], "ms")]
+             figure(f"{name}: messages meanwhile", report["rate"], "messages/s", FLOW * 0.98, at_most=False),
+             figure(f"{name}: publish to PUBACK meanwhile, p99", report["ack_ms"]["p99"], "ms")]
     return rows
 
 
@@ -205,46 +201,6 @@ def _three_gateways(lab, credentials):
     return _idle(lab, credentials, f"three gateways, {3 * IDLE_MANY} in all", gateways)
 
 
-def _connections(lab, gateway):
-    return lab.metrics(gateway.name, "millrace_gateway_mqtt_connections")
-
-
-def _resident(gateway):
-    """Bytes; the middle of several looks, since buffers for Kafka come and go."""
-    found = []
-    for _ in range(9):
-        with open(f"/proc/{gateway.process.pid()}/status", encoding="ascii") as status:
-            found += [int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS:")]
-        time.sleep(0.3)
-    return statistics.median(found)
-
-
-class _Background:
-    """A fleet that runs until it is told to end."""
-
-    def __init__(self, lab, rate, credentials, gateway, *more):
-        address = f"127.0.0.1:{gateway.ports['mqtt']}"
-        self._command = fleet_command(lab, rate, 0, "--payload-bytes", PAYLOAD_BYTES, "--credentials", credentials, "--mqtt",
-                                      address, *more)
-        self._environment = lab.environment
-        self._child = None
-
-    def __enter__(self):
-        self._child = subprocess.Popen(self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                       stderr=subprocess.DEVNULL, text=True)
-        return self
-
-    def finish(self):
-        """Its report."""
-        self._child.send_signal(signal.SIGTERM)
-        return json.loads(self._child.communicate(timeout=60)[0])
-
-    def __exit__(self, *_):
-        if self._child.poll() is None:
-            self._child.kill()
-        self._child.communicate()
-
-
 def _devices(lab):
     """Devices that the gateway knows; files of credentials by what they are for: idle ones by gateway and number."""
     wanted = {PIPELINED: ("flow", PIPELINED), ONE_EACH: ("each", ONE_EACH)}
@@ -254,9 +210,6 @@ def _devices(lab):
     files = {}
     with say.Step("devices"):
         for key, (prefix, count) in wanted.items():
-            tokens = lab.create_devices([f"{prefix}-{number}" for number in range(count)])
-            files[key] = lab.folder / f"{prefix}.csv"
-            files[key].write_text("device,token\n" + "".join(f"{one},{token}\n" for one, token in tokens.items()),
-                                  encoding="ascii")
+            files[key] = write_credentials(lab, prefix, count)
         wait_until_known(lab, ["protocol-gateway"], sum(count for _, count in wanted.values()), 120)
     return files

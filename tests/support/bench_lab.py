@@ -2,10 +2,13 @@
 import contextlib
 import json
 import os
+import signal
+import statistics
 import subprocess
+import time
 from pathlib import Path
 
-from millrace_dev import kafka, say
+from millrace_dev import bench, kafka, say
 from millrace_dev.processes import tree
 from millrace_dev.say import DevError
 from millrace_lab import Lab, remove_folder
@@ -62,3 +65,55 @@ def percentile(values, share):
     """The value below which so much of them lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def figure(name, value, unit, target=None, at_most=True, floor=None):
+    def rounded(one):
+        return None if one is None else round(one) if abs(one) >= 1000 else round(float(one), 2)
+    return bench.row(name, rounded(value), unit, target, at_most, rounded(floor))
+
+
+def write_credentials(lab, prefix, count):
+    """Makes devices <prefix>-0..; returns the file of their tokens that millrace-fleet reads."""
+    tokens = lab.create_devices([f"{prefix}-{number}" for number in range(count)])
+    file = lab.folder / f"{prefix}.csv"
+    file.write_text("device,token\n" + "".join(f"{one},{token}\n" for one, token in tokens.items()), encoding="ascii")
+    return file
+
+
+def mqtt_connections(lab, gateway):
+    return lab.metrics(gateway.name, "millrace_gateway_mqtt_connections")
+
+
+def resident(gateway):
+    """Bytes; the middle of several looks, since buffers for Kafka come and go."""
+    found = []
+    for _ in range(9):
+        with open(f"/proc/{gateway.process.pid()}/status", encoding="ascii") as status:
+            found += [int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS:")]
+        time.sleep(0.3)
+    return statistics.median(found)
+
+
+class Background:
+    """A fleet that runs until it is told to end."""
+
+    def __init__(self, lab, rate, *more):
+        self._command = fleet_command(lab, rate, 0, *more)
+        self._environment = lab.environment
+        self._child = None
+
+    def __enter__(self):
+        self._child = subprocess.Popen(self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                       stderr=subprocess.DEVNULL, text=True)
+        return self
+
+    def finish(self):
+        """Its report."""
+        self._child.send_signal(signal.SIGTERM)
+        return json.loads(self._child.communicate(timeout=300)[0])
+
+    def __exit__(self, *_):
+        if self._child.poll() is None:
+            self._child.kill()
+        self._child.communicate()
