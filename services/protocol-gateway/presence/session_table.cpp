@@ -129,4 +129,22 @@ std::vector<std::string> SessionTable::take_expired(TimeUs now) {
   return expired;
 }
 
+std::vector<SessionTable::Orphan> SessionTable::own_connected() const {
+  std::vector<Orphan> found;
+  for (const auto& [key, entry] : sessions_) {
+    if (entry.own && entry.connected) found.push_back({key, entry.epoch});
+  }
+  return found;
+}
+
+std::optional<std::string> SessionTable::ended(const Orphan& orphan, TimeUs now) const {
+  const auto known = sessions_.find(orphan.key);
+  if (known == sessions_.end() || known->second.epoch != orphan.epoch || !known->second.connected) return std::nullopt;
+  auto record = decode_session(known->second.value);
+  if (!record.ok()) return std::nullopt;
+  record->connected = false;
+  record->disconnected = now;
+  return encode(*record);
+}
+
 }  // namespace millrace::gateway

@@ -76,6 +76,16 @@ class SessionTable {
   /// Keys whose time is over and whose tombstone this gateway is to write; each is given again after kGrace.
   [[nodiscard]] std::vector<std::string> take_expired(TimeUs now);
 
+  /// A session whose connection ended with an earlier start of this gateway.
+  struct Orphan {
+    std::string key;
+    std::uint64_t epoch = 0;
+  };
+  /// Those that the log says are connected to this gateway. Before it has let in anybody, those are all orphans.
+  [[nodiscard]] std::vector<Orphan> own_connected() const;
+  /// The orphan's record as one that ended at `now`, so that its expiry begins; none if somebody has gone on with it.
+  [[nodiscard]] std::optional<std::string> ended(const Orphan& orphan, TimeUs now) const;
+
   [[nodiscard]] std::size_t size() const { return sessions_.size(); }
 
  private:

@@ -11,7 +11,7 @@
 namespace millrace::gateway {
 namespace {
 
-constexpr std::chrono::milliseconds kExpireEvery{1000};
+constexpr std::chrono::milliseconds kTendEvery{1000};
 constexpr char kMark = '!';  // no tenant's id begins with it
 
 StateLog::Done adapted(Sessions::Done done) {
@@ -36,7 +36,7 @@ Sessions::Sessions(Options options, IoThreads& threads)
                        table_.clear();
                      },
                  .on_record = [this](const kafka::Record& record) { on_record(record); },
-                 .on_complete = {}}),
+                 .on_complete = [this] { note_orphans(); }}),
       timer_(threads.context(0)) {}
 
 Sessions::~Sessions() { stop(); }
@@ -44,7 +44,7 @@ Sessions::~Sessions() { stop(); }
 void Sessions::start() {
   log_.start();
   follower_.start();
-  boost::asio::post(timer_.get_executor(), [this] { end_expired(); });
+  boost::asio::post(timer_.get_executor(), [this] { tend(); });
 }
 
 void Sessions::stop() {
@@ -160,22 +160,49 @@ void Sessions::on_mark(const kafka::Record& record) {
   for (const auto& done : arrived) done();
 }
 
+int Sessions::partition_of_key(const std::string& key, int partitions) {
+  // tenant/device/client id; the partition is that of tenant/device.
+  return partition_of(key.substr(0, key.find('/', key.find('/') + 1)), partitions);
+}
+
+// When the topic is read to its end for the first time nobody was let in yet: what is connected to this gateway was
+// connected to a start of it that died, and would never expire if its client did not come back.
+void Sessions::note_orphans() {
+  const std::lock_guard lock(mutex_);
+  if (!read_before_) orphans_ = table_.own_connected();
+  read_before_ = true;
+}
+
+void Sessions::tend() {
+  if (log_.accepting()) {
+    end_orphans();
+    end_expired();
+  }
+  timer_.expires_after(kTendEvery);
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) tend();
+  });
+}
+
+void Sessions::end_orphans() {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(orphans_, [this](const SessionTable::Orphan& one) {
+    auto value = table_.ended(one, now_us());
+    return !value ||
+           log_.write(partition_of_key(one.key, log_.partitions()), one.key, std::move(*value), {}).ok();  // or later
+  });
+}
+
 void Sessions::end_expired() {
   std::vector<std::string> expired;
-  if (log_.accepting()) {
+  {
     const std::lock_guard lock(mutex_);
     expired = table_.take_expired(now_us());
   }
   for (std::string& key : expired) {
-    // tenant/device/client id; the partition is that of tenant/device.
-    const std::string device = key.substr(0, key.find('/', key.find('/') + 1));
-    const int partition = partition_of(device, log_.partitions());
+    const int partition = partition_of_key(key, log_.partitions());
     static_cast<void>(log_.write(partition, std::move(key), std::nullopt, {}));  // or again after a while
   }
-  timer_.expires_after(kExpireEvery);
-  timer_.async_wait([this](const boost::system::error_code& error) {
-    if (!error) end_expired();
-  });
 }
 
 }  // namespace millrace::gateway

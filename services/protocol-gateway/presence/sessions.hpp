@@ -75,6 +75,10 @@ class Sessions {
   void issue(int partition, Marks& marks);
   void on_record(const kafka::Record& record);
   void on_mark(const kafka::Record& record);
+  [[nodiscard]] static int partition_of_key(const std::string& key, int partitions);
+  void note_orphans();
+  void tend();
+  void end_orphans();
   void end_expired();
 
   const std::string gateway_;
@@ -86,6 +90,8 @@ class Sessions {
   mutable std::mutex mutex_;
   SessionTable table_;        // under the mutex, as the marks
   std::vector<Marks> marks_;  // by partition
+  bool read_before_ = false;
+  std::vector<SessionTable::Orphan> orphans_;  // whose end is not written yet
   StateLog log_;
   kafka::TopicFollower follower_;
   boost::asio::steady_timer timer_;  // its io thread only

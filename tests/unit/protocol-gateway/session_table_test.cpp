@@ -59,6 +59,32 @@ TEST_F(SessionTableTest, AnExpiredSessionIsNoneAndTheGatewayThatHadItSaysSo) {
   EXPECT_TRUE(table_.take_expired(1'000 * kExpires).empty());
 }
 
+TEST_F(SessionTableTest, WhatAnEarlierStartLeftConnectedEndsAndThenExpires) {
+  apply(record("gw-2", true));
+  EXPECT_TRUE(table_.own_connected().empty()) << "that is the other's";
+  apply(record("gw-1", true));
+  const auto orphans = table_.own_connected();
+  ASSERT_EQ(orphans.size(), 1U);
+  EXPECT_EQ(orphans[0].key, kKey);
+  const auto value = table_.ended(orphans[0], 1'000'000);
+  ASSERT_TRUE(value);
+  ASSERT_TRUE(table_.apply(kKey, *value).ok());
+  EXPECT_EQ(table_.find(kKey, kExpires - 1)->subscriptions.size(), 1U) << "nothing of it is lost";
+  EXPECT_EQ(table_.take_expired(kExpires), std::vector<std::string>{kKey});
+}
+
+TEST_F(SessionTableTest, AnOrphanThatSomebodyGoesOnWithIsLeftAlone) {
+  apply(record("gw-1", true));
+  const auto orphans = table_.own_connected();
+  ASSERT_EQ(orphans.size(), 1U);
+  SessionRecord later = record("gw-2", true);
+  later.session.epoch = 18;
+  apply(later);
+  EXPECT_FALSE(table_.ended(orphans[0], 1'000'000));
+  ASSERT_TRUE(table_.apply(kKey, std::nullopt).ok());
+  EXPECT_FALSE(table_.ended(orphans[0], 1'000'000));
+}
+
 TEST_F(SessionTableTest, OthersWaitForItFirst) {
   apply(record("gw-2", false));
   EXPECT_TRUE(table_.take_expired(kExpires + SessionTable::kGrace - 1).empty());
