@@ -1,9 +1,12 @@
 """Two gateways act as one: presence, takeover, sessions, QoS 2, drain. Devices talk to both ports directly."""
 import signal
+import threading
 import time
 
 import pytest
 
+import protos
+import raw_kafka
 import raw_mqtt
 from millrace_lab import TENANT, eventually, now_us
 from presence_log import PresenceLog
@@ -152,6 +155,34 @@ LONG = raw_mqtt.encode_properties({0x11: 600})  # session expiry interval
 
 def _persistent(version):
     return {"clean": False, "properties": LONG} if version == 5 else {"clean": False}
+
+
+def test_the_sessions_of_a_gateway_that_died_begin_to_expire_when_it_starts_again(pair, lab, device):
+    link, _ = pair.connect(0, device, clean=False, properties=LONG)
+    lab.kill(pair.names[0], signal.SIGKILL)
+    link.close()
+    since = now_us()
+    lab.restart(pair.names[0])
+    session, records = protos.sessions().Session, []
+    tail = raw_kafka.Tail(lab.stack.kafka.bootstrap, "millrace.sessions", 4, begin=raw_kafka.BEGINNING)
+
+    def read():
+        for _, value in tail:
+            if device[0].encode() in value:  # gateways' marks are no sessions
+                records.append(session.FromString(value))
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        eventually(lambda: records and not records[-1].connected, 60, "the session to be said to have ended")
+    finally:
+        tail.end()
+        reader.join(30)
+    assert [record.connected for record in records] == [True, False]
+    assert records[1].disconnected_us >= since and records[1].expiry_s == 600
+    assert records[1].epoch == records[0].epoch
+    back, connack = pair.connect(1, device, clean=False, properties=LONG)
+    assert connack.session_present, "it is not over yet"
+    back.leave()
 
 
 @pytest.mark.parametrize("version", [4, 5])
