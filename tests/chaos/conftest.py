@@ -1,8 +1,8 @@
 """The load under which faults are tried, and the verdicts on it: the fleet's, the database's, and whether windows and alerts
 are those of the undisturbed run.
 
-MILLRACE_CHAOS_RATE, _DEVICES, _ROUNDS, _SEED, _LENGTH (short, full) and _FIGURES (a file for one JSON line a run) set
-what `./dev soak chaos` and `./dev test` differ in.
+MILLRACE_CHAOS_RATE, _DEVICES, _QOS (of MQTT), _ROUNDS, _SEED, _LENGTH (short, full) and _FIGURES (a file for one JSON line
+a run) set what `./dev soak chaos` and `./dev test` differ in.
 """
 import json
 import os
@@ -20,6 +20,7 @@ from webhook_receiver import WebhookReceiver
 
 RATE = int(os.environ.get("MILLRACE_CHAOS_RATE", "3000"))
 DEVICES = int(os.environ.get("MILLRACE_CHAOS_DEVICES", "200"))
+QOS = int(os.environ.get("MILLRACE_CHAOS_QOS", "1"))
 FULL = os.environ.get("MILLRACE_CHAOS_LENGTH", "short") == "full"
 ROUNDS = int(os.environ.get("MILLRACE_CHAOS_ROUNDS", "1"))
 
@@ -74,9 +75,9 @@ class Load:
         self.wait_for_registry()
         seconds += 20 if FULL else 0
         self.make_rules()
-        self.run = FleetRun(self.lab, f"c{self.seed:x}", self.seed, RATE, DEVICES, seconds)
+        self.run = FleetRun(self.lab, f"c{self.seed:x}", self.seed, RATE, DEVICES, seconds, qos=QOS)
         self.timed = FleetRun(self.lab, f"t{self.seed:x}", self.seed + 1, 200, 20, seconds, "mqtt", 0,
-                              environment=self.environment_of_timed)
+                              environment=self.environment_of_timed, qos=QOS)
         if not hasattr(self.lab, "chaos_runs"):
             self.lab.chaos_runs = {"all": [], "timed": []}
         self.lab.chaos_runs["all"] += [self.run.prefix, self.timed.prefix]
@@ -119,7 +120,7 @@ class Load:
 
     def _publish(self, report):
         self.publish_figures(self.case, {
-            "rate": RATE, "devices": DEVICES, "seed": self.seed,
+            "rate": RATE, "devices": DEVICES, "qos": QOS, "seed": self.seed,
             **{key: report.get(key) for key in ("sent", "acknowledged", "stored", "lost", "doubled", "wrong_value", "resent",
                                                 "ack_ms", "readable_ms")}, **self._figures})
 

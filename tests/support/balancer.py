@@ -1,4 +1,4 @@
-"""HAProxy before several gateways: TCP, to whichever has the fewest connections and accepts some."""
+"""HAProxy before several gateways: TCP, to whichever has the fewest connections and says that it is ready."""
 import socket
 import subprocess
 from pathlib import Path
@@ -14,6 +14,7 @@ defaults
     timeout connect 2s
     timeout client 10m
     timeout server 10m
+    timeout check 2s
     option redispatch
     retries 3
 frontend mqtt
@@ -21,6 +22,8 @@ frontend mqtt
     default_backend gateways
 backend gateways
     balance leastconn
+    # A gateway that hangs still has a kernel that accepts connections: only its own answer counts.
+    option httpchk GET /readyz
     default-server check inter 200ms fall 1 rise 1 on-marked-down shutdown-sessions
 {servers}
 """
@@ -29,9 +32,11 @@ backend gateways
 class Balancer:
     """Runs until stop()."""
 
-    def __init__(self, folder, ports):
+    def __init__(self, folder, gateways):
+        """`gateways`: (MQTT port, operations port) of each."""
         self.port = free_ports()["mqtt"]
-        servers = "\n".join(f"    server gateway{index} 127.0.0.1:{port}" for index, port in enumerate(ports))
+        servers = "\n".join(f"    server gateway{index} 127.0.0.1:{mqtt} port {ops}"
+                            for index, (mqtt, ops) in enumerate(gateways))
         path = Path(folder) / "haproxy.cfg"
         path.write_text(CONFIGURATION.format(port=self.port, servers=servers), encoding="ascii")
         self._log = open(Path(folder) / "haproxy.log", "wb")  # noqa: SIM115 - as long as the program
