@@ -9,7 +9,7 @@ from .processes import sweep
 from .say import DevError
 
 NAMES = {
-    "chaos": "every chaos case three times at full length; figures as a table and JSON",
+    "chaos": "every chaos case at full length, three times at QoS 1 and once at QoS 2; figures as a table and JSON",
     "compose": "the container images and docker-compose.yml for real, with a Docker engine of its own; needs root",
     "sanitizers": "unit and integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, then with ThreadSanitizer",
     "kubernetes": "deploy/kubernetes and the docs' kubectl blocks on real API server, controllers and scheduler",
