@@ -103,6 +103,12 @@ constexpr std::array kOptions{
            .help = "Threads for connections; 0: one a core.",
            .least = 0,
            .most = 256},
+    Option{.key = "PASSWORD_THREADS",
+           .type = Type::kInteger,
+           .default_value = "0",
+           .help = "Threads that check passwords of devices, tens of milliseconds each; 0: one for two cores.",
+           .least = 0,
+           .most = 256},
     Option{.key = "IN_FLIGHT_LIMIT_BYTES",
            .type = Type::kInteger,
            .default_value = "268435456",
@@ -279,6 +285,7 @@ Config read_config(const config::Values& values) {
   config.state_dir = values.string("STATE_DIR");
   config.gateway_name = values.string("NAME");
   config.io_threads = size("IO_THREADS");
+  config.password_threads = size("PASSWORD_THREADS");
   config.linger_ms = static_cast<double>(values.integer("KAFKA_LINGER_US")) / 1000;
   config.max_in_flight_bytes = size("IN_FLIGHT_LIMIT_BYTES");
   config.stall_after = ms("STALL_AFTER_MS");

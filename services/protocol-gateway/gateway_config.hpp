@@ -36,8 +36,9 @@ struct Config {
   kafka::Settings kafka;
   std::string topic_prefix;
   std::string state_dir;
-  std::string gateway_name;    ///< empty: the one in state_dir
-  std::size_t io_threads = 0;  ///< 0: one a core
+  std::string gateway_name;          ///< empty: the one in state_dir
+  std::size_t io_threads = 0;        ///< 0: one a core
+  std::size_t password_threads = 0;  ///< 0: one for two cores
   double linger_ms = 0;
   std::size_t max_in_flight_bytes = 0;
   std::chrono::milliseconds stall_after{0};

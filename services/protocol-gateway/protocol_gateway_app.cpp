@@ -75,6 +75,9 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
       gateway_metrics_(metrics_),
       metric_names_(config_.max_metric_names),
       registry_({config_.kafka, topics_.registry()}, metrics_),
+      registry_credentials_(registry_),
+      admission_metrics_(metrics_),
+      authenticator_({.threads = config_.password_threads}, registry_credentials_, admission_metrics_, nullptr),
       registry_limits_(registry_),
       limiter_(registry_limits_, gateway_metrics_),
       leases_({config_.kafka, topics_.limit_leases(), config_.limit_lease}, limiter_, registry_limits_),
@@ -99,6 +102,7 @@ ProtocolGatewayApp::~ProtocolGatewayApp() {
   if (coap_) coap_->stop();
   leases_.stop();
   registry_.stop();
+  authenticator_.stop();
   if (sessions_) sessions_->stop();
   if (presence_) presence_->stop();
   generations_.stop();
@@ -130,9 +134,12 @@ void ProtocolGatewayApp::wire() {
   options.connect_deadline = config_.connect_deadline;
   options.max_session_expiry_s = config_.max_session_expiry_s;
   options.connects_per_s = static_cast<double>(config_.connects_per_s);
-  mqtt_context_.reset(
-      new MqttContext{options, threads_, workers_, registry_, *presence_, *sessions_, gateway_metrics_, name_spaces_});
-  metrics_.on_collect([this] { name_spaces_.report(gateway_metrics_); });
+  mqtt_context_.reset(new MqttContext{options, threads_, workers_, registry_, authenticator_, *presence_, *sessions_,
+                                      gateway_metrics_, name_spaces_});
+  metrics_.on_collect([this] {
+    name_spaces_.report(gateway_metrics_);
+    authenticator_.report();
+  });
   MqttListenerOptions listening;
   listening.opening.balancers = balancers_;
   listening.opening.deadline = config_.handshake_deadline;
@@ -142,9 +149,9 @@ void ProtocolGatewayApp::wire() {
   listening.access = MqttAccess::kOpen;
   if (config_.mqtt_open) open_listener_ = std::make_unique<MqttListener>(*mqtt_context_, listening);
   handler_ =
-      std::make_unique<TelemetryHandler>(threads_, workers_, registry_, gateway_metrics_, config_.answer_deadline);
-  coap_ = std::make_unique<CoapServer>(config_.coap, registry_, publisher_, dead_letters_, metric_names_, limiter_,
-                                       gateway_metrics_);
+      std::make_unique<TelemetryHandler>(threads_, workers_, authenticator_, gateway_metrics_, config_.answer_deadline);
+  coap_ = std::make_unique<CoapServer>(config_.coap, registry_, authenticator_, publisher_, dead_letters_,
+                                       metric_names_, limiter_, gateway_metrics_);
   publisher_.on_accepting([this] {
     listener_->resume_held();
     if (bridge_) bridge_->wake();

@@ -18,6 +18,7 @@
 #include "gateway_config.hpp"
 #include "gateway_metrics.hpp"
 #include "http/telemetry_handler.hpp"
+#include "identity/authenticator.hpp"
 #include "ingest/dead_letters.hpp"
 #include "ingest/kafka_publisher.hpp"
 #include "io/io_threads.hpp"
@@ -72,6 +73,9 @@ class ProtocolGatewayApp final : public runtime::App {
   std::unique_ptr<StateFolder> state_folder_;
   MetricNames metric_names_;
   registry_view::RegistryView registry_;
+  RegistryCredentials registry_credentials_;
+  AdmissionMetrics admission_metrics_;
+  Authenticator authenticator_;
   RegistryLimits registry_limits_;
   Limiter limiter_;
   LeaseKeeper leases_;

@@ -37,7 +37,8 @@ beast::string_view view(std::string_view text) { return {text.data(), text.size(
 
 class RequestView final : public Request {
  public:
-  RequestView(const Message& message, const Address& peer) : message_(message), peer_(peer) {
+  RequestView(const Message& message, const Address& peer, const std::vector<std::string>& peer_chain)
+      : message_(message), peer_(peer), peer_chain_(peer_chain) {
     const std::string_view target = view(message.target());
     const std::size_t mark = target.find('?');
     path_ = target.substr(0, mark);
@@ -54,10 +55,12 @@ class RequestView final : public Request {
   }
   [[nodiscard]] std::size_t header_count(std::string_view name) const override { return message_.count(view(name)); }
   [[nodiscard]] const Address& peer() const override { return peer_; }
+  [[nodiscard]] const std::vector<std::string>& peer_chain() const override { return peer_chain_; }
 
  private:
   const Message& message_;
   const Address& peer_;
+  const std::vector<std::string>& peer_chain_;
   std::string_view path_;
   std::string_view query_;
 };
@@ -97,6 +100,7 @@ Connection::Connection(tls::Stream stream, Address peer, std::size_t io_index, s
       io_index_(io_index),
       shared_(std::move(shared)),
       peer_(std::move(peer)) {
+  if (const tls::Session* session = stream_.session()) peer_chain_ = session->peer_chain();
   shared_->connections.fetch_add(1, std::memory_order_relaxed);
   shared_->observer.connections(1);
 }
@@ -283,7 +287,7 @@ void Connection::dispatch() {
   const std::uint64_t sequence = entry.sequence;
   entries_.push_back(std::move(entry));
   enter(keep ? Reading::kIdle : Reading::kEnded);
-  const RequestView request(message, peer_);
+  const RequestView request(message, peer_, peer_chain_);
   shared_->handler(request, Responder(std::make_shared<Responder::Slot>(shared_from_this(), sequence)));
 }
 

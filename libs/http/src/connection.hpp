@@ -100,6 +100,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::size_t io_index_;
   std::shared_ptr<Shared> shared_;
   Address peer_;
+  std::vector<std::string> peer_chain_;
 
   boost::beast::flat_buffer input_;
   std::optional<Parser> parser_;

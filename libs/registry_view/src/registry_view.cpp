@@ -8,12 +8,6 @@
 namespace millrace::registry_view {
 namespace {
 
-/// Before the copy is complete, who is not in it may still come: that is no refusal.
-Error refused(bool complete) {
-  if (!complete) return {ErrorKind::kUnavailable, "devices are not known yet: the registry has not been read"};
-  return {ErrorKind::kUnauthenticated, "unknown device, wrong token, or the device is disabled"};
-}
-
 struct ViewMetrics {
   explicit ViewMetrics(observability::Metrics& metrics)
       : devices(metrics.gauge("millrace_registry_view_devices", "Devices in this service's copy of the registry.")),
@@ -131,19 +125,6 @@ std::optional<Device> RegistryView::find_by_key(std::int32_t device_key) const {
 
 std::optional<Device> RegistryView::find_by_token(const Sha256& token_sha256) const {
   return impl_->state.find_by_token(token_sha256);
-}
-
-Result<Device> RegistryView::authenticate(std::string_view tenant, std::string_view device,
-                                          const Sha256& token_sha256) const {
-  auto found = impl_->state.find_with_token(tenant, device, token_sha256);
-  if (!found || !found->enabled) return refused(ready());
-  return *std::move(found);
-}
-
-Result<Device> RegistryView::authenticate(const Sha256& token_sha256) const {
-  auto found = impl_->state.find_by_token(token_sha256);
-  if (!found || !found->enabled) return refused(ready());
-  return *std::move(found);
 }
 
 std::optional<Sha256> RegistryView::newest_token(std::string_view tenant, std::string_view device) const {

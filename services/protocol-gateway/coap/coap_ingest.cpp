@@ -1,6 +1,6 @@
 #include "coap/coap_ingest.hpp"
 
-#include <millrace/base/ids.hpp>
+#include <millrace/base/digest.hpp>
 
 #include "http/credentials.hpp"
 
@@ -128,11 +128,11 @@ CoapIngest::Refused CoapIngest::check_form(const CoapRequest& request, CoapQuery
 
 CoapIngest::Refused CoapIngest::identify(const CoapRequest& request, const CoapQuery& query,
                                          std::shared_ptr<const Identity>& identity) const {
-  auto made = std::make_shared<Identity>();
   DeviceName name;
+  Sha256 token{};
   if (request.security != nullptr) {
     name = {request.security->device, request.security->tenant};
-    made->token = request.security->token;
+    token = request.security->token;
   } else {
     const auto parsed = parse_device_name(query.device);
     if (!parsed.ok() || query.token.empty()) {
@@ -140,16 +140,14 @@ CoapIngest::Refused CoapIngest::identify(const CoapRequest& request, const CoapQ
                      coap_refusal({ErrorKind::kUnauthenticated, "the query needs device=device@tenant and token"})};
     }
     name = *parsed;
-    made->token = sha256(query.token);
+    token = sha256(query.token);
   }
-  auto device = authenticate_(name.tenant, name.device, made->token);
-  if (!device.ok()) {
-    const bool early = device.error().kind == ErrorKind::kUnavailable;
-    return Refusal{early ? IngestResult::kThrottled : IngestResult::kUnauthorized, coap_refusal(device.error())};
+  auto admitted = authenticate_(name.tenant, name.device, token);
+  if (!admitted.ok()) {
+    const bool early = admitted.error().kind == ErrorKind::kUnavailable;
+    return Refusal{early ? IngestResult::kThrottled : IngestResult::kUnauthorized, coap_refusal(admitted.error())};
   }
-  made->device = std::move(*device);
-  made->key = record_key(made->device.tenant, made->device.device);
-  identity = std::move(made);
+  identity = std::move(*admitted);
   return std::nullopt;
 }
 

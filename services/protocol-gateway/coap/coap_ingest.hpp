@@ -65,8 +65,8 @@ struct CoapIngestOptions {
 class CoapIngest {
  public:
   using Clock = std::chrono::steady_clock;
-  using Authenticate =
-      std::function<Result<registry_view::Device>(std::string_view tenant, std::string_view device, const Sha256&)>;
+  using Authenticate = std::function<Result<std::shared_ptr<const Identity>>(
+      std::string_view tenant, std::string_view device, const Sha256& token)>;
 
   /// Outcomes are to be brought to settle() by `sink`. All references must outlive it.
   CoapIngest(const CoapIngestOptions& options, Authenticate authenticate, RecordPublisher& publisher,

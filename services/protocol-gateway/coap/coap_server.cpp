@@ -30,20 +30,30 @@ constexpr std::chrono::milliseconds kLongestWait{1000};  // idle sessions are sw
 constexpr std::chrono::seconds kTransmitWait{93};
 constexpr unsigned kConfirmableAnswers = 4096;
 
+// All of CoAP's requests are answered by one thread, which no password may hold up. Everybody is told so, whether or
+// not there is such a device and whatever it has.
+Authenticator::Admitted admit(Authenticator& authenticator, std::string_view tenant, std::string_view device,
+                              const Sha256& token) {
+  auto admitted = authenticator.admit_token(std::string(tenant), std::string(device), token);
+  if (admitted.ok() || admitted.error().kind != ErrorKind::kUnauthenticated) return admitted;
+  return Error{ErrorKind::kUnauthenticated, admitted.error().message + "; CoAP takes tokens only"};
+}
+
 }  // namespace
 
 class CoapServer::Impl {
  public:
-  Impl(CoapOptions options, const registry_view::RegistryView& registry, RecordPublisher& publisher,
-       RefusedPayloads& refused, MetricNames& names, Limiter& limiter, GatewayMetrics& metrics)
+  Impl(CoapOptions options, const registry_view::RegistryView& registry, Authenticator& authenticator,
+       RecordPublisher& publisher, RefusedPayloads& refused, MetricNames& names, Limiter& limiter,
+       GatewayMetrics& metrics)
       : options_(std::move(options)),
         registry_(registry),
         metrics_(metrics),
         inbox_(std::make_shared<OutcomeInbox>()),
         ingest_(
             options_.ingest,
-            [&registry](std::string_view tenant, std::string_view device, const Sha256& token) {
-              return registry.authenticate(tenant, device, token);
+            [&authenticator](std::string_view tenant, std::string_view device, const Sha256& token) {
+              return admit(authenticator, tenant, device, token);
             },
             publisher, refused, names, limiter, metrics, inbox_) {}
 
@@ -377,9 +387,11 @@ void CoapServer::Impl::stop() {
   secure_context_.reset();
 }
 
-CoapServer::CoapServer(CoapOptions options, const registry_view::RegistryView& registry, RecordPublisher& publisher,
-                       RefusedPayloads& refused, MetricNames& names, Limiter& limiter, GatewayMetrics& metrics)
-    : impl_(std::make_unique<Impl>(std::move(options), registry, publisher, refused, names, limiter, metrics)) {}
+CoapServer::CoapServer(CoapOptions options, const registry_view::RegistryView& registry, Authenticator& authenticator,
+                       RecordPublisher& publisher, RefusedPayloads& refused, MetricNames& names, Limiter& limiter,
+                       GatewayMetrics& metrics)
+    : impl_(std::make_unique<Impl>(std::move(options), registry, authenticator, publisher, refused, names, limiter,
+                                   metrics)) {}
 CoapServer::~CoapServer() = default;
 
 Status CoapServer::start() { return impl_->start(); }

@@ -8,6 +8,7 @@
 #include <millrace/runtime/lifecycle.hpp>
 
 #include "coap/coap_ingest.hpp"
+#include "identity/authenticator.hpp"
 
 namespace millrace::gateway {
 
@@ -29,8 +30,9 @@ struct CoapOptions {
 class CoapServer {
  public:
   /// All references must outlive it.
-  CoapServer(CoapOptions options, const registry_view::RegistryView& registry, RecordPublisher& publisher,
-             RefusedPayloads& refused, MetricNames& names, Limiter& limiter, GatewayMetrics& metrics);
+  CoapServer(CoapOptions options, const registry_view::RegistryView& registry, Authenticator& authenticator,
+             RecordPublisher& publisher, RefusedPayloads& refused, MetricNames& names, Limiter& limiter,
+             GatewayMetrics& metrics);
   ~CoapServer();  ///< stop()
   CoapServer(const CoapServer&) = delete;
   CoapServer& operator=(const CoapServer&) = delete;

@@ -1,5 +1,6 @@
 #include "http/credentials.hpp"
 
+#include <millrace/base/digest.hpp>
 #include <millrace/base/ids.hpp>
 
 namespace millrace::gateway {
@@ -20,6 +21,15 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
+std::size_t colon_of(std::string_view pair, const KnowsDevice& known) {
+  const std::size_t last = pair.rfind(':');
+  for (std::size_t at = last; at != std::string_view::npos && at > 0; at = pair.rfind(':', at - 1)) {
+    const auto name = parse_device_name(pair.substr(0, at));
+    if (name.ok() && known(name->tenant, name->device)) return at;
+  }
+  return last;
+}
+
 }  // namespace
 
 Result<DeviceName> parse_device_name(std::string_view user) {
@@ -30,20 +40,20 @@ Result<DeviceName> parse_device_name(std::string_view user) {
   return Error{ErrorKind::kInvalid, "the user name must be device@tenant"};
 }
 
-Result<HttpCredentials> parse_authorization(std::string_view header) {
-  const Error bad{ErrorKind::kUnauthenticated, "authorise with Basic device@tenant:token or with Bearer token"};
+Result<HttpCredentials> parse_authorization(std::string_view header, const KnowsDevice& known) {
+  const Error bad{ErrorKind::kUnauthenticated,
+                  "authorise with Basic device@tenant:token (or a password), with Bearer token or with a certificate"};
   if (starts_with_scheme(header, "bearer")) {
     const std::string_view token = trimmed(header.substr(7));
     if (token.empty()) return bad;
-    return HttpCredentials{"", sha256(token)};
+    return HttpCredentials{"", std::string(token)};
   }
   if (!starts_with_scheme(header, "basic")) return bad;
   const auto pair = from_base64(trimmed(header.substr(6)));
   if (!pair.ok()) return bad;
-  // Ids may hold a colon, so the token is what follows the last one: tokens hold none.
-  const std::size_t colon = pair->rfind(':');
-  if (colon == std::string::npos) return bad;
-  return HttpCredentials{pair->substr(0, colon), sha256(std::string_view(*pair).substr(colon + 1))};
+  const std::size_t colon = colon_of(*pair, known);
+  if (colon == std::string::npos || colon + 1 == pair->size()) return bad;
+  return HttpCredentials{pair->substr(0, colon), pair->substr(colon + 1)};
 }
 
 }  // namespace millrace::gateway

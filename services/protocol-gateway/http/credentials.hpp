@@ -1,8 +1,9 @@
 #pragma once
 
+#include <functional>
+#include <string>
 #include <string_view>
 
-#include <millrace/base/digest.hpp>
 #include <millrace/base/result.hpp>
 
 namespace millrace::gateway {
@@ -16,11 +17,14 @@ struct DeviceName {
 
 /// What an Authorization header shows.
 struct HttpCredentials {
-  std::string user;  ///< `device@tenant`; empty with Bearer
-  Sha256 token{};
+  std::string user;    ///< `device@tenant`; empty with Bearer
+  std::string secret;  ///< token or password
 };
 
-/// `Basic` (RFC 7617) or `Bearer` (RFC 6750). kUnauthenticated says which forms there are, never what was given.
-[[nodiscard]] Result<HttpCredentials> parse_authorization(std::string_view header);
+/// `Basic` (RFC 7617) or `Bearer` (RFC 6750). Ids and passwords may hold colons: a pair with several is split at the
+/// last one behind a device that `known` says there is, else at the last one. kUnauthenticated says which forms there
+/// are, never what was given.
+using KnowsDevice = std::function<bool(std::string_view tenant, std::string_view device)>;
+[[nodiscard]] Result<HttpCredentials> parse_authorization(std::string_view header, const KnowsDevice& known);
 
 }  // namespace millrace::gateway

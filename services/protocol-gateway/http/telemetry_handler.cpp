@@ -8,6 +8,7 @@
 #include <millrace/observability/trace.hpp>
 
 #include "http/credentials.hpp"
+#include "http/kept_request.hpp"
 #include "http/metric_path.hpp"
 
 namespace millrace::gateway {
@@ -135,9 +136,13 @@ class TelemetryHandler::Pending final : public AckSink {
 };
 
 TelemetryHandler::TelemetryHandler(IoThreads& threads, std::vector<std::unique_ptr<IngestWorker>>& workers,
-                                   const registry_view::RegistryView& registry, GatewayMetrics& metrics,
+                                   Authenticator& authenticator, GatewayMetrics& metrics,
                                    std::chrono::milliseconds answer_deadline)
-    : threads_(threads), workers_(workers), registry_(registry), metrics_(metrics), answer_deadline_(answer_deadline) {
+    : threads_(threads),
+      workers_(workers),
+      authenticator_(authenticator),
+      metrics_(metrics),
+      answer_deadline_(answer_deadline) {
   for (std::size_t i = 0; i < threads.size(); ++i)
     deadlines_.push_back(std::make_unique<Deadlines>(threads.context(i)));
 }
@@ -172,26 +177,40 @@ void TelemetryHandler::expire(std::size_t index) {
   }
 }
 
-Result<std::shared_ptr<const Identity>> TelemetryHandler::authenticate(const http::Request& request) const {
+Result<Shown> TelemetryHandler::shown_by(const http::Request& request) const {
   if (request.header_count("authorization") > 1)
     return Error{ErrorKind::kUnauthenticated, "more than one Authorization header"};
-  const auto shown = parse_authorization(request.header("authorization").value_or(""));
-  if (!shown.ok()) return shown.error();
-  auto identity = std::make_shared<Identity>();
-  identity->token = shown->token;
-  if (shown->user.empty()) {
-    auto device = registry_.authenticate(shown->token);
-    if (!device.ok()) return device.error();
-    identity->device = std::move(*device);
-  } else {
-    const auto name = parse_device_name(shown->user);
-    if (!name.ok()) return Error{ErrorKind::kUnauthenticated, name.error().message};
-    auto device = registry_.authenticate(name->tenant, name->device, shown->token);
-    if (!device.ok()) return device.error();
-    identity->device = std::move(*device);
+  Shown shown;
+  shown.chain = request.peer_chain();
+  shown.peer = request.peer();
+  const auto header = request.header("authorization");
+  if (!header && !shown.chain.empty()) return shown;
+  auto credentials = parse_authorization(header.value_or(""), [this](std::string_view tenant, std::string_view device) {
+    return authenticator_.knows(tenant, device);
+  });
+  if (!credentials.ok()) return credentials.error();
+  shown.secret = std::move(credentials->secret);
+  if (credentials->user.empty()) return shown;
+  const auto name = parse_device_name(credentials->user);
+  if (!name.ok()) return Error{ErrorKind::kUnauthenticated, name.error().message};
+  shown.tenant = name->tenant;
+  shown.device = name->device;
+  return shown;
+}
+
+void TelemetryHandler::refuse(const Error& error, const http::Responder& responder) {
+  if (error.kind == ErrorKind::kUnavailable || error.kind == ErrorKind::kThrottled) {
+    metrics_.ingested(telemetry::Protocol::kHttp, IngestResult::kThrottled).add();
+    responder.send(error.kind == ErrorKind::kThrottled
+                       ? retry_later(429, "too many wrong passwords", error.message, authenticator_.retry_after_s())
+                       : refusal(error));
+    return;
   }
-  identity->key = record_key(identity->device.tenant, identity->device.device);
-  return std::shared_ptr<const Identity>(std::move(identity));
+  metrics_.ingested(telemetry::Protocol::kHttp, IngestResult::kUnauthorized).add();
+  Response response =
+      problem(401, "/problems/unauthenticated", "the device is not known by these credentials", error.message);
+  response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"millrace\", charset=\"UTF-8\"");
+  responder.send(std::move(response));
 }
 
 void TelemetryHandler::handle(const http::Request& request, const http::Responder& responder) {
@@ -209,21 +228,23 @@ void TelemetryHandler::handle(const http::Request& request, const http::Responde
 }
 
 void TelemetryHandler::ingest(const http::Request& request, const http::Responder& responder) {
+  auto shown = shown_by(request);
+  if (!shown.ok()) return refuse(shown.error(), responder);
+  if (const auto admitted = authenticator_.admit(*shown)) {
+    return admitted->ok() ? take(request, **admitted, responder) : refuse(admitted->error(), responder);
+  }
+  // The request is gone when the answer comes.
+  const auto kept = std::make_shared<const KeptRequest>(request);
+  authenticator_.admit_later(std::move(*shown), [this, kept, responder](Authenticator::Admitted admitted) {
+    boost::asio::post(threads_.context(responder.io_index()), [this, kept, responder, admitted = std::move(admitted)] {
+      admitted.ok() ? take(*kept, *admitted, responder) : refuse(admitted.error(), responder);
+    });
+  });
+}
+
+void TelemetryHandler::take(const http::Request& request, const std::shared_ptr<const Identity>& identity,
+                            const http::Responder& responder) {
   constexpr auto kHttp = telemetry::Protocol::kHttp;
-  const auto identity = authenticate(request);
-  if (!identity.ok() && identity.error().kind == ErrorKind::kUnavailable) {
-    metrics_.ingested(kHttp, IngestResult::kThrottled).add();
-    responder.send(refusal(identity.error()));
-    return;
-  }
-  if (!identity.ok()) {
-    metrics_.ingested(kHttp, IngestResult::kUnauthorized).add();
-    Response response = problem(401, "/problems/unauthenticated", "the device is not known by these credentials",
-                                identity.error().message);
-    response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"millrace\", charset=\"UTF-8\"");
-    responder.send(std::move(response));
-    return;
-  }
   const std::string_view id = request.header("idempotency-key").value_or("");
   if (request.header_count("idempotency-key") > 1 || id.size() > kMaxMessageIdBytes || !is_visible_ascii(id)) {
     metrics_.ingested(kHttp, IngestResult::kInvalid).add();
@@ -256,7 +277,7 @@ void TelemetryHandler::ingest(const http::Request& request, const http::Responde
     return;
   }
   const std::string_view traceparent = request.header("traceparent").value_or("");
-  Message message{.identity = *identity,
+  Message message{.identity = identity,
                   .protocol = kHttp,
                   .qos = 1,
                   .topic = request.path(),

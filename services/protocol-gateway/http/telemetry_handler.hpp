@@ -8,9 +8,9 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <millrace/http/server.hpp>
-#include <millrace/registry_view/registry_view.hpp>
 
 #include "gateway_metrics.hpp"
+#include "identity/authenticator.hpp"
 #include "ingest/ingest_worker.hpp"
 #include "io/io_threads.hpp"
 
@@ -21,8 +21,7 @@ class TelemetryHandler {
  public:
   /// `workers` by io thread. All references must outlive the handler, which must outlive the server it serves.
   TelemetryHandler(IoThreads& threads, std::vector<std::unique_ptr<IngestWorker>>& workers,
-                   const registry_view::RegistryView& registry, GatewayMetrics& metrics,
-                   std::chrono::milliseconds answer_deadline);
+                   Authenticator& authenticator, GatewayMetrics& metrics, std::chrono::milliseconds answer_deadline);
   ~TelemetryHandler();
   TelemetryHandler(const TelemetryHandler&) = delete;
   TelemetryHandler& operator=(const TelemetryHandler&) = delete;
@@ -42,14 +41,17 @@ class TelemetryHandler {
     std::deque<std::shared_ptr<Pending>> waiting;
   };
 
-  [[nodiscard]] Result<std::shared_ptr<const Identity>> authenticate(const http::Request& request) const;
+  [[nodiscard]] Result<Shown> shown_by(const http::Request& request) const;
   void ingest(const http::Request& request, const http::Responder& responder);
+  void take(const http::Request& request, const std::shared_ptr<const Identity>& identity,
+            const http::Responder& responder);
+  void refuse(const Error& error, const http::Responder& responder);
   void arm(std::size_t index);
   void expire(std::size_t index);
 
   IoThreads& threads_;
   std::vector<std::unique_ptr<IngestWorker>>& workers_;
-  const registry_view::RegistryView& registry_;
+  Authenticator& authenticator_;
   GatewayMetrics& metrics_;
   std::chrono::milliseconds answer_deadline_;
   std::vector<std::unique_ptr<Deadlines>> deadlines_;

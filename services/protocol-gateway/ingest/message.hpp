@@ -7,24 +7,14 @@
 #include <string>
 #include <string_view>
 
-#include <millrace/base/digest.hpp>
 #include <millrace/base/result.hpp>
-#include <millrace/registry_view/registry_view.hpp>
 #include <millrace/telemetry/batch.hpp>
 #include <millrace/telemetry/payload.hpp>
 #include <millrace/telemetry/receipt.hpp>
 
-#include "limits/limiter.hpp"
+#include "identity/identity.hpp"
 
 namespace millrace::gateway {
-
-/// An authenticated device, made once per connection or request and shared by its messages.
-struct Identity {
-  registry_view::Device device;
-  Sha256 token{};            ///< SHA-256 of the token it showed
-  std::string key;           ///< record key, `tenant/device`
-  mutable HeldTo held = {};  ///< by the thread that submits its messages
-};
 
 /// What an adapter took off the wire. The views need to live during the call only.
 struct Message {

@@ -26,8 +26,39 @@ TopicPolicy MqttConnection::policy() const {
 }
 
 void MqttConnection::on_connect(const mqtt::ConnectRequested& requested) {
+  if (access_ == MqttAccess::kDevices) return ask(requested);
+  space_ = &context_.spaces.open();
+  go_on_connecting(requested);
+}
+
+void MqttConnection::ask(const mqtt::ConnectRequested& requested) {
+  auto shown = shown_by(requested.connect);
+  if (!shown.ok()) return refuse_connect(ReasonCode::kBadUserNameOrPassword, shown.error().message);
+  if (const auto admitted = context_.authenticator.admit(*shown)) {
+    if (let_in(*admitted)) go_on_connecting(requested);
+    return;
+  }
+  asking_ = std::make_unique<Asking>(Asking{requested, Clock::now() + context_.options.connect_deadline});
+  hasten_timer();
+  context_.authenticator.admit_later(
+      std::move(*shown), [weak = weak_from_this()](const Authenticator::Admitted& admitted) {
+        const auto self = weak.lock();
+        if (!self) return;
+        boost::asio::post(self->stream_.get_executor(), [self, admitted] { self->on_admitted(admitted); });
+      });
+}
+
+void MqttConnection::on_admitted(const Authenticator::Admitted& admitted) {
+  if (!asking_ || closing_ || ended_) return;
+  const auto asked = std::move(asking_);
+  if (let_in(admitted)) go_on_connecting(asked->requested);
+  keep_rest({input_.data() + filled_ - asked->rest, asked->rest});
+  process();
+}
+
+void MqttConnection::go_on_connecting(const mqtt::ConnectRequested& requested) {
   const mqtt::Connect& connect = requested.connect;
-  if (!admit(connect) || !check_will(connect)) return;
+  if (!check_will(connect)) return;
   if (connect.client_id.size() > kMaxClientIdBytes) {
     return refuse_connect(ReasonCode::kClientIdentifierNotValid, "the client id is longer than 256 bytes");
   }
@@ -95,12 +126,14 @@ void MqttConnection::establish_if_ready() {
 }
 
 bool MqttConnection::may_establish() {
-  if (!still_valid()) {
+  const auto until = context_.authenticator.valid_until(*identity_);
+  if (!until) {
     // A revocation that came before this connection was in the directory has missed it.
     leaving_.cause = DisconnectCause::kRevoked;
     refuse_connect(ReasonCode::kNotAuthorized, "the device's credentials are not valid any more");
     return false;
   }
+  valid_until_us_ = *until;
   if (newer_.load() > *epoch_) {
     leaving_.cause = DisconnectCause::kTakeover;
     refuse_connect(ReasonCode::kServerBusy, "another connection has this client id");
@@ -182,30 +215,41 @@ void MqttConnection::refuse_connect(ReasonCode reason, std::string_view why) {
   begin_closing({});
 }
 
+/// Without a user name a certificate has to say who it is.
+Result<Shown> MqttConnection::shown_by(const mqtt::Connect& connect) {
+  Shown shown;
+  shown.chain = std::move(peer_.chain);
+  shown.peer = peer_.address;
+  shown.secret = connect.password.value_or("");
+  const std::string_view user = connect.user_name.value_or("");
+  if (user.empty() && !shown.chain.empty()) {
+    shown.secret.clear();
+    return shown;
+  }
+  const auto name = parse_device_name(user);
+  if (!name.ok()) return name.error();
+  shown.tenant = name->tenant;
+  shown.device = name->device;
+  return shown;
+}
+
 /// Whoever it is: identity_ and space_.
-bool MqttConnection::admit(const mqtt::Connect& connect) {
-  if (access_ == MqttAccess::kOpen) {
-    space_ = &context_.spaces.open();
+bool MqttConnection::let_in(const Authenticator::Admitted& admitted) {
+  if (admitted.ok()) {
+    identity_ = *admitted;
+    space_ = &context_.spaces.of_tenant(identity_->device.tenant);
     return true;
   }
-  const auto name = parse_device_name(connect.user_name.value_or(""));
-  if (!name.ok()) {
-    refuse_connect(ReasonCode::kBadUserNameOrPassword, name.error().message);
-    return false;
+  const Error& error = admitted.error();
+  if (error.kind == ErrorKind::kUnavailable) {
+    refuse_connect(ReasonCode::kServerUnavailable, error.message);
+  } else if (error.kind == ErrorKind::kThrottled) {
+    refuse_connect(ReasonCode::kQuotaExceeded, error.message);
+  } else {
+    const bool by_certificate = error.kind == ErrorKind::kForbidden;
+    refuse_connect(by_certificate ? ReasonCode::kNotAuthorized : ReasonCode::kBadUserNameOrPassword, error.message);
   }
-  auto identity = std::make_shared<Identity>();
-  identity->token = sha256(connect.password.value_or(""));
-  auto device = context_.registry.authenticate(name->tenant, name->device, identity->token);
-  if (!device.ok()) {
-    const bool later = device.error().kind == ErrorKind::kUnavailable;
-    refuse_connect(later ? ReasonCode::kServerUnavailable : ReasonCode::kBadUserNameOrPassword, device.error().message);
-    return false;
-  }
-  identity->device = std::move(*device);
-  identity->key = record_key(identity->device.tenant, identity->device.device);
-  identity_ = std::move(identity);
-  space_ = &context_.spaces.of_tenant(identity_->device.tenant);
-  return true;
+  return false;
 }
 
 bool MqttConnection::check_will(const mqtt::Connect& connect) {

@@ -90,21 +90,29 @@ void MqttConnection::read_on() {
 
 // Takes what has come, until the session wants more bytes or an answer, or messages cannot be taken.
 void MqttConnection::process() {
-  if (ended_) return;
+  if (ended_ || asking_) return;
   const auto now = Clock::now();
   std::string_view input(input_.data(), filled_);
-  while (!closing_ && !must_wait()) {
+  while (!closing_ && !asking_ && !must_wait()) {
     mqtt::Event event = connection_.next(input, now);
     if (!handle(event)) break;
   }
-  if (!input.empty() && input.data() != input_.data()) std::memmove(input_.data(), input.data(), input.size());
-  filled_ = input.size();
+  if (asking_) {
+    asking_->rest = input.size();
+    return;
+  }
+  keep_rest(input);
   if (const std::uint64_t repeated = connection_.repeated_in_flight(); repeated != repeated_) {
     context_.metrics.mqtt_repeated_in_flight.add(static_cast<double>(repeated - repeated_));
     repeated_ = repeated;
   }
   write();
   read_on();
+}
+
+void MqttConnection::keep_rest(std::string_view rest) {
+  if (!rest.empty() && rest.data() != input_.data()) std::memmove(input_.data(), rest.data(), rest.size());
+  filled_ = rest.size();
 }
 
 bool MqttConnection::handle(mqtt::Event& event) {
@@ -230,7 +238,12 @@ void MqttConnection::write() {
 }
 
 std::optional<MqttConnection::Clock::time_point> MqttConnection::next_deadline() const {
-  return pending_ ? pending_->due : connection_.deadline();
+  if (asking_) return asking_->due;
+  if (pending_) return pending_->due;
+  auto due = connection_.deadline();
+  if (valid_until_us_ == kForEver) return due;
+  const auto valid = Clock::now() + std::chrono::microseconds(std::max<TimeUs>(0, valid_until_us_ - now_us()));
+  return due ? std::min(*due, valid) : valid;
 }
 
 // Armed from start() to end(): this is what keeps a connection that neither reads nor writes (held, or waiting for an
@@ -261,6 +274,10 @@ void MqttConnection::on_timer() {
     end();
     return;
   }
+  if (asking_ && now >= asking_->due) {
+    refuse_connect(ReasonCode::kServerUnavailable, "the credentials could not be checked in time; connect again later");
+  }
+  if (!asking_ && !pending_ && now_us() >= valid_until_us_) check_validity();
   if (pending_ && !closing_ && now >= pending_->due) {
     refuse_connect(ReasonCode::kServerUnavailable, "Kafka did not confirm the connection in time; connect again later");
   }
@@ -310,6 +327,7 @@ void MqttConnection::assert_presence(std::uint64_t offset) {
 void MqttConnection::begin_closing(mqtt::Broker::Goodbye goodbye) {
   if (closing_) return;
   closing_ = true;
+  asking_.reset();
   pending_.reset();
   session_ ? leave_session(goodbye) : say_gone();
 }
@@ -370,8 +388,23 @@ bool MqttConnection::leave_if_answered() {
 
 void MqttConnection::stop_reading() { draining_ = true; }
 
-bool MqttConnection::still_valid() const {
-  return identity_ && context_.registry.is_valid(identity_->device.tenant, identity_->device.device, identity_->token);
+void MqttConnection::check_again() {
+  boost::asio::post(stream_.get_executor(), [self = shared_from_this()] {
+    // Who is not let in yet is looked at then.
+    if (!self->pending_) self->check_validity();
+    self->write();
+  });
+}
+
+void MqttConnection::check_validity() {
+  if (closing_ || ended_ || !identity_) return;
+  const auto until = context_.authenticator.valid_until(*identity_);
+  if (!until) {
+    return close(ReasonCode::kNotAuthorized, "the device's credentials are not valid any more",
+                 DisconnectCause::kRevoked);
+  }
+  valid_until_us_ = *until;
+  hasten_timer();
 }
 
 void MqttConnection::end() {

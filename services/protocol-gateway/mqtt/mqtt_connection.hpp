@@ -14,6 +14,7 @@
 #include <millrace/mqtt/broker.hpp>
 #include <millrace/mqtt/server_connection.hpp>
 
+#include "identity/validity.hpp"
 #include "mqtt/mqtt_context.hpp"
 #include "mqtt/mqtt_stream.hpp"
 #include "mqtt/topic_policy.hpp"
@@ -57,8 +58,8 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   /// Reads nothing more; what is in flight is still answered. On its thread.
   void stop_reading();
 
-  /// Whether the token that let it in is still good. Any thread.
-  [[nodiscard]] bool still_valid() const;
+  /// What the device may do may be less than it was: asks the registry, and closes what may not go on. Any thread.
+  void check_again();
 
   [[nodiscard]] std::size_t io_index() const override { return io_index_; }
   void settle(std::uint64_t token, const Outcome& outcome) override;
@@ -67,6 +68,12 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
  private:
   using Clock = std::chrono::steady_clock;
 
+  /// A CONNECT whose credentials are being checked. Its views are good: nothing is read or moved meanwhile.
+  struct Asking {
+    mqtt::ConnectRequested requested;
+    Clock::time_point due;
+    std::size_t rest = 0;  // bytes behind it in the input
+  };
   /// A CONNECT that was let in and waits for its epoch.
   struct Pending {
     mqtt::ConnectSpec spec;
@@ -85,6 +92,7 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   void read();
   void read_on();
   void process();
+  void keep_rest(std::string_view rest);
   [[nodiscard]] bool handle(mqtt::Event& event);
   [[nodiscard]] bool must_wait();
   void write();
@@ -97,13 +105,18 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   void leave_session(mqtt::Broker::Goodbye goodbye);
   void say_gone() const;
   [[nodiscard]] bool leave_if_answered();
+  void check_validity();
   void close(mqtt::ReasonCode reason, std::string_view why, DisconnectCause cause);
   void begin_closing(mqtt::Broker::Goodbye goodbye);
   void end();
 
   // mqtt_connecting.cpp
   void on_connect(const mqtt::ConnectRequested& requested);
-  [[nodiscard]] bool admit(const mqtt::Connect& connect);
+  void ask(const mqtt::ConnectRequested& requested);
+  [[nodiscard]] Result<Shown> shown_by(const mqtt::Connect& connect);
+  void on_admitted(const Authenticator::Admitted& admitted);
+  [[nodiscard]] bool let_in(const Authenticator::Admitted& admitted);
+  void go_on_connecting(const mqtt::ConnectRequested& requested);
   [[nodiscard]] bool check_will(const mqtt::Connect& connect);
   void request_epoch();
   void on_epoch(const Result<std::uint64_t>& epoch);
@@ -158,7 +171,9 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   mqtt::Session::Attachment attachment_ = 0;
   std::string_view client_id_;  // the client's own; the end of the session's
   Visit visit_;
+  std::unique_ptr<Asking> asking_;
   std::unique_ptr<Pending> pending_;
+  TimeUs valid_until_us_ = kForEver;       // what it has shown
   std::optional<std::uint64_t> epoch_;     // in presence; none: not known yet, or the open listener
   std::atomic<std::uint64_t> newer_{0};    // greatest epoch of this client at another gateway
   std::atomic<std::uint64_t> gone_at_{0};  // last presence record that reports a connection of the device as gone

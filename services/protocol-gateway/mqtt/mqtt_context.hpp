@@ -11,6 +11,7 @@
 #include <millrace/registry_view/registry_view.hpp>
 
 #include "gateway_metrics.hpp"
+#include "identity/authenticator.hpp"
 #include "ingest/ingest_worker.hpp"
 #include "io/admission.hpp"
 #include "io/io_threads.hpp"
@@ -45,6 +46,7 @@ struct MqttContext {
   IoThreads& threads;
   std::vector<std::unique_ptr<IngestWorker>>& workers;  // by io thread
   const registry_view::RegistryView& registry;
+  Authenticator& authenticator;
   Presence& presence;
   Sessions& sessions;
   GatewayMetrics& metrics;

@@ -168,10 +168,7 @@ void MqttListener::resume_held() {
 
 void MqttListener::on_revocation(const registry_view::Revocation& revocation) {
   for (const auto& connection : context_.connections.of(revocation.tenant, revocation.device)) {
-    if (!connection->still_valid()) {
-      connection->close_from_outside(mqtt::ReasonCode::kNotAuthorized,
-                                     "the device's credentials are not valid any more");
-    }
+    connection->check_again();
   }
 }
 

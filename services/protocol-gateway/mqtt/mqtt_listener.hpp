@@ -43,7 +43,7 @@ class MqttListener {
   /// Messages are taken again: every connection held for that reads on. Any thread.
   void resume_held();
 
-  /// A device, token or tenant is not valid any more: closes the sessions that it let in. Any thread.
+  /// What devices may do is less than it was, or may be: closes the sessions that may not go on. Any thread.
   void on_revocation(const registry_view::Revocation& revocation);
 
   /// Another gateway has a client: closes its older connection here. Any thread.

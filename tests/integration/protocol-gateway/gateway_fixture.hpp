@@ -111,6 +111,15 @@ class GatewayFixture : public ::testing::Test {
     return device.SerializeAsString();
   }
 
+  /// Writes one entry of the registry; the gateway hears of it a moment later.
+  void put_registry(const std::string& key, const registry::v1::Entry& entry) {
+    kafka::SyncProducer producer(settings_, seconds(60));
+    const std::vector<kafka::OutgoingRecord> records{
+        {.topic = topics_.registry(), .key = key, .value = entry.SerializeAsString()}};
+    const auto sent = producer.send(records);
+    ASSERT_TRUE(sent.ok()) << sent.error().message;
+  }
+
   RawAnswer post(const std::string& body, const std::string& fields = "", const std::string& token = kToken) {
     RawSocket client(app_->http_address());
     client.send("POST /v1/telemetry HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token +

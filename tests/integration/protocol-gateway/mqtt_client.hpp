@@ -52,12 +52,16 @@ class MqttClient {
     if (login.expiry_s != 0) properties.add(mqtt::PropertyId::kSessionExpiryInterval, login.expiry_s);
     if (version_ == mqtt::Version::k5) connect.properties = properties.view();
     send([&](std::string& out) { mqtt::encode(connect, out); });
+    return connack();
+  }
+  /// What CONNACK says.
+  Connected connack() {
     Connected connected;
-    mqtt::Connack connack;
-    if (!next() || mqtt::decode(frame_, version_, connack)) return connected;
-    connected.reason = connack.reason;
-    connected.session_present = connack.session_present;
-    mqtt::PropertyReader reader = connack.properties.reader();
+    mqtt::Connack packet;
+    if (!next() || mqtt::decode(frame_, version_, packet)) return connected;
+    connected.reason = packet.reason;
+    connected.session_present = packet.session_present;
+    mqtt::PropertyReader reader = packet.properties.reader();
     for (mqtt::Property property; reader.next(property);) {
       connected.numbers[property.id] = property.number;
       if (property.id == mqtt::PropertyId::kAssignedClientIdentifier) connected.assigned_id = property.text;

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <millrace/base/digest.hpp>
+
 #include "http/credentials.hpp"
 #include "http/metric_path.hpp"
 #include "mqtt/topic.hpp"
@@ -40,22 +42,34 @@ TEST(Credentials, ADeviceIsNamedWithItsTenant) {
     EXPECT_FALSE(parse_device_name(user).ok()) << user;
 }
 
-TEST(Credentials, BasicAndBearerGiveTheTokensDigest) {
-  const auto basic = parse_authorization("Basic " + to_base64("m:1@acme:mt_secret"));
+bool nobody(std::string_view /*tenant*/, std::string_view /*device*/) { return false; }
+
+TEST(Credentials, BasicAndBearerGiveTheSecret) {
+  const auto basic = parse_authorization("Basic " + to_base64("m:1@acme:mt_secret"), nobody);
   ASSERT_TRUE(basic.ok());
   EXPECT_EQ(basic->user, "m:1@acme");
-  EXPECT_EQ(basic->token, sha256("mt_secret"));
-  const auto bearer = parse_authorization("bearer mt_secret");
+  EXPECT_EQ(basic->secret, "mt_secret");
+  const auto bearer = parse_authorization("bearer mt_secret", nobody);
   ASSERT_TRUE(bearer.ok());
   EXPECT_EQ(bearer->user, "");
-  EXPECT_EQ(bearer->token, sha256("mt_secret"));
+  EXPECT_EQ(bearer->secret, "mt_secret");
+}
+
+TEST(Credentials, APasswordMayHoldColonsBehindADeviceThatIsKnown) {
+  const auto only_m1 = [](std::string_view tenant, std::string_view device) {
+    return tenant == "acme" && device == "m:1";
+  };
+  const auto basic = parse_authorization("Basic " + to_base64("m:1@acme:pass@word:with:colons"), only_m1);
+  ASSERT_TRUE(basic.ok());
+  EXPECT_EQ(basic->user, "m:1@acme");
+  EXPECT_EQ(basic->secret, "pass@word:with:colons");
 }
 
 TEST(Credentials, AnythingElseIsUnauthenticated) {
   for (const std::string& header :
        {std::string(), std::string("Basic"), std::string("Basic !!!"), std::string("Digest x"),
-        "Basic " + to_base64("no colon"), std::string("Bearer ")}) {
-    const auto parsed = parse_authorization(header);
+        "Basic " + to_base64("no colon"), "Basic " + to_base64("m-1@acme:"), std::string("Bearer ")}) {
+    const auto parsed = parse_authorization(header, nobody);
     ASSERT_FALSE(parsed.ok()) << header;
     EXPECT_EQ(parsed.error().kind, ErrorKind::kUnauthenticated);
   }

@@ -24,11 +24,11 @@ class CoapIngestTest : public ::testing::Test {
     options.answer_deadline = seconds(10);
     return options;
   }
-  static Result<registry_view::Device> authenticate(std::string_view tenant, std::string_view device,
-                                                    const Sha256& token) {
+  static Result<std::shared_ptr<const Identity>> authenticate(std::string_view tenant, std::string_view device,
+                                                              const Sha256& token) {
     if (tenant != "acme" || device != "m-1" || token != sha256("secret"))
       return Error{ErrorKind::kUnauthenticated, "unknown"};
-    return registry_view::Device{"acme", "m-1", 42, true};
+    return std::make_shared<const Identity>(Identity{{"acme", "m-1", 42, true}, {}, "acme/m-1"});
   }
 
   CoapRequest request(std::uint16_t message_id) {

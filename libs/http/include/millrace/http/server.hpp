@@ -38,6 +38,8 @@ class Request {
   [[nodiscard]] virtual std::optional<std::string_view> header(std::string_view name) const = 0;
   [[nodiscard]] virtual std::size_t header_count(std::string_view name) const = 0;
   [[nodiscard]] virtual const Address& peer() const = 0;
+  /// The certificates that the client has shown, as of tls::Session::peer_chain(); empty without TLS.
+  [[nodiscard]] virtual const std::vector<std::string>& peer_chain() const = 0;
 };
 
 struct Response {

@@ -81,13 +81,6 @@ class RegistryView final : public rpc::ApiKeyVerifier {
   [[nodiscard]] std::optional<Device> find_by_key(std::int32_t device_key) const;
   [[nodiscard]] std::optional<Device> find_by_token(const Sha256& token_sha256) const;
 
-  /// The device if it is enabled and the token is one of its own; kUnauthenticated otherwise, in words that do not tell
-  /// an unknown device from a wrong token. kUnavailable before ready(): whether it is one cannot be said yet.
-  [[nodiscard]] Result<Device> authenticate(std::string_view tenant, std::string_view device,
-                                            const Sha256& token_sha256) const;
-  /// The same for whoever shows only a token.
-  [[nodiscard]] Result<Device> authenticate(const Sha256& token_sha256) const;
-
   /// The token that was added last to an enabled device: what its pre-shared key is made of (base/psk.hpp). None for an
   /// unknown or disabled device and for one without token.
   [[nodiscard]] std::optional<Sha256> newest_token(std::string_view tenant, std::string_view device) const;

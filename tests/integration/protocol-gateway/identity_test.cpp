@@ -1,0 +1,164 @@
+// Who a device is and what it may do, as the registry's topic says it, over the gateway's protocols.
+#include <millrace/base/time.hpp>
+#include <millrace/credentials/password.hpp>
+
+#include "gateway_fixture.hpp"
+#include "mqtt_client.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+using millrace::testing::MqttClient;
+using mqtt::PacketType;
+using mqtt::ReasonCode;
+using mqtt::Version;
+using registry::v1::Entry;
+
+constexpr const char* kPassword = "correct: horse@battery";
+
+class IdentityTest : public GatewayFixture {
+ protected:
+  void SetUp() override {
+    GatewayFixture::SetUp();
+    if (!app_) return;
+    ASSERT_TRUE(eventually([&] { return login(kToken) == ReasonCode::kSuccess; }));
+  }
+
+  static Entry device_credentials(const char* device = "m-1") {
+    Entry entry;
+    entry.mutable_credentials()->set_tenant("acme");
+    entry.mutable_credentials()->set_device(device);
+    return entry;
+  }
+  static registry::v1::Credential& add(Entry& entry, const char* id) {
+    auto* credential = entry.mutable_credentials()->add_credentials();
+    credential->set_credential_id(id);
+    return *credential;
+  }
+  static Entry with_password() {
+    static const std::string phc = *credentials::hash_password(kPassword);
+    Entry entry = device_credentials();
+    add(entry, "c1").set_password_phc(phc);
+    return entry;
+  }
+  void put(const Entry& entry) { put_registry("credentials/acme/" + entry.credentials().device(), entry); }
+
+  MqttClient client(Version version = Version::k5) { return {app_->mqtt_address(), version}; }
+  ReasonCode login(const std::string& password, Version version = Version::k5) {
+    return client(version).connect({.password = password}).reason;
+  }
+  RawAnswer post_basic(const std::string& password) {
+    RawSocket socket(app_->http_address());
+    socket.send("POST /v1/telemetry HTTP/1.1\r\nHost: x\r\nAuthorization: Basic " + to_base64("m-1@acme:" + password) +
+                "\r\nContent-Length: 7\r\n\r\n{\"a\":1}");
+    return socket.answer();
+  }
+};
+
+TEST_F(IdentityTest, APasswordIsAsGoodAsAToken) {
+  EXPECT_EQ(login(kPassword), ReasonCode::kBadUserNameOrPassword) << "there is none yet";
+  put(with_password());
+  ASSERT_TRUE(eventually([&] { return login(kPassword) == ReasonCode::kSuccess; }));
+  EXPECT_EQ(login(kPassword, Version::k311), ReasonCode::kSuccess);
+  EXPECT_EQ(post_basic(kPassword).status, 202);
+  EXPECT_EQ(login(kToken), ReasonCode::kSuccess) << "the token stays good beside it";
+  EXPECT_EQ(login("wrong password"), ReasonCode::kBadUserNameOrPassword);
+  const RawAnswer refused = post_basic("wrong password");
+  EXPECT_EQ(refused.status, 401);
+  EXPECT_NE(refused.body.find("unknown device, wrong token or password"), std::string::npos) << refused.body;
+  EXPECT_EQ(post("{}", "", "wrong token").body, refused.body) << "nobody learns what there is";
+}
+
+// What comes behind CONNECT waits until the password is checked.
+TEST_F(IdentityTest, PacketsBehindAConnectWithAPasswordAreTakenAfterIt) {
+  put(with_password());
+  ASSERT_TRUE(eventually([&] { return login(kPassword) == ReasonCode::kSuccess; }));
+  Entry second = with_password();  // another hash: nothing is remembered of it
+  second.mutable_credentials()->mutable_credentials(0)->set_password_phc(*credentials::hash_password(kPassword));
+  second.mutable_credentials()->mutable_credentials(0)->set_credential_id("c2");
+  put(second);
+  put_registry("device/acme/m-3", [] {
+    Entry entry;
+    entry.ParseFromString(device_entry("m-3", 9, "mt_third", 4));
+    return entry;
+  }());
+  ASSERT_TRUE(eventually([&] { return post("{\"a\":1}", "", "mt_third").status == 202; })) << "both entries are read";
+  MqttClient device = client();
+  mqtt::Connect connect;
+  connect.client_id = "pipelined";
+  connect.user_name = "m-1@acme";
+  connect.password = kPassword;
+  std::string bytes;
+  mqtt::encode(connect, bytes);
+  mqtt::Publish publish;
+  publish.topic = "devices/m-1/telemetry";
+  publish.payload = R"({"pipelined":1})";
+  publish.qos = mqtt::Qos::kAtLeastOnce;
+  publish.packet_id = 7;
+  mqtt::encode(Version::k5, publish, bytes);
+  device.socket().send(bytes);
+  EXPECT_EQ(device.connack().reason, ReasonCode::kSuccess);
+  const MqttClient::Answer answer = device.answer();
+  EXPECT_EQ(answer.type, PacketType::kPuback);
+  EXPECT_EQ(answer.packet_id, 7);
+  EXPECT_EQ(answer.reason, ReasonCode::kSuccess);
+}
+
+TEST_F(IdentityTest, TooManyWrongPasswordsAreNotHashedAnyMore) {
+  put(with_password());
+  ASSERT_TRUE(eventually([&] { return login(kPassword) == ReasonCode::kSuccess; }));
+  int wrong = 0;
+  while (login("wrong password") == ReasonCode::kBadUserNameOrPassword && wrong < 30) ++wrong;
+  EXPECT_GE(wrong, 9) << "ten at once";
+  EXPECT_LE(wrong, 15);
+  EXPECT_EQ(login("wrong password"), ReasonCode::kQuotaExceeded);
+  const RawAnswer answer = post_basic("wrong password");
+  EXPECT_EQ(answer.status, 429);
+  EXPECT_TRUE(answer.has("Retry-After: 10\r\n")) << answer.header;
+  EXPECT_EQ(login(kPassword), ReasonCode::kSuccess) << "what was right before is remembered";
+}
+
+TEST_F(IdentityTest, TheEndOfAWindowEndsTheSession) {
+  Entry entry = device_credentials();
+  auto& token = add(entry, "c1");
+  token.set_token_sha256(std::string(bytes_of(sha256("mt_short"))));
+  const TimeUs end = now_us() + 8 * kUsPerSecond;
+  token.set_not_after_us(end);
+  put(entry);
+  std::optional<MqttClient> fresh;
+  ASSERT_TRUE(eventually([&] {
+    fresh.emplace(app_->mqtt_address(), Version::k5);
+    return fresh->connect({.password = "mt_short", .client_id = "fresh"}).reason == ReasonCode::kSuccess;
+  }));
+  MqttClient old = client(Version::k311);
+  ASSERT_EQ(old.connect({.password = "mt_short", .client_id = "old"}).reason, ReasonCode::kSuccess);
+  const MqttClient::Answer answer = fresh->answer();
+  EXPECT_EQ(answer.type, PacketType::kDisconnect);
+  EXPECT_EQ(answer.reason, ReasonCode::kNotAuthorized);
+  EXPECT_GE(now_us(), end);
+  EXPECT_LT(now_us(), end + kUsPerSecond);
+  EXPECT_TRUE(old.socket().at_end());
+  EXPECT_EQ(login("mt_short"), ReasonCode::kBadUserNameOrPassword);
+  EXPECT_EQ(post("{\"a\":1}", "", "mt_short").status, 401);
+}
+
+TEST_F(IdentityTest, ACredentialThatIsTakenAwayEndsItsSessionsOnly) {
+  put(with_password());
+  std::optional<MqttClient> by_password;
+  ASSERT_TRUE(eventually([&] {
+    by_password.emplace(app_->mqtt_address(), Version::k5);
+    return by_password->connect({.password = kPassword, .client_id = "password"}).reason == ReasonCode::kSuccess;
+  }));
+  MqttClient by_token = client();
+  ASSERT_EQ(by_token.connect({.client_id = "token"}).reason, ReasonCode::kSuccess);
+  put(device_credentials());
+  const MqttClient::Answer answer = by_password->answer();
+  EXPECT_EQ(answer.type, PacketType::kDisconnect);
+  EXPECT_EQ(answer.reason, ReasonCode::kNotAuthorized);
+  by_token.publish(1, "devices/m-1/telemetry", R"({"a":1})");
+  EXPECT_EQ(by_token.answer().type, PacketType::kPuback);
+  EXPECT_EQ(login(kPassword), ReasonCode::kBadUserNameOrPassword);
+}
+
+}  // namespace
+}  // namespace millrace::gateway
