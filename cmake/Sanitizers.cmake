@@ -1,8 +1,8 @@
-set(MILLRACE_SANITIZER "" CACHE STRING "asan-ubsan, tsan, coverage or empty")
-set_property(CACHE MILLRACE_SANITIZER PROPERTY STRINGS "" asan-ubsan tsan coverage)
+set(MILLRACE_SANITIZER "" CACHE STRING "asan-ubsan, tsan, coverage, fuzz or empty")
+set_property(CACHE MILLRACE_SANITIZER PROPERTY STRINGS "" asan-ubsan tsan coverage fuzz)
 
 # What both sanitizers ask for: frames and lines for their reports, and speed. More of either only makes the build longer.
-if(MILLRACE_SANITIZER MATCHES "san$")
+if(MILLRACE_SANITIZER MATCHES "san$|^fuzz$")
   set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1 -DNDEBUG")
 endif()
 
@@ -21,6 +21,13 @@ elseif(MILLRACE_SANITIZER STREQUAL "tsan")
 elseif(MILLRACE_SANITIZER STREQUAL "coverage")
   add_compile_options(--coverage)
   add_link_options(--coverage)
+elseif(MILLRACE_SANITIZER STREQUAL "fuzz")
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "MILLRACE_SANITIZER=fuzz needs Clang: cmake --preset fuzz")
+  endif()
+  # Everything is instrumented: coverage feedback comes from the code under test, not from the target alone.
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=fuzzer-no-link,address,undefined)
 elseif(MILLRACE_SANITIZER)
-  message(FATAL_ERROR "MILLRACE_SANITIZER=${MILLRACE_SANITIZER} is none of asan-ubsan, tsan, coverage")
+  message(FATAL_ERROR "MILLRACE_SANITIZER=${MILLRACE_SANITIZER} is none of asan-ubsan, tsan, coverage, fuzz")
 endif()

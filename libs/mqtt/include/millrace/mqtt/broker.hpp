@@ -27,8 +27,8 @@ struct BrokerLimits {
   SessionLimits session;
   std::size_t maximum_sessions = 100'000;
   std::size_t maximum_subscriptions_per_session = 1'000;
-  std::size_t maximum_subscriptions = 1'000'000;
-  std::size_t maximum_filter_bytes = 1024;  ///< of one topic filter, which may have 128 levels
+  std::size_t maximum_subscriptions = 1'000'000;  ///< asked for; stored sessions bring theirs beyond it
+  std::size_t maximum_filter_bytes = 1024;        ///< of one topic filter, which may have 128 levels
   std::size_t maximum_retained_messages = 100'000;
   std::size_t maximum_retained_bytes = 256 * 1024 * 1024;  ///< sum of Message::cost() and of publishers' client ids
 };
