@@ -14,7 +14,7 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tools" / "dev"))
 
-from millrace_dev import environment, services, toolchain, up  # noqa: E402
+from millrace_dev import environment, fuzz, services, toolchain, up  # noqa: E402
 from millrace_dev.layout import Layout, private_folder  # noqa: E402
 from millrace_dev.processes import Process, wait_until  # noqa: E402
 from millrace_dev.say import DevError  # noqa: E402
@@ -127,6 +127,64 @@ class Tools(unittest.TestCase):
         with mock.patch.object(toolchain, "install", side_effect=DevError("no network")), contextlib.redirect_stderr(said):
             up._install_tools(None)
         self.assertIn("no network", said.getvalue())
+
+
+FUZZ_LOG = """INFO: seed corpus: files: 12
+#13	INITED cov: 120 ft: 300 corp: 11/2Kb exec/s: 0 rss: 40Mb
+#90	NEW    cov: 125 ft: 320 corp: 12/2Kb lim: 4096 exec/s: 0 rss: 44Mb L: 9/90 MS: 1 CopyPart-
+#9001	DONE   cov: 131 ft: 340 corp: 17/3Kb lim: 4096 exec/s: 450 rss: 50Mb
+stat::number_of_executed_units: 9001
+stat::average_exec_per_sec:     450
+"""
+
+
+class FakeFuzzer:
+    """A layout with one target whose fuzzer is a script."""
+
+    def __init__(self, folder, script):
+        self.root, self.soak = Path(folder), Path(folder) / "soak"
+        (self.root / "tests" / "fuzz" / "corpus" / "json").mkdir(parents=True)
+        self.program = self.build("fuzz") / "bin" / "json_fuzz"
+        self.program.parent.mkdir(parents=True)
+        self.program.write_text(f"#!/bin/sh\nfor last; do case $last in -artifact_prefix=*) found=${{last#*=}};; esac; done\n{script}\n",
+                                encoding="utf-8")
+        self.program.chmod(0o755)
+
+    def build(self, preset):
+        return self.root / "build" / preset
+
+
+class Fuzz(unittest.TestCase):
+    def test_its_log_is_understood(self):
+        outcome = fuzz.read_log("json", FUZZ_LOG)
+        self.assertEqual((outcome.executions, outcome.per_second, outcome.corpus_before, outcome.corpus_after,
+                          outcome.coverage), (9001, 450, 11, 17, 131))
+
+    def test_the_time_is_what_was_asked_for(self):
+        lengths = fuzz.split(600, ["broker", "json", "cbor"])
+        self.assertEqual(sum(lengths.values()), 600 * fuzz.AT_ONCE)
+        self.assertEqual(lengths["broker"], fuzz.SHARES["broker"] * lengths["json"])
+
+    def test_what_was_found_is_kept_and_counts_once(self):
+        with tempfile.TemporaryDirectory() as folder:
+            layout = FakeFuzzer(folder, "echo {} >${found}crash-1; echo x >${found}slow-unit-2; exit 77")
+            outcome = fuzz._fuzz(layout, "json", layout.program, 1)
+            self.assertEqual([Path(one).name for one in outcome.findings], ["crash-1"])
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said), mock.patch.object(fuzz.bench, "commit", return_value="now"):
+                self.assertEqual(fuzz._report(layout, [outcome], 1), 1)
+            self.assertIn(f"build/fuzz/bin/json_fuzz {outcome.findings[0]}", said.getvalue())
+
+    def test_an_end_without_an_input_is_a_finding_and_a_good_end_is_none(self):
+        with tempfile.TemporaryDirectory() as folder:
+            layout = FakeFuzzer(folder, "exit 1")
+            self.assertEqual(fuzz._fuzz(layout, "json", layout.program, 1).findings, [str(layout.soak / "fuzz" / "json" / "log")])
+        with tempfile.TemporaryDirectory() as folder:
+            layout = FakeFuzzer(folder, "exit 0")
+            outcome = fuzz._fuzz(layout, "json", layout.program, 1)
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said), mock.patch.object(fuzz.bench, "commit", return_value="now"):
+                self.assertEqual(fuzz._report(layout, [outcome], 1), 0)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ TEST = """
     python3-yaml prometheus mosquitto haproxy
 """.split()
 BENCH = ["mosquitto"]  # what a benchmark is held against
+FUZZ = "clang-19 libclang-rt-19-dev llvm-19".split()  # libFuzzer, and names in what it reports
 KUBERNETES = ["etcd-server", "openssl"]
 # A container engine and what makes a base image for it without a registry (./dev soak compose).
 CONTAINERS = "docker.io containerd runc iptables debootstrap docker-compose".split()

@@ -4,13 +4,15 @@ import os
 import subprocess
 import time
 
-from . import bench, build, compose_soak, kafka, kubernetes, packages, say, testing, toolchain
+from . import bench, build, compose_soak, fuzz, kafka, kubernetes, packages, say, testing, toolchain
 from .processes import sweep
 from .say import DevError
 
 NAMES = {
     "chaos": "every chaos case at full length, three times at QoS 1 and once at QoS 2; figures as a table and JSON",
     "compose": "the container images and docker-compose.yml for real, with a Docker engine of its own; needs root",
+    "fuzz": "libFuzzer over every target of tests/fuzz for MILLRACE_FUZZ_SECONDS (1800) in all, two at once, with "
+            "sanitizers; MILLRACE_FUZZ_MERGE=1 adds new inputs to the tree",
     "sanitizers": "unit and integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, then with ThreadSanitizer",
     "kubernetes": "deploy/kubernetes and the docs' kubectl blocks on real API server, controllers and scheduler",
 }
@@ -25,6 +27,8 @@ def run(layout, name):
     if name == "compose":
         packages.install(packages.RUN + packages.TEST + packages.CONTAINERS, layout.install_logs)
         return compose_soak.run(layout)
+    if name == "fuzz":
+        return fuzz.run(layout)
     packages.install(packages.BUILD + packages.RUN + packages.TEST, layout.install_logs)
     kafka.install(layout)
     toolchain.install(layout)
