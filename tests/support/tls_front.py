@@ -35,6 +35,10 @@ class Front:
     def address(self, port):
         return f"127.0.0.1:{self.ports[port]}"
 
+    def port(self, name):
+        """Of a listener for MQTT by the name of its transport: that of plain TCP is the service's own."""
+        return (self.service.ports if name == "mqtt" else self.ports)[name]
+
     def context(self, certificate=None, versions=None):
         context = ssl.create_default_context(cafile=str(self.authority.ca))
         if certificate:
