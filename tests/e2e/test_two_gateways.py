@@ -1,4 +1,5 @@
 """Two gateways act as one: presence, takeover, sessions, QoS 2, drain. Devices talk to both ports directly."""
+import json
 import signal
 import threading
 import time
@@ -126,6 +127,23 @@ def test_presence_says_why_and_how_long(pair, lab, device, presence):
     assert presence.cause(presence.wait_going(device[0], 5)) == "revoked"
     epochs = [record.epoch for record in presence.going(device[0])]
     assert epochs == sorted(set(epochs)), "epochs rise"
+
+
+def test_the_command_line_says_who_is_connected(pair, lab, device, presence):
+    link, _ = pair.connect(1, device, client_id="one")
+
+    def said(*more):
+        text = lab.millrace("admin", "presence", f"{TENANT}/{device[0]}", "--json", *more)
+        return [json.loads(line) for line in text.splitlines()]
+    (there,) = said("--online")
+    assert (there["client_id"], there["state"], there["protocol"]) == ("one", "connected", "mqtt5")
+    assert there["address"].startswith("127.0.0.1:") and there["gateway"] == presence.wait_present(device[0]).gateway
+    link.leave()
+    gone = presence.wait_going(device[0])
+    assert said("--online") == []
+    (there,) = said()
+    assert (there["state"], there["cause"], there["epoch"]) == ("disconnected", "client", gone.epoch)
+    assert said("--gateway", "another") == []
 
 
 def test_two_clients_of_a_device_are_told_apart(pair, device, presence):

@@ -142,8 +142,8 @@ CommandError kafka_fault(const Settings& settings, const Error& error) {
 }
 
 void add_admin_commands(CLI::App& app, Session& session) {
-  CLI::App* group =
-      add_group(app, "admin", "what opens Kafka and the database itself: topics, and the log against what is stored");
+  CLI::App* group = add_group(
+      app, "admin", "what opens Kafka and the database itself: topics, presence, and the log against what is stored");
   auto arguments = std::make_shared<TopicsArguments>();
   CLI::App* command = add_command(*group, session, "topics",
                                   "create the topics that are missing; show where the others differ (safe to repeat)",
@@ -162,6 +162,7 @@ void add_admin_commands(CLI::App& app, Session& session) {
                     "set configs that differ; never partitions or replication");
   add_format_option(*command, arguments->format, {"table", "json"});
   add_log_command(*group, session);
+  add_presence_command(*group, session);
 }
 
 }  // namespace millrace::cli

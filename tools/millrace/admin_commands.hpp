@@ -13,4 +13,7 @@ namespace millrace::cli {
 /// `millrace admin log`.
 void add_log_command(CLI::App& group, Session& session);
 
+/// `millrace admin presence`.
+void add_presence_command(CLI::App& group, Session& session);
+
 }  // namespace millrace::cli
