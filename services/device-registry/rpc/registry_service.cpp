@@ -2,6 +2,7 @@
 
 #include <millrace/base/ids.hpp>
 
+#include "rpc/call_parts.hpp"
 #include "rpc/import_reactor.hpp"
 #include "store/api_keys.hpp"
 #include "store/devices.hpp"
@@ -16,26 +17,6 @@ using rpc::Call;
 using rpc::Role;
 
 constexpr std::size_t kMostDescription = 200;
-
-// Moves a store's answer into the response.
-template <typename T>
-Status give(Result<T> result, T& response) {
-  if (!result.ok()) return result.error();
-  response = std::move(*result);
-  return {};
-}
-
-struct Names {
-  std::string tenant;
-  std::string device;
-};
-
-Result<Names> names_of(const Call& call, const std::string& tenant, const std::string& device) {
-  auto own = rpc::tenant_of(call.caller, tenant);
-  if (!own.ok()) return own.error();
-  if (auto valid = check_id("device id", device); !valid.ok()) return valid.error();
-  return Names{std::move(*own), device};
-}
 
 // For API keys: a caller of the platform that names no tenant means the platform's own keys.
 Result<std::string> key_tenant_of(const Call& call, const std::string& tenant) {
@@ -73,7 +54,19 @@ RegistryService::RegistryService(const RegistryParts& parts)
       delete_webhook_(parts.dispatcher.method({.name = "DeleteWebhook", .least = Role::kAdmin})),
       set_tenant_limits_(parts.dispatcher.method({.name = "SetTenantLimits", .least = Role::kAdmin})),
       set_device_limits_(parts.dispatcher.method({.name = "SetDeviceLimits", .least = Role::kOperator})),
-      get_limits_(parts.dispatcher.method({.name = "GetLimits"})) {}
+      get_limits_(parts.dispatcher.method({.name = "GetLimits"})),
+      add_credential_(parts.dispatcher.method({.name = "AddCredential", .least = Role::kOperator})),
+      remove_credential_(parts.dispatcher.method({.name = "RemoveCredential", .least = Role::kOperator})),
+      list_credentials_(parts.dispatcher.method({.name = "ListCredentials"})),
+      set_children_(parts.dispatcher.method({.name = "SetDeviceChildren", .least = Role::kOperator})),
+      set_topics_(parts.dispatcher.method({.name = "SetDeviceTopics", .least = Role::kOperator})),
+      get_access_(parts.dispatcher.method({.name = "GetDeviceAccess"})),
+      set_authority_(parts.dispatcher.method({.name = "SetAuthority", .least = Role::kAdmin})),
+      list_authorities_(parts.dispatcher.method({.name = "ListAuthorities"})),
+      delete_authority_(parts.dispatcher.method({.name = "DeleteAuthority", .least = Role::kAdmin})),
+      set_policy_(parts.dispatcher.method({.name = "SetPolicy", .least = Role::kAdmin})),
+      get_policy_(parts.dispatcher.method({.name = "GetPolicy"})),
+      provision_device_(parts.dispatcher.method({.name = "ProvisionDevice", .least = Role::kOperator})) {}
 
 Status RegistryService::read(const Call& call, const std::function<Status(Connection&)>& work) {
   auto lease = parts_.database.acquire(call.deadline);

@@ -74,6 +74,29 @@ class RegistryService final : public v1::RegistryService::CallbackService {
                            v1::LimitsEntry* response) override;
   Reactor* GetLimits(Context* context, const v1::GetLimitsRequest* request, v1::LimitsEntry* response) override;
 
+  Reactor* AddCredential(Context* context, const v1::AddCredentialRequest* request,
+                         v1::AddCredentialResponse* response) override;
+  Reactor* RemoveCredential(Context* context, const v1::RemoveCredentialRequest* request,
+                            v1::RemoveCredentialResponse* response) override;
+  Reactor* ListCredentials(Context* context, const v1::ListCredentialsRequest* request,
+                           v1::ListCredentialsResponse* response) override;
+  Reactor* SetDeviceChildren(Context* context, const v1::SetDeviceChildrenRequest* request,
+                             v1::SetDeviceChildrenResponse* response) override;
+  Reactor* SetDeviceTopics(Context* context, const v1::SetDeviceTopicsRequest* request,
+                           v1::SetDeviceTopicsResponse* response) override;
+  Reactor* GetDeviceAccess(Context* context, const v1::GetDeviceAccessRequest* request,
+                           v1::GetDeviceAccessResponse* response) override;
+  Reactor* SetAuthority(Context* context, const v1::SetAuthorityRequest* request,
+                        v1::AuthorityEntry* response) override;
+  Reactor* ListAuthorities(Context* context, const v1::ListAuthoritiesRequest* request,
+                           v1::ListAuthoritiesResponse* response) override;
+  Reactor* DeleteAuthority(Context* context, const v1::DeleteAuthorityRequest* request,
+                           v1::DeleteAuthorityResponse* response) override;
+  Reactor* SetPolicy(Context* context, const v1::SetPolicyRequest* request, v1::PolicyEntry* response) override;
+  Reactor* GetPolicy(Context* context, const v1::GetPolicyRequest* request, v1::PolicyEntry* response) override;
+  Reactor* ProvisionDevice(Context* context, const v1::ProvisionDeviceRequest* request,
+                           v1::ProvisionDeviceResponse* response) override;
+
   /// Runs `work` in one transaction and tells the relay. For ImportDevices too; blocks.
   [[nodiscard]] Status change(const rpc::Call& call, std::string_view what, std::string_view entity,
                               const std::function<Status(postgres::Connection&)>& work);
@@ -92,6 +115,8 @@ class RegistryService final : public v1::RegistryService::CallbackService {
   rpc::Method create_rule_, update_rule_, get_rule_, list_rules_, delete_rule_;
   rpc::Method set_webhook_, get_webhook_, delete_webhook_;
   rpc::Method set_tenant_limits_, set_device_limits_, get_limits_;
+  rpc::Method add_credential_, remove_credential_, list_credentials_, set_children_, set_topics_, get_access_;
+  rpc::Method set_authority_, list_authorities_, delete_authority_, set_policy_, get_policy_, provision_device_;
 };
 
 }  // namespace millrace::registry

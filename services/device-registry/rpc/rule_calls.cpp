@@ -2,6 +2,7 @@
 #include <millrace/base/ids.hpp>
 #include <millrace/rules/rule.hpp>
 
+#include "rpc/call_parts.hpp"
 #include "rpc/registry_service.hpp"
 #include "store/page_token.hpp"
 #include "store/rules.hpp"
@@ -25,13 +26,6 @@ Result<rules::v1::Rule> checked(const Call& call, const rules::v1::Rule& asked) 
   if (!decoded.ok()) return Error{ErrorKind::kInvalid, "rule id is empty"};
   if (auto valid = rules::validate(*decoded); !valid.ok()) return valid.error();
   return rule;
-}
-
-template <typename T>
-Status give(Result<T> result, T& response) {
-  if (!result.ok()) return result.error();
-  response = std::move(*result);
-  return {};
 }
 
 std::string entity(const std::string& tenant, const std::string& rule) { return tenant + "/" + rule; }

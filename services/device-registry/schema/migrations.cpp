@@ -99,10 +99,55 @@ CREATE TABLE registry.device_limits (
 );
 )sql";
 
+constexpr std::string_view kCredentials = R"sql(
+-- Numbers of credentials are never given twice within a device.
+ALTER TABLE registry.device ADD COLUMN last_credential int4 NOT NULL DEFAULT 0;
+-- `c<number>`. Its proof: the token in device_token that names it, the password's hash, or the certificate.
+CREATE TABLE registry.credential (
+  device_key         int4 NOT NULL REFERENCES registry.device ON DELETE CASCADE,
+  number             int4 NOT NULL,
+  password_phc       text,
+  certificate_sha256 bytea,
+  not_before_us      int8 NOT NULL,  -- 0: none
+  not_after_us       int8 NOT NULL,
+  PRIMARY KEY (device_key, number),
+  UNIQUE (device_key, certificate_sha256)
+);
+-- NULL: a plain token, which is in the device's own entry of the topic.
+ALTER TABLE registry.device_token ADD COLUMN credential int4,
+  ADD FOREIGN KEY (device_key, credential) REFERENCES registry.credential ON DELETE CASCADE;
+-- Serialised registry.v1.CredentialsEntry with children and topics alone.
+CREATE TABLE registry.device_access (
+  device_key int4 PRIMARY KEY REFERENCES registry.device ON DELETE CASCADE,
+  entry      bytea NOT NULL
+);
+)sql";
+
+constexpr std::string_view kAuthorities = R"sql(
+-- Serialised registry.v1.AuthorityEntry, and how many devices there are that it has made.
+CREATE TABLE registry.authority (
+  tenant      text NOT NULL REFERENCES registry.tenant ON DELETE CASCADE,
+  authority   text NOT NULL,
+  entry       bytea NOT NULL,
+  provisioned int8 NOT NULL,
+  PRIMARY KEY (tenant, authority)
+);
+-- The name of the authority whose leaf made the device; NULL: somebody with an API key did.
+ALTER TABLE registry.device ADD COLUMN provisioned_by text;
+CREATE INDEX device_provisioned_by ON registry.device (tenant, provisioned_by) WHERE provisioned_by IS NOT NULL;
+-- Serialised registry.v1.PolicyEntry.
+CREATE TABLE registry.tenant_policy (
+  tenant text PRIMARY KEY REFERENCES registry.tenant ON DELETE CASCADE,
+  entry  bytea NOT NULL
+);
+)sql";
+
 constexpr std::array kMigrations{postgres::Migration{1, "tenants, devices, tokens, API keys, outbox", kFirst},
                                  postgres::Migration{2, "rules, webhooks", kRules},
                                  postgres::Migration{3, "ids that are never given twice", kNeverTwice},
-                                 postgres::Migration{4, "limits", kLimits}};
+                                 postgres::Migration{4, "limits", kLimits},
+                                 postgres::Migration{5, "credentials, children, topics", kCredentials},
+                                 postgres::Migration{6, "authorities, policies", kAuthorities}};
 
 }  // namespace
 

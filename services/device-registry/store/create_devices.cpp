@@ -124,9 +124,9 @@ class Creation {
     if (names.empty()) return {};
     auto rows = connection_.exec(
         "SELECT d.tenant, d.device, d.device_key, d.enabled, d.created_at, d.attributes::text,"
-        " (SELECT count(*) FROM registry.device_token t WHERE t.device_key = d.device_key)"
+        " (SELECT count(*) FROM registry.device_token t WHERE t.device_key = d.device_key AND t.credential IS NULL)"
         " FROM unnest($2::text[], $3::text[]) AS n(device, digest)"
-        " JOIN registry.device_token g ON g.sha256 = decode(n.digest, 'hex')"
+        " JOIN registry.device_token g ON g.sha256 = decode(n.digest, 'hex') AND g.credential IS NULL"
         " JOIN registry.device d ON d.device_key = g.device_key AND d.tenant = $1 AND d.device = n.device",
         Params{}.text(tenant_).text_array(names).text_array(digests));
     if (!rows.ok()) return rows.error();

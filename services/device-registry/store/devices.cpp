@@ -4,6 +4,7 @@
 
 #include <millrace/base/digest.hpp>
 
+#include "store/credentials_entry.hpp"
 #include "store/device_rows.hpp"
 #include "store/limits.hpp"
 #include "store/outbox.hpp"
@@ -17,24 +18,44 @@ using postgres::Params;
 
 constexpr const char* kSelect =
     "SELECT d.tenant, d.device, d.device_key, d.enabled, d.created_at, d.attributes::text,"
-    " (SELECT count(*) FROM registry.device_token t WHERE t.device_key = d.device_key) FROM registry.device d ";
+    " (SELECT count(*) FROM registry.device_token t WHERE t.device_key = d.device_key AND t.credential IS NULL)"
+    " FROM registry.device d ";
 
 Error no_device(const std::string& tenant, const std::string& device) {
   return {ErrorKind::kNotFound, "there is no device '" + device + "' in tenant " + tenant};
 }
 
-// The device with its tokens as they are now, for the topic.
-Status publish(Connection& connection, Outbox& outbox, const v1::Device& device) {
+// Takes the device out of the count of the authority that made it, if one did.
+Status forget_provisioning(Connection& connection, const std::string& tenant, const postgres::Rows& device) {
+  if (device.is_null(0, 1)) return {};
+  auto counted = connection.exec(
+      "UPDATE registry.authority SET provisioned = provisioned - 1"
+      " WHERE tenant = $1 AND authority = $2 AND provisioned > 0",
+      Params{}.text(tenant).text(device.text(0, 1)));
+  return counted.ok() ? Status{} : Status(counted.error());
+}
+
+}  // namespace
+
+Result<std::int32_t> lock_device(Connection& connection, const std::string& tenant, const std::string& device) {
+  auto rows =
+      connection.exec("SELECT device_key FROM registry.device WHERE tenant = $1 AND device = $2 FOR NO KEY UPDATE",
+                      Params{}.text(tenant).text(device));
+  if (!rows.ok()) return rows.error();
+  if (rows->empty()) return no_device(tenant, device);
+  return static_cast<std::int32_t>(rows->integer(0, 0));
+}
+
+Status publish_device(Connection& connection, const v1::Device& device) {
   auto tokens = connection.exec(
-      "SELECT sha256 FROM registry.device_token WHERE device_key = $1::int4 ORDER BY created_at, sha256",
+      "SELECT sha256 FROM registry.device_token WHERE device_key = $1::int4 AND credential IS NULL"
+      " ORDER BY created_at, sha256",
       Params{}.integer(device.device_key()));
   if (!tokens.ok()) return tokens.error();
   v1::Entry entry = entry_of(device);
   for (int i = 0; i < tokens->size(); ++i) entry.mutable_device()->add_token_sha256(std::string(tokens->text(i, 0)));
-  return outbox.put(device_entry_key(device.tenant(), device.device()), entry);
+  return Outbox(connection).put(device_entry_key(device.tenant(), device.device()), entry);
 }
-
-}  // namespace
 
 Status check_attributes(const std::string& json) {
   if (json.empty()) return {};
@@ -81,12 +102,12 @@ Result<v1::Device> set_device_enabled(Connection& connection, const std::string&
   if (!changed.ok()) return changed.error();
   auto now = get_device(connection, tenant, device);
   if (!now.ok()) return now.error();
-  Outbox outbox(connection);
-  if (auto status = publish(connection, outbox, *now); !status.ok()) return status.error();
+  if (auto status = publish_device(connection, *now); !status.ok()) return status.error();
   return now;
 }
 
 Result<std::string> add_device_token(Connection& connection, const std::string& tenant, const std::string& device) {
+  if (auto locked = lock_device(connection, tenant, device); !locked.ok()) return locked.error();
   auto now = get_device(connection, tenant, device);
   if (!now.ok()) return now.error();
   if (now->tokens() >= kMaxTokens) {
@@ -97,17 +118,23 @@ Result<std::string> add_device_token(Connection& connection, const std::string& 
   auto stored = connection.exec("INSERT INTO registry.device_token (device_key, sha256) VALUES ($1::int4, $2::bytea)",
                                 Params{}.integer(now->device_key()).bytea(bytes_of(digest)));
   if (!stored.ok()) return stored.error();
-  Outbox outbox(connection);
-  if (auto status = publish(connection, outbox, *now); !status.ok()) return status.error();
+  if (auto status = publish_device(connection, *now); !status.ok()) return status.error();
   return token;
 }
 
 Status delete_device(Connection& connection, const std::string& tenant, const std::string& device) {
+  // Before the outbox: whoever changes the device has its row first, and the outbox then.
+  auto rows = connection.exec(
+      "SELECT device_key, provisioned_by FROM registry.device WHERE tenant = $1 AND device = $2 FOR UPDATE",
+      Params{}.text(tenant).text(device));
+  if (!rows.ok()) return rows.error();
+  if (rows->empty()) return no_device(tenant, device);
+  if (auto status = forget_provisioning(connection, tenant, *rows); !status.ok()) return status;
   if (auto status = delete_limits(connection, tenant, device); !status.ok()) return status;
-  auto gone = connection.exec("DELETE FROM registry.device WHERE tenant = $1 AND device = $2",
-                              Params{}.text(tenant).text(device));
+  const auto key = static_cast<std::int32_t>(rows->integer(0, 0));
+  if (auto status = retire_credentials(connection, {key, tenant, device}); !status.ok()) return status;
+  auto gone = connection.exec("DELETE FROM registry.device WHERE device_key = $1::int4", Params{}.integer(key));
   if (!gone.ok()) return gone.error();
-  if (gone->affected() == 0) return no_device(tenant, device);
   return Outbox(connection).remove(device_entry_key(tenant, device));
 }
 

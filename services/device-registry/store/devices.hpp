@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -33,6 +34,13 @@ struct NewDevice {
 [[nodiscard]] Result<std::vector<Result<v1::CreateDeviceResponse>>> create_devices(postgres::Connection& connection,
                                                                                    const std::string& tenant,
                                                                                    std::span<const NewDevice> devices);
+/// The device's key. Until the transaction ends nobody else changes the device or what belongs to it: what is published
+/// of it is complete, and its parts can be counted.
+[[nodiscard]] Result<std::int32_t> lock_device(postgres::Connection& connection, const std::string& tenant,
+                                               const std::string& device);
+/// Puts it, with its plain tokens as they are now, into the outbox. After lock_device() or an UPDATE of its row.
+[[nodiscard]] Status publish_device(postgres::Connection& connection, const v1::Device& device);
+
 [[nodiscard]] Result<v1::Device> get_device(postgres::Connection& connection, const std::string& tenant,
                                             const std::string& device);
 [[nodiscard]] Result<v1::ListDevicesResponse> list_devices(postgres::Connection& connection, const std::string& tenant,

@@ -20,6 +20,14 @@ std::string limits_entry_key(const std::string& tenant, const std::string& devic
   return "limits/" + tenant + (device.empty() ? "" : "/" + device);
 }
 
+std::string credentials_entry_key(const std::string& tenant, const std::string& device) {
+  return "credentials/" + tenant + "/" + device;
+}
+std::string authority_entry_key(const std::string& tenant, const std::string& authority) {
+  return "authority/" + tenant + "/" + authority;
+}
+std::string policy_entry_key(const std::string& tenant) { return "policy/" + tenant; }
+
 Status Outbox::lock() {
   if (locked_) return {};
   if (auto locked = connection_.exec(kLock); !locked.ok()) return locked.error();

@@ -54,5 +54,8 @@ class Outbox {
 [[nodiscard]] std::string webhook_entry_key(const std::string& tenant);
 /// Of the tenant where `device` is empty.
 [[nodiscard]] std::string limits_entry_key(const std::string& tenant, const std::string& device);
+[[nodiscard]] std::string credentials_entry_key(const std::string& tenant, const std::string& device);
+[[nodiscard]] std::string authority_entry_key(const std::string& tenant, const std::string& authority);
+[[nodiscard]] std::string policy_entry_key(const std::string& tenant);
 
 }  // namespace millrace::registry

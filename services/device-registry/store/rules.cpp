@@ -2,6 +2,7 @@
 
 #include "store/outbox.hpp"
 #include "store/page_token.hpp"
+#include "store/tenants.hpp"
 
 namespace millrace::registry {
 namespace {
@@ -37,16 +38,9 @@ Params values_of(const rules::v1::Rule& rule) {
 
 Error no_rule(const std::string& rule) { return {ErrorKind::kNotFound, "there is no rule '" + rule + "'"}; }
 
-// Until the transaction ends no other change of the tenant's rules: a version is drawn before an INSERT waits for
-// another transaction on the same id, so without this it could come into the topic behind a greater one; and the limit
-// is counted.
-Status lock_rules(Connection& connection, const std::string& tenant) {
-  auto rows =
-      connection.exec("SELECT 1 FROM registry.tenant WHERE tenant = $1 FOR NO KEY UPDATE", Params{}.text(tenant));
-  if (!rows.ok()) return rows.error();
-  if (rows->empty()) return Error{ErrorKind::kNotFound, "there is no tenant '" + tenant + "'"};
-  return {};
-}
+// A version is drawn before an INSERT waits for another transaction on the same id, so without this it could come into
+// the topic behind a greater one; and the limit is counted.
+Status lock_rules(Connection& connection, const std::string& tenant) { return lock_tenant(connection, tenant); }
 
 // Of the tenant, and of the metric: each reading is shown to all rules of its metric, so their number bounds what one
 // message can cost stream-processing.

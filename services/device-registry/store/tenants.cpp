@@ -1,8 +1,10 @@
 #include "store/tenants.hpp"
 
+#include "store/authorities.hpp"
 #include "store/limits.hpp"
 #include "store/outbox.hpp"
 #include "store/page_token.hpp"
+#include "store/policies.hpp"
 #include "store/rules.hpp"
 #include "store/webhooks.hpp"
 
@@ -65,7 +67,18 @@ Result<v1::ListTenantsResponse> list_tenants(postgres::Connection& connection, c
   return response;
 }
 
+Status lock_tenant(postgres::Connection& connection, const std::string& tenant) {
+  auto rows = connection.exec("SELECT 1 FROM registry.tenant WHERE tenant = $1 FOR NO KEY UPDATE",
+                              postgres::Params{}.text(tenant));
+  if (!rows.ok()) return rows.error();
+  return rows->empty() ? no_tenant(tenant) : Status{};
+}
+
 Status delete_tenant(postgres::Connection& connection, const std::string& tenant) {
+  // Before the outbox: whoever changes what belongs to the tenant has its row first, and the outbox then.
+  auto locked =
+      connection.exec("SELECT 1 FROM registry.tenant WHERE tenant = $1 FOR UPDATE", postgres::Params{}.text(tenant));
+  if (!locked.ok()) return locked.error();
   auto devices =
       connection.exec("SELECT 1 FROM registry.device WHERE tenant = $1 LIMIT 1", postgres::Params{}.text(tenant));
   if (!devices.ok()) return devices.error();
@@ -77,6 +90,8 @@ Status delete_tenant(postgres::Connection& connection, const std::string& tenant
   if (auto status = delete_webhook(connection, tenant); !status.ok() && status.error().kind != ErrorKind::kNotFound)
     return status;
   if (auto status = delete_limits(connection, tenant, ""); !status.ok()) return status;
+  if (auto status = delete_authorities_of(connection, tenant); !status.ok()) return status;
+  if (auto status = delete_policy(connection, tenant); !status.ok()) return status;
   auto gone = connection.exec("DELETE FROM registry.tenant WHERE tenant = $1", postgres::Params{}.text(tenant));
   if (!gone.ok()) return gone.error();
   if (gone->affected() == 0) return no_tenant(tenant);

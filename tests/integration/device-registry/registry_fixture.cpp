@@ -8,6 +8,7 @@
 #include <millrace/base/digest.hpp>
 #include <millrace/kafka/admin.hpp>
 #include <millrace/postgres/migrations.hpp>
+#include <millrace/rpc/status.hpp>
 
 #include "eventually.hpp"
 #include "schema/migrations.hpp"
@@ -100,6 +101,41 @@ void Registry::TearDown() {
   for (const auto& topic : kafka::wanted_topics(topics_, {.telemetry_partitions = 1, .replication = 1}))
     names.push_back(topic.name);
   EXPECT_TRUE(kafka::Admin(kafka_).delete_topics(names, kTimeout));
+}
+
+std::string Registry::make_device(const std::string& device) {
+  v1::CreateDeviceRequest request;
+  request.set_device(device);
+  v1::CreateDeviceResponse response;
+  const auto status = call(&Stub::CreateDevice, request, response, operator_);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return response.token();
+}
+
+void Registry::delete_device(const std::string& device) {
+  v1::DeleteDeviceRequest request;
+  request.set_device(device);
+  EXPECT_EQ(said(&Stub::DeleteDevice, request, operator_), "OK");
+}
+
+std::string Registry::text_of(const grpc::Status& status) {
+  if (status.ok()) return "OK";
+  const auto code = static_cast<rpc::Code>(status.error_code());
+  return std::string(rpc::to_string(code)) + ": " + status.error_message();
+}
+
+v1::Entry Registry::published(const std::string& key) {
+  EXPECT_TRUE(testing::eventually([&] {
+    const auto rows = database_->exec("SELECT 1 FROM registry.outbox LIMIT 1");
+    return rows.ok() && rows->empty();
+  })) << "the outbox is not relayed";
+  v1::Entry newest;
+  for (const auto& record : log_of(topics_.registry())) {
+    if (record.key != key) continue;
+    newest.Clear();
+    EXPECT_TRUE(newest.ParseFromString(record.value)) << key;
+  }
+  return newest;
 }
 
 std::vector<testing::LogEntry> Registry::log_of(const std::string& topic) {

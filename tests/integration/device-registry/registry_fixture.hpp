@@ -16,6 +16,7 @@
 
 #include "device_registry_app.hpp"
 #include "kafka_log.hpp"
+#include "millrace/registry/v1/entry.pb.h"
 #include "millrace/registry/v1/registry.grpc.pb.h"
 
 namespace millrace::registry {
@@ -48,6 +49,21 @@ class Registry : public ::testing::Test {
     Response response;
     return call(method, request, response, key).error_code();
   }
+
+  /// A device of acme without further ado; its first token.
+  std::string make_device(const std::string& device);
+  void delete_device(const std::string& device);
+  /// "INVALID_ARGUMENT: what it says", or "OK".
+  template <class Request, class Response>
+  std::string said(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                   const Request& request, const std::string& key) {
+    Response response;
+    return text_of(call(method, request, response, key));
+  }
+  static std::string text_of(const grpc::Status& status);
+  /// The entity that the topic has under the key once all that was changed before is in it; a tombstone and nothing are
+  /// an entry without entity.
+  v1::Entry published(const std::string& key);
 
   /// What the topic holds, in order; an empty value is a tombstone.
   std::vector<testing::LogEntry> log_of(const std::string& topic);
