@@ -87,6 +87,7 @@ def connect(lab, front, commands):
 
 @OPEN
 def test_messages_both_ways(connect, transport, client, version):
+    # 3.1.1 [MQTT-7.0.0-2], 3.1.1 [MQTT-7.1.1-1]: others' clients over TCP need nothing that the standard does not have
     row, name = (transport, client, version), f"interop-{secrets.token_hex(4)}"
     publisher = connect(row, transport.open, name + "-p")
     for qos in (0, 1, 2):
