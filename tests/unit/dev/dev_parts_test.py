@@ -14,7 +14,7 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tools" / "dev"))
 
-from millrace_dev import environment, fuzz, services, toolchain, up  # noqa: E402
+from millrace_dev import environment, fuzz, services, testing, toolchain, up  # noqa: E402
 from millrace_dev.layout import Layout, private_folder  # noqa: E402
 from millrace_dev.processes import Process, wait_until  # noqa: E402
 from millrace_dev.say import DevError  # noqa: E402
@@ -136,6 +136,18 @@ FUZZ_LOG = """INFO: seed corpus: files: 12
 stat::number_of_executed_units: 9001
 stat::average_exec_per_sec:     450
 """
+
+
+class Halves(unittest.TestCase):
+    def test_every_file_is_in_one_half_and_the_halves_are_alike(self):
+        with tempfile.TemporaryDirectory() as name:
+            files = [Path(name) / f"test_{size}.py" for size in (9, 7, 3, 2, 1)]
+            for file in files:
+                file.write_bytes(b"#" * int(file.stem.removeprefix("test_")))
+            halves = testing._halves(files)
+            self.assertEqual(sorted(halves[0] + halves[1]), sorted(files))
+            sums = [sum(file.stat().st_size for file in half) for half in halves]
+            self.assertEqual(sums, [11, 11])
 
 
 class FakeFuzzer:
