@@ -80,6 +80,9 @@ int run_command_line(std::vector<std::string> arguments, Streams streams) {
   add_setting_flags(app, session.flags);
   add_tenant_commands(app, session);
   add_device_commands(app, session);
+  add_credential_commands(app, session);
+  add_authority_commands(app, session);
+  add_policy_commands(app, session);
   add_key_commands(app, session);
   add_rule_commands(app, session);
   add_webhook_commands(app, session);

@@ -56,6 +56,11 @@ void add_key_commands(CLI::App& app, Session& session);
 void add_rule_commands(CLI::App& app, Session& session);
 void add_webhook_commands(CLI::App& app, Session& session);
 void add_limit_commands(CLI::App& app, Session& session);
+void add_credential_commands(CLI::App& app, Session& session);
+/// Under `millrace device`.
+void add_access_commands(CLI::App& group, Session& session);
+void add_authority_commands(CLI::App& app, Session& session);
+void add_policy_commands(CLI::App& app, Session& session);
 void add_latest_command(CLI::App& app, Session& session);
 void add_range_command(CLI::App& app, Session& session);
 void add_windows_command(CLI::App& app, Session& session);

@@ -181,6 +181,7 @@ void add_device_commands(CLI::App& app, Session& session) {
   CLI::App* group = add_group(app, "device", "create, list, show, enable, disable, delete, import devices");
   auto arguments = std::make_shared<DeviceArguments>();
   add_single_commands(*group, session, arguments);
+  add_access_commands(*group, session);
   CLI::App* list =
       add_command(*group, session, "list", "list devices", "  millrace device list --prefix meter- --limit 20",
                   [&session, arguments] { list_devices(session, *arguments); });

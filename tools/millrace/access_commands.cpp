@@ -1,0 +1,122 @@
+// What a device may do beyond its own readings: `millrace device children` and `millrace device topics`.
+#include <memory>
+
+#include <CLI/CLI.hpp>
+
+#include "client.hpp"
+#include "command_error.hpp"
+#include "command_line.hpp"
+#include "format_option.hpp"
+#include "millrace/registry/v1/registry.grpc.pb.h"
+#include "text.hpp"
+#include "topic_rules.hpp"
+
+namespace millrace::cli {
+namespace {
+
+namespace api = registry::v1;
+using Service = api::RegistryService;
+using Registry = Client<Service>;
+constexpr const char* kHint = "`millrace device list` shows the devices";
+
+struct AccessArguments {
+  std::string device;
+  std::vector<std::string> children;
+  TopicOptions topics;
+  bool none = false;
+  Format format = Format::kTable;
+};
+
+// A forgotten argument must not take everything away.
+void check_some(bool some, bool none, const std::string& what) {
+  if (some == none)
+    throw usage_error(some ? "--none and " + what + " exclude each other" : "there are no " + what,
+                      "name them, or take all away with --none");
+}
+
+template <class Request>
+Request request_for(const Session& session, const AccessArguments& arguments) {
+  Request request;
+  request.set_tenant(session.settings.tenant);
+  request.set_device(arguments.device);
+  return request;
+}
+
+api::GetDeviceAccessResponse get(Session& session, const AccessArguments& arguments) {
+  return Registry(session.settings, Target::kRegistry)
+      .call(&Service::StubInterface::GetDeviceAccess, request_for<api::GetDeviceAccessRequest>(session, arguments),
+            kHint);
+}
+
+void show_children(Session& session, const AccessArguments& arguments) {
+  const auto access = get(session, arguments);
+  if (arguments.format == Format::kJson) {
+    std::string text;
+    for (const std::string& child : access.children()) text += (text.empty() ? "" : ",") + json_string(child);
+    session.out() << '[' << text << "]\n";
+    return;
+  }
+  for (const std::string& child : access.children()) session.out() << printable(child) << '\n';
+}
+
+void show_topics(Session& session, const AccessArguments& arguments) {
+  const auto access = get(session, arguments);
+  if (arguments.format == Format::kJson)
+    session.out() << topics_json(access.topics()) << '\n';
+  else
+    topic_table(access.topics()).print(session.out());
+}
+
+void set_children(Session& session, const AccessArguments& arguments) {
+  check_some(!arguments.children.empty(), arguments.none, "children");
+  auto request = request_for<api::SetDeviceChildrenRequest>(session, arguments);
+  request.mutable_children()->Assign(arguments.children.begin(), arguments.children.end());
+  static_cast<void>(
+      Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::SetDeviceChildren, request, kHint));
+  session.out() << "device " << arguments.device << " publishes for " << request.children_size()
+                << (request.children_size() == 1 ? " child\n" : " children\n");
+}
+
+void set_topics(Session& session, const AccessArguments& arguments) {
+  auto request = request_for<api::SetDeviceTopicsRequest>(session, arguments);
+  *request.mutable_topics() = arguments.topics.rules();
+  check_some(!request.topics().empty(), arguments.none, "topic filters");
+  static_cast<void>(
+      Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::SetDeviceTopics, request, kHint));
+  session.out() << "device " << arguments.device
+                << (request.topics().empty() ? " has the topics of its tenant's policy\n" : " has these topics:\n");
+  if (!request.topics().empty()) topic_table(request.topics()).print(session.out());
+}
+
+using Arguments = std::shared_ptr<AccessArguments>;
+
+CLI::App* add_pair(CLI::App& group, Session& session, const Arguments& arguments, const std::string& example,
+                   void (*set)(Session&, const AccessArguments&), void (*show)(Session&, const AccessArguments&)) {
+  const auto with = [&session, arguments](auto function) {
+    return [&session, arguments, function] { function(session, *arguments); };
+  };
+  const std::string path = "  millrace device " + group.get_name();
+  CLI::App* setting = add_command(group, session, "set", "replace all of them", path + " set " + example, with(set));
+  setting->add_option("DEVICE", arguments->device, "device id")->required();
+  setting->add_flag("--none", arguments->none, "take all of them away");
+  CLI::App* shown = add_command(group, session, "show", "show them", path + " show gateway-1", with(show));
+  shown->add_option("DEVICE", arguments->device, "device id")->required();
+  add_format_option(*shown, arguments->format, {"table", "json"});
+  return setting;
+}
+
+}  // namespace
+
+void add_access_commands(CLI::App& group, Session& session) {
+  auto arguments = std::make_shared<AccessArguments>();
+  CLI::App* children = add_group(group, "children", "devices that a gateway device publishes for");
+  CLI::App* set =
+      add_pair(*children, session, arguments, "gateway-1 meter-1 meter-2 'hall-7-*'", set_children, show_children);
+  set->add_option("CHILD", arguments->children, "device ids, and beginnings of ids with a * behind");
+  CLI::App* topics = add_group(group, "topics", "local topics of a device, in place of those of the tenant's policy");
+  add_topic_options(*add_pair(*topics, session, arguments, "gateway-1 --subscribe news/# --both 'chat/{device}'",
+                              set_topics, show_topics),
+                    arguments->topics);
+}
+
+}  // namespace millrace::cli
