@@ -14,7 +14,7 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tools" / "dev"))
 
-from millrace_dev import environment, fuzz, services, testing, toolchain, up  # noqa: E402
+from millrace_dev import environment, fuzz, screen, services, testing, toolchain, up  # noqa: E402
 from millrace_dev.layout import Layout, private_folder  # noqa: E402
 from millrace_dev.processes import Process, wait_until  # noqa: E402
 from millrace_dev.say import DevError  # noqa: E402
@@ -114,6 +114,19 @@ class Environment(unittest.TestCase):
             url = environment.exports(stack)["MILLRACE_DATABASE_URL"]
             self.assertIn("//storage_writer:", url)
             self.assertNotIn(stack.settings.secret("database_superuser"), environment.shell_lines(stack))
+
+    def test_what_a_newcomer_pastes_fits_the_transport(self):
+        for tls, there, missing in ((False, "grpcurl -plaintext", "MQTTS"), (True, 'grpcurl -cacert "$MILLRACE_CA_FILE"', "-plaintext")):
+            with tempfile.TemporaryDirectory() as folder:
+                stack = Stack(Layout(), Settings(Path(folder), DEFAULT_PORTS, options={"tls": tls}))
+                for name in ("device_id", "device_token"):
+                    stack.settings.keep(name, "device-1")
+                said = io.StringIO()
+                with contextlib.redirect_stdout(said):
+                    screen.show(stack, "", started=True)
+                self.assertIn(there, said.getvalue())
+                self.assertNotIn(missing, said.getvalue())
+                self.assertEqual(f"--cafile {folder}" in said.getvalue(), tls)
 
 
 class Tools(unittest.TestCase):

@@ -8,6 +8,7 @@ def show(stack, latest, started):
     device, token = values["MILLRACE_DEVICE_ID"], values["MILLRACE_DEVICE_TOKEN"]
     user = f"{device}@{values['MILLRACE_TENANT']}"
     host, mqtt_port = values["MILLRACE_MQTT_ADDR"].split(":")
+    secure = "MILLRACE_CA_FILE" in values
     say.line()
     say.line("Millrace runs." if started else "Millrace runs already; nothing was changed.")
     say.line()
@@ -16,6 +17,8 @@ def show(stack, latest, started):
          f"ops http://{settings.address('gateway_ops')}/metrics"),
         ("", values["MILLRACE_COAP_URI"], values["MILLRACE_COAPS_URI"],
          f"MQTT broker open to all {values['MILLRACE_OPEN_MQTT_ADDR']}"),
+        *([("", f"MQTTS {values['MILLRACE_MQTTS_ADDR']}", values["MILLRACE_HTTPS_URL"], values["MILLRACE_MQTT_WSS_URL"])]
+          if secure else []),
         ("device-registry", f"gRPC {values['MILLRACE_REGISTRY_ADDR']}", "",
          f"ops http://{settings.address('registry_ops')}/metrics"),
         ("storage-writer", "", "", f"ops http://{settings.address('writer_ops')}/metrics"),
@@ -34,6 +37,9 @@ def show(stack, latest, started):
              f"-d '{{\"temperature\": 21.5}}' {values['MILLRACE_HTTP_URL']}/v1/telemetry")
     say.line(f"  mosquitto_pub -h {host} -p {mqtt_port} -V mqttv5 -q 1 -u '{user}' -P '{token}' "
              f"-t devices/{device}/telemetry -m '{{\"temperature\": 21.7}}'")
+    if secure:
+        say.line(f"  mosquitto_pub -h localhost -p {values['MILLRACE_MQTTS_ADDR'].split(':')[1]} --cafile {values['MILLRACE_CA_FILE']} "
+                 f"-q 1 -u '{user}' -P '{token}' -t devices/{device}/telemetry -m '{{\"temperature\": 21.8}}'")
     say.line(f"  echo '{{\"temperature\": 21.9}}' | coap-client-openssl -m post -t 50 -u '{user}' "
              f"-k '{values['MILLRACE_DEVICE_PSK']}' -f - {values['MILLRACE_COAPS_URI']}/v1/telemetry")
     say.line()
@@ -41,7 +47,8 @@ def show(stack, latest, started):
     say.line('  eval "$(./dev env)"')
     say.line(f"  millrace latest {device}")
     say.line(f"  millrace range {device} temperature --from 1h")
-    say.line("  grpcurl -plaintext -H \"authorization: Bearer $MILLRACE_API_KEY\" "
+    trust = '-cacert "$MILLRACE_CA_FILE"' if secure else "-plaintext"
+    say.line(f"  grpcurl {trust} -H \"authorization: Bearer $MILLRACE_API_KEY\" "
              f"-d '{{\"device\": \"{device}\"}}' $MILLRACE_QUERY_ADDR millrace.query.v1.QueryService/Latest")
     say.line()
     say.line("Look and stop")
