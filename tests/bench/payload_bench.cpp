@@ -3,8 +3,11 @@
 #include <functional>
 
 #include <benchmark/benchmark.h>
+#include <google/protobuf/descriptor.pb.h>
+#include <google/protobuf/dynamic_message.h>
 
 #include <millrace/base/digest.hpp>
+#include <millrace/telemetry/message_schema.hpp>
 #include <millrace/telemetry/payload.hpp>
 #include <millrace/telemetry/v1/readings.pb.h>
 
@@ -104,11 +107,44 @@ std::string protobuf(std::int64_t points) {
   return readings.SerializeAsString();
 }
 
-void run(benchmark::State& state, PayloadFormat format, const std::function<std::string(std::int64_t)>& make) {
+/// Of a device type: a message with a field for the time and one for each point.
+google::protobuf::FileDescriptorSet descriptor(std::int64_t points) {
+  using google::protobuf::FieldDescriptorProto;
+  google::protobuf::FileDescriptorSet set;
+  auto& file = *set.add_file();
+  file.set_name("reading.proto");
+  file.set_syntax("proto2");
+  auto& message = *file.add_message_type();
+  message.set_name("Reading");
+  const auto add = [&message](const std::string& name, FieldDescriptorProto::Type type) {
+    auto& field = *message.add_field();
+    field.set_name(name);
+    field.set_number(message.field_size());
+    field.set_type(type);
+    field.set_label(FieldDescriptorProto::LABEL_OPTIONAL);
+  };
+  add("ts", FieldDescriptorProto::TYPE_INT64);
+  for (std::int64_t i = 0; i < points; ++i) add(metric_of(i), FieldDescriptorProto::TYPE_DOUBLE);
+  return set;
+}
+
+std::string message(std::int64_t points) {
+  google::protobuf::DescriptorPool pool;
+  pool.BuildFile(descriptor(points).file(0));
+  google::protobuf::DynamicMessageFactory factory;
+  const auto* type = pool.FindMessageTypeByName("Reading");
+  const std::unique_ptr<google::protobuf::Message> reading(factory.GetPrototype(type)->New());
+  reading->GetReflection()->SetInt64(reading.get(), type->field(0), kTime);
+  for (int i = 0; i < points; ++i) reading->GetReflection()->SetDouble(reading.get(), type->field(i + 1), value_of(i));
+  return reading->SerializeAsString();
+}
+
+void run(benchmark::State& state, PayloadFormat format, const std::function<std::string(std::int64_t)>& make,
+         const MessageSchema* schema = nullptr) {
   const std::string payload = make(state.range(0));
   PayloadDecoder decoder;
   Batch batch;
-  const DecodeOptions options{"m-1", "", "", kTime};
+  const DecodeOptions options{"m-1", "", "", kTime, schema};
   for (auto _ : state) {
     if (const auto error = decoder.decode(format, payload, options, batch)) {
       state.SkipWithError(error->message.c_str());
@@ -132,6 +168,13 @@ MILLRACE_PAYLOAD_BENCH(BM_SenmlJson, kSenmlJson, senml_json);
 MILLRACE_PAYLOAD_BENCH(BM_SenmlCbor, kSenmlCbor, senml_cbor);
 MILLRACE_PAYLOAD_BENCH(BM_Protobuf, kProtobuf, protobuf);
 #undef MILLRACE_PAYLOAD_BENCH
+
+void BM_RegisteredMessage(benchmark::State& state) {
+  const auto schema = MessageSchema::build(descriptor(state.range(0)).SerializeAsString(), "Reading");
+  if (!schema) return state.SkipWithError(schema.error().message.c_str());
+  run(state, PayloadFormat::kProtobuf, message, schema->get());
+}
+BENCHMARK(BM_RegisteredMessage)->Arg(3)->Arg(30)->Arg(300);
 
 }  // namespace
 }  // namespace millrace::telemetry

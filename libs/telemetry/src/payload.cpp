@@ -6,6 +6,7 @@
 
 #include "cbor_json.hpp"
 #include "json_decoder.hpp"
+#include "message_decoder.hpp"
 #include "point_sink.hpp"
 #include "protobuf_decoder.hpp"
 #include "senml_cbor.hpp"
@@ -101,6 +102,7 @@ struct PayloadDecoder::Impl {
   SenmlJsonDecoder senml_json;
   SenmlCborDecoder senml_cbor;
   ProtobufDecoder protobuf;
+  MessageDecoder message;
   std::string transcoded;  // CBOR as JSON
 };
 
@@ -131,6 +133,7 @@ bool PayloadDecoder::Impl::decode(PayloadFormat format, std::string_view payload
     case PayloadFormat::kSenmlCbor:
       return senml_cbor.decode(payload, sink);
     case PayloadFormat::kProtobuf:
+      if (sink.options().schema != nullptr) return message.decode(payload, *sink.options().schema, json, sink);
       return protobuf.decode(payload, sink);
     case PayloadFormat::kJson:
     case PayloadFormat::kText:

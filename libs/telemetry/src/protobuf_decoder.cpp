@@ -1,13 +1,13 @@
 #include "protobuf_decoder.hpp"
 
 #include <bit>
-#include <cstring>
+
+#include "protobuf_wire.hpp"
 
 namespace millrace::telemetry {
 namespace {
 
-// https://protobuf.dev/programming-guides/encoding/
-enum class Type : std::uint8_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
+using Type = ProtobufWire::Type;
 
 // The fields by number (readings.proto, telemetry.proto); a test compares them with the generated code.
 namespace readings {
@@ -32,77 +32,6 @@ std::int64_t zigzag(std::uint64_t bits) { return static_cast<std::int64_t>(bits 
 
 }  // namespace
 
-// The fields of one message.
-class ProtobufDecoder::Wire {
- public:
-  explicit Wire(std::string_view message) : at_(message.data()), end_(message.data() + message.size()) {}
-
-  std::uint32_t field = 0;
-  Type type = Type::kVarint;
-  std::uint64_t bits = 0;  // of all but kBytes
-  std::string_view bytes;  // of kBytes
-
-  /// False at the end, and where it is cut or malformed: then broken() is true.
-  [[nodiscard]] bool next() {
-    if (at_ == end_) return false;
-    broken_ = !read();
-    return !broken_;
-  }
-  [[nodiscard]] bool broken() const { return broken_; }
-  [[nodiscard]] const char* at() const { return at_; }
-  [[nodiscard]] bool is(std::uint32_t number, Type expected) const { return field == number && type == expected; }
-
- private:
-  bool read() {
-    std::uint64_t tag = 0;
-    if (!varint(tag) || tag >> 3U == 0 || tag >> 3U > 0x1fffffff) return false;
-    field = static_cast<std::uint32_t>(tag >> 3U);
-    type = static_cast<Type>(tag & 7U);
-    switch (type) {
-      case Type::kVarint:
-        return varint(bits);
-      case Type::kFixed64:
-        return fixed(8);
-      case Type::kFixed32:
-        return fixed(4);
-      case Type::kBytes: {
-        std::uint64_t size = 0;
-        if (!varint(size) || size > static_cast<std::uint64_t>(end_ - at_)) return false;
-        bytes = {at_, size};
-        at_ += size;
-        return true;
-      }
-    }
-    return false;  // groups, which proto3 does not have
-  }
-  bool varint(std::uint64_t& out) {
-    if (at_ != end_ && (*at_ & 0x80) == 0) {
-      out = static_cast<unsigned char>(*at_++);
-      return true;
-    }
-    out = 0;
-    for (unsigned shift = 0; at_ != end_ && shift < 70; shift += 7) {
-      const auto byte = static_cast<unsigned char>(*at_++);
-      if (shift == 63 && byte > 1) return false;
-      out |= static_cast<std::uint64_t>(byte & 0x7fU) << shift;
-      if ((byte & 0x80U) == 0) return true;
-    }
-    return false;
-  }
-  bool fixed(std::ptrdiff_t size) {
-    if (end_ - at_ < size) return false;
-    bits = 0;
-    std::memcpy(&bits, at_, static_cast<std::size_t>(size));
-    if constexpr (std::endian::native == std::endian::big) bits = __builtin_bswap64(bits);
-    at_ += size;
-    return true;
-  }
-
-  const char* at_;
-  const char* end_;
-  bool broken_ = false;
-};
-
 bool ProtobufDecoder::cut(const char* at, std::string_view what) {
   const auto offset = static_cast<std::size_t>(at - begin_);
   return sink_->fail(
@@ -112,7 +41,7 @@ bool ProtobufDecoder::cut(const char* at, std::string_view what) {
 }
 
 bool ProtobufDecoder::value(std::string_view bytes, Value& out) {
-  Wire wire(bytes);
+  ProtobufWire wire(bytes);
   while (wire.next()) {
     constexpr Type kTypes[] = {Type::kFixed64, Type::kVarint, Type::kVarint, Type::kBytes, Type::kBytes};
     if (wire.field > std::size(kTypes)) continue;  // of a later version
@@ -162,7 +91,7 @@ bool ProtobufDecoder::add(std::string_view metric, const Value& value) {
 }
 
 bool ProtobufDecoder::point(std::string_view bytes) {
-  Wire wire(bytes);
+  ProtobufWire wire(bytes);
   std::string_view metric;
   Value found;
   std::optional<TimeUs> time;
@@ -187,7 +116,7 @@ bool ProtobufDecoder::point(std::string_view bytes) {
 bool ProtobufDecoder::decode(std::string_view bytes, PointSink& sink) {
   sink_ = &sink;
   begin_ = bytes.data();
-  Wire wire(bytes);
+  ProtobufWire wire(bytes);
   while (wire.next()) {
     if (wire.is(readings::kPoints, Type::kBytes)) {
       const std::size_t index = sink.size();

@@ -23,7 +23,6 @@ class ProtobufDecoder {
     std::uint64_t bits = 0;
     std::string_view text;
   };
-  class Wire;
 
   [[nodiscard]] bool point(std::string_view bytes);
   [[nodiscard]] bool value(std::string_view bytes, Value& out);

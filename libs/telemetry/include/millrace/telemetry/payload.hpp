@@ -13,6 +13,8 @@
 
 namespace millrace::telemetry {
 
+class MessageSchema;
+
 /// Bounds on what a device may send; the defaults are the contract of docs/protocols.md.
 struct PayloadLimits {
   std::size_t max_bytes = 256 * 1024;
@@ -69,6 +71,8 @@ struct DecodeOptions {
   /// it: it is the metric; in the other formats the names go on behind it, as in a nested object.
   std::string_view metric = {};
   TimeUs now = 0;  ///< what SenML's relative times are added to
+  /// What kProtobuf is; null: telemetry.v1.Readings. Must live as long as the call.
+  const MessageSchema* schema = nullptr;
 };
 
 /// Decodes payloads of every format into points and validates everything that could be turned down later: bounded

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string_view>
+
+#include <millrace/base/result.hpp>
+
+namespace millrace::telemetry {
+
+/// Bounds of what may be registered.
+inline constexpr std::size_t kMaxDescriptorSetBytes = 256 * 1024;
+inline constexpr std::size_t kMaxDescriptorFiles = 256;
+inline constexpr std::size_t kMaxMessageNameBytes = 512;
+
+/// The message of Protocol Buffers that devices of a type send, made of a descriptor that somebody has registered. Made
+/// once (milliseconds for a large set), then only read: any number of threads may decode with it at once.
+class MessageSchema {
+ public:
+  /// `descriptor_set` is a serialized google.protobuf.FileDescriptorSet with every import, `message` the full name of
+  /// the message in it. kInvalid names what cannot be used: a file or import that is missing, a message that is not
+  /// there, a group, extensions, a time that is none, a message without a field that could be a metric.
+  [[nodiscard]] static Result<std::shared_ptr<const MessageSchema>> build(std::string_view descriptor_set,
+                                                                          std::string_view message);
+
+  ~MessageSchema();
+  MessageSchema(const MessageSchema&) = delete;
+  MessageSchema& operator=(const MessageSchema&) = delete;
+
+  struct Impl;
+  [[nodiscard]] const Impl& impl() const { return *impl_; }
+
+ private:
+  explicit MessageSchema(std::unique_ptr<Impl> impl);
+
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace::telemetry
