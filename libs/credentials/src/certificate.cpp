@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <ctime>
 #include <limits>
 
@@ -72,8 +73,10 @@ std::vector<std::string> alternative_names(const X509& certificate, int type) {
     const void* value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(all.get(), i), &kind);
     if (kind != type || value == nullptr) continue;
     const auto* text = static_cast<const ASN1_STRING*>(value);
-    add_name(names, {reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
-                     static_cast<std::size_t>(ASN1_STRING_length(text))});
+    const std::string_view name(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                                static_cast<std::size_t>(ASN1_STRING_length(text)));
+    // An IA5String is ASCII; OpenSSL does not look.
+    if (std::ranges::all_of(name, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) add_name(names, name);
   }
   ERR_clear_error();
   return names;

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include <google/protobuf/descriptor.pb.h>
+#include <google/protobuf/stubs/logging.h>
 
 #include "message_schema_impl.hpp"
 #include "point_sink.hpp"
@@ -120,6 +121,8 @@ Result<std::shared_ptr<const MessageSchema>> MessageSchema::build(std::string_vi
     return invalid("the name of the message must have 1 to " + std::to_string(kMaxMessageNameBytes) +
                    " bytes, its package included");
   }
+  // What is wrong is in the answer: Protocol Buffers would write it to stderr as well, among lines of JSON.
+  const pb::LogSilencer silent;
   const auto set = parse_set(descriptor_set);
   if (!set) return set.error();
   auto impl = std::make_unique<Impl>();

@@ -113,6 +113,15 @@ TEST(Certificate, NameWithNulIsLeftOut) {
   EXPECT_TRUE(certificate->names(NameSource::kCommonName).empty());
 }
 
+TEST(Certificate, AlternativeNameThatIsNotAsciiIsLeftOut) {
+  std::string der =
+      make_certificate({.common_name = "m", .extensions = {{NID_subject_alt_name, "DNS:good,DNS:b@d"}}}).der();
+  der[der.find("b@d") + 1] = '\xE9';  // Latin-1, where the standard has ASCII alone
+  const auto certificate = Certificate::from_der(der);
+  ASSERT_TRUE(certificate.ok());
+  EXPECT_EQ(certificate->names(NameSource::kDnsName), (std::vector<std::string>{"good"}));
+}
+
 TEST(Certificate, NumberOfNamesIsBounded) {
   std::string names = "DNS:n0";
   for (int i = 1; i < 100; ++i) names += ",DNS:n" + std::to_string(i);

@@ -368,6 +368,12 @@ TEST_F(SchemaTest, WhatIsNoSet) {
   EXPECT_NE(MessageSchema::build("x", "").error().message.find("name of the message"), std::string::npos);
 }
 
+TEST_F(SchemaTest, WhatIsWrongIsSaidInTheAnswerAlone) {
+  ::testing::internal::CaptureStderr();
+  EXPECT_FALSE(MessageSchema::build("\x0A\x03\x0A\x01\xFF", "R"));  // a file whose name is no UTF-8
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+}
+
 TEST_F(SchemaTest, TheOnlyTimestampIsTheTime) {
   const auto time_of = [](const std::string& fields) {
     const test::DescriptorSet set("syntax = \"proto3\"; import \"google/protobuf/timestamp.proto\"; message R {" +

@@ -48,7 +48,7 @@ class Certificate {
   /// The subject of the certificate that signed it, in the same form.
   [[nodiscard]] std::string issuer() const;
   /// UTF-8, in the order of the certificate, the first kMostNames. A name with a NUL in it is left out: it means one
-  /// thing to whoever stops there and another to whoever does not.
+  /// thing to whoever stops there and another to whoever does not. So is an alternative name that is not ASCII.
   [[nodiscard]] std::vector<std::string> names(NameSource source) const;
 
  private:
