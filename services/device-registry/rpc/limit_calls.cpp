@@ -3,6 +3,7 @@
 
 #include "rpc/registry_service.hpp"
 #include "store/limits.hpp"
+#include "store/tenants.hpp"
 
 namespace millrace::registry {
 namespace {
@@ -34,6 +35,8 @@ RegistryService::Reactor* RegistryService::SetTenantLimits(Context* context, con
     if (own && request->has_tenant_total())
       return Error{ErrorKind::kForbidden, "tenant_total is set by an admin of the platform"};
     return change(call, "set tenant limits", *tenant, [&](Connection& connection) -> Status {
+      // What the platform sets meanwhile must not be written over by what was read before.
+      if (auto locked = lock_tenant(connection, *tenant); !locked.ok()) return locked;
       if (own) {
         auto now = get_limits(connection, *tenant, "");
         if (!now.ok()) return now.error();

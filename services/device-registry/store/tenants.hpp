@@ -16,8 +16,8 @@ namespace millrace::registry {
 /// Tenants behind `after` in the order of their ids.
 [[nodiscard]] Result<v1::ListTenantsResponse> list_tenants(postgres::Connection& connection, const std::string& after,
                                                            int limit);
-/// Until the transaction ends nobody else changes the tenant's rules, authorities or policy: what is published comes in
-/// the order of the changes, and they can be counted. kNotFound if there is no such tenant.
+/// Until the transaction ends nobody else changes the tenant's rules, authorities, policy or limits: what is published
+/// comes in the order of the changes, and they can be counted. kNotFound if there is no such tenant.
 [[nodiscard]] Status lock_tenant(postgres::Connection& connection, const std::string& tenant);
 /// kConflict while it has devices. Its API keys go with it.
 [[nodiscard]] Status delete_tenant(postgres::Connection& connection, const std::string& tenant);

@@ -1,6 +1,8 @@
 // Credentials over gRPC: each kind, who may, what the topic says, and that plain tokens stay what they were.
 #include <thread>
 
+#include <gmock/gmock.h>
+
 #include <millrace/base/digest.hpp>
 #include <millrace/base/time.hpp>
 #include <millrace/credentials/password.hpp>
@@ -227,21 +229,32 @@ TEST_F(Credentials, NumberOfThemIsBounded) {
   EXPECT_EQ(add(request()).credential().credential_id(), "c33");
 }
 
-TEST_F(Credentials, ChangesAtTheSameTimeAreAllPublished) {
-  std::vector<std::jthread> callers;
-  for (int i = 0; i < 4; ++i) {
-    callers.emplace_back([this] {
-      v1::AddDeviceTokenRequest more;
-      more.set_device("meter");
-      for (int k = 0; k < 2; ++k) {
-        add(request());
-        EXPECT_EQ(said(&Stub::AddDeviceToken, more, operator_), "OK");
-      }
-    });
+TEST_F(Credentials, OfChangesAtTheSameTimeEachIsPublishedWithThoseBeforeIt) {
+  constexpr int kCallers = 4;
+  constexpr int kRounds = 2;
+  {
+    std::vector<std::jthread> callers;
+    for (int i = 0; i < kCallers; ++i) {
+      callers.emplace_back([this] {
+        v1::AddDeviceTokenRequest more;
+        more.set_device("meter");
+        for (int k = 0; k < kRounds; ++k) {
+          EXPECT_EQ(said(&Stub::AddDeviceToken, more, operator_), "OK");
+          add(request());
+        }
+      });
+    }
   }
-  callers.clear();
-  EXPECT_EQ(entry().credentials_size(), 8);
-  EXPECT_EQ(published("device/acme/meter").device().token_sha256_size(), 9);
+  EXPECT_EQ(entry().credentials_size(), kCallers * kRounds);
+  std::vector<int> token_counts, credential_counts;
+  for (const auto& record : log_of(topics_.registry())) {
+    v1::Entry said_then;
+    ASSERT_TRUE(said_then.ParseFromString(record.value));
+    if (record.key == "device/acme/meter") token_counts.push_back(said_then.device().token_sha256_size());
+    if (record.key == "credentials/acme/meter") credential_counts.push_back(said_then.credentials().credentials_size());
+  }
+  EXPECT_THAT(token_counts, ::testing::ElementsAre(1, 2, 3, 4, 5, 6, 7, 8, 9));
+  EXPECT_THAT(credential_counts, ::testing::ElementsAre(1, 2, 3, 4, 5, 6, 7, 8));
 }
 
 TEST_F(Credentials, ADeviceMadeAnewHasNoneOfTheFormerOne) {
