@@ -103,6 +103,14 @@ constexpr std::array kOptions{
            .help = "Threads for connections; 0: one a core.",
            .least = 0,
            .most = 256},
+    Option{.key = "REGISTRY_ADDR",
+           .type = Type::kAddress,
+           .help =
+               "device-registry, asked to make devices that come with a certificate of an authority that provisions. "
+               "Empty: such devices are refused."},
+    Option{.key = "REGISTRY_CA_FILE", .help = "PEM of those who sign the registry's certificate. Empty: plaintext."},
+    Option{.key = "REGISTRY_KEY_FILE",
+           .help = "File with the API key for it, of an operator of the platform; read for each device that is made."},
     Option{.key = "PASSWORD_THREADS",
            .type = Type::kInteger,
            .default_value = "0",
@@ -229,6 +237,9 @@ constexpr std::array kOptions{
 constexpr std::array kCommands{runtime::kHealthcheck};
 
 Status check(const config::Values& values) {
+  if (values.string("REGISTRY_ADDR").empty() != values.string("REGISTRY_KEY_FILE").empty()) {
+    return Error{ErrorKind::kInvalid, "REGISTRY_ADDR and REGISTRY_KEY_FILE need each other"};
+  }
   const std::string& file = values.string("BRIDGE_FILE");
   if (file.empty()) return {};
   if (auto brokers = read_bridge_file(file); !brokers.ok()) return brokers.error();
@@ -285,6 +296,9 @@ Config read_config(const config::Values& values) {
   config.state_dir = values.string("STATE_DIR");
   config.gateway_name = values.string("NAME");
   config.io_threads = size("IO_THREADS");
+  config.registry = optional("REGISTRY_ADDR");
+  config.registry_ca_file = values.string("REGISTRY_CA_FILE");
+  config.registry_key_file = values.string("REGISTRY_KEY_FILE");
   config.password_threads = size("PASSWORD_THREADS");
   config.linger_ms = static_cast<double>(values.integer("KAFKA_LINGER_US")) / 1000;
   config.max_in_flight_bytes = size("IN_FLIGHT_LIMIT_BYTES");

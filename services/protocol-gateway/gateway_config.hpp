@@ -36,8 +36,11 @@ struct Config {
   kafka::Settings kafka;
   std::string topic_prefix;
   std::string state_dir;
-  std::string gateway_name;          ///< empty: the one in state_dir
-  std::size_t io_threads = 0;        ///< 0: one a core
+  std::string gateway_name;         ///< empty: the one in state_dir
+  std::size_t io_threads = 0;       ///< 0: one a core
+  std::optional<Address> registry;  ///< where devices are made; none: nowhere
+  std::string registry_ca_file;     ///< empty: plaintext
+  std::string registry_key_file;
   std::size_t password_threads = 0;  ///< 0: one for two cores
   double linger_ms = 0;
   std::size_t max_in_flight_bytes = 0;

@@ -52,6 +52,16 @@ DeadLetterOptions dead_letter_options(const Config& config, const kafka::TopicNa
   return options;
 }
 
+std::unique_ptr<RegistryProvisioner> make_provisioner(const Config& config, const registry_view::RegistryView& view,
+                                                      observability::Metrics& metrics) {
+  if (!config.registry) return nullptr;
+  RegistryProvisioner::Options options;
+  options.registry.server = *config.registry;
+  options.registry.ca_file = config.registry_ca_file;
+  options.key_file = config.registry_key_file;
+  return std::make_unique<RegistryProvisioner>(std::move(options), view, metrics);
+}
+
 mqtt::BrokerLimits broker_limits(const Config& config) {
   mqtt::BrokerLimits limits;
   limits.maximum_sessions = config.max_sessions;
@@ -77,7 +87,9 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
       registry_({config_.kafka, topics_.registry()}, metrics_),
       registry_credentials_(registry_),
       admission_metrics_(metrics_),
-      authenticator_({.threads = config_.password_threads}, registry_credentials_, admission_metrics_, nullptr),
+      provisioner_(make_provisioner(config_, registry_, metrics_)),
+      authenticator_({.threads = config_.password_threads}, registry_credentials_, admission_metrics_,
+                     provisioner_.get()),
       registry_limits_(registry_),
       limiter_(registry_limits_, gateway_metrics_),
       leases_({config_.kafka, topics_.limit_leases(), config_.limit_lease}, limiter_, registry_limits_),
@@ -88,7 +100,10 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
       dead_letters_(dead_letter_options(config_, topics_), gateway_metrics_,
                     [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
       durability_(config_.kafka, topics_.telemetry()),
-      wills_(threads_, workers_, registry_, gateway_metrics_),
+      wills_(threads_, workers_, registry_, gateway_metrics_,
+             [this](const std::string& tenant, const mqtt::MessagePtr& will) {
+               name_spaces_.of_tenant(tenant).broker().publish(will, nullptr, std::chrono::steady_clock::now());
+             }),
       name_spaces_(threads_, broker_limits(config_),
                    [this](const std::string& tenant, const std::string& session, mqtt::MessagePtr will) {
                      wills_.take(tenant, session, std::move(will));
@@ -102,6 +117,7 @@ ProtocolGatewayApp::~ProtocolGatewayApp() {
   if (coap_) coap_->stop();
   leases_.stop();
   registry_.stop();
+  if (provisioner_) provisioner_->stop();
   authenticator_.stop();
   if (sessions_) sessions_->stop();
   if (presence_) presence_->stop();
@@ -148,8 +164,8 @@ void ProtocolGatewayApp::wire() {
   front_ = std::make_unique<MqttFront>(*mqtt_context_, listening, mqtt_tls_, http_tls_);
   listening.access = MqttAccess::kOpen;
   if (config_.mqtt_open) open_listener_ = std::make_unique<MqttListener>(*mqtt_context_, listening);
-  handler_ =
-      std::make_unique<TelemetryHandler>(threads_, workers_, authenticator_, gateway_metrics_, config_.answer_deadline);
+  handler_ = std::make_unique<TelemetryHandler>(threads_, workers_, registry_, authenticator_, gateway_metrics_,
+                                                config_.answer_deadline);
   coap_ = std::make_unique<CoapServer>(config_.coap, registry_, authenticator_, publisher_, dead_letters_,
                                        metric_names_, limiter_, gateway_metrics_);
   publisher_.on_accepting([this] {

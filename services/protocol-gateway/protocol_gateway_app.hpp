@@ -19,6 +19,7 @@
 #include "gateway_metrics.hpp"
 #include "http/telemetry_handler.hpp"
 #include "identity/authenticator.hpp"
+#include "identity/registry_provisioner.hpp"
 #include "ingest/dead_letters.hpp"
 #include "ingest/kafka_publisher.hpp"
 #include "io/io_threads.hpp"
@@ -75,6 +76,7 @@ class ProtocolGatewayApp final : public runtime::App {
   registry_view::RegistryView registry_;
   RegistryCredentials registry_credentials_;
   AdmissionMetrics admission_metrics_;
+  std::unique_ptr<RegistryProvisioner> provisioner_;  // null: off
   Authenticator authenticator_;
   RegistryLimits registry_limits_;
   Limiter limiter_;

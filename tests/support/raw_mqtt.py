@@ -64,13 +64,16 @@ class RawMqtt:
         self._buffer = b""
         self._early = []  # packets that came before one that was waited for
 
-    def connect(self, user, password, client_id, clean=True, keep_alive=60, properties=b"", will=None):
-        """Sends CONNECT and returns CONNACK."""
+    def connect(self, user, password, client_id, clean=True, keep_alive=60, properties=b"", will=None,
+                receipts=True):
+        """Sends CONNECT and returns CONNACK; version 5 asks for receipts."""
         flags = (0x02 if clean else 0) | (0x80 if user is not None else 0) | (0x40 if password is not None else 0)
         if will:
             flags |= 0x04 | will.qos << 3 | (0x20 if will.retain else 0)
         body = _text("MQTT") + bytes([self.version, flags]) + struct.pack("!H", keep_alive)
         if self.version == 5:
+            if receipts:
+                properties += bytes([USER_PROPERTY]) + _text("receipts") + _text("true")
             body += _varint(len(properties)) + properties
         body += _text(client_id)
         if will:

@@ -4,6 +4,28 @@
 
 namespace millrace::gateway {
 
+std::optional<TelemetryPath> parse_telemetry_path(std::string_view path) {
+  constexpr std::string_view kRoot = "/v1/";
+  constexpr std::string_view kDevices = "devices/";
+  constexpr std::string_view kTelemetry = "telemetry";
+  if (!path.starts_with(kRoot)) return std::nullopt;
+  path.remove_prefix(kRoot.size());
+  TelemetryPath parsed;
+  if (path.starts_with(kDevices)) {
+    path.remove_prefix(kDevices.size());
+    const std::size_t slash = path.find('/');
+    if (slash == 0 || slash == std::string_view::npos) return std::nullopt;
+    parsed.device = path.substr(0, slash);
+    path.remove_prefix(slash + 1);
+  }
+  if (!path.starts_with(kTelemetry)) return std::nullopt;
+  path.remove_prefix(kTelemetry.size());
+  if (path.empty()) return parsed;
+  if (!path.starts_with('/')) return std::nullopt;
+  parsed.metric = path.substr(1);
+  return parsed;
+}
+
 Result<std::string> metric_of_path(std::string_view encoded) {
   std::string metric;
   while (!encoded.empty()) {

@@ -10,6 +10,8 @@
 #include "http/credentials.hpp"
 #include "http/kept_request.hpp"
 #include "http/metric_path.hpp"
+#include "identity/children.hpp"
+#include "mqtt/topic_rights.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -18,8 +20,6 @@ using http::problem;
 using http::Response;
 using std::chrono::steady_clock;
 
-constexpr std::string_view kPath = "/v1/telemetry";
-constexpr std::string_view kMetricPath = "/v1/telemetry/";
 constexpr std::size_t kMaxMessageIdBytes = 128;
 constexpr std::chrono::milliseconds kDeadlineTick{100};
 
@@ -136,10 +136,11 @@ class TelemetryHandler::Pending final : public AckSink {
 };
 
 TelemetryHandler::TelemetryHandler(IoThreads& threads, std::vector<std::unique_ptr<IngestWorker>>& workers,
-                                   Authenticator& authenticator, GatewayMetrics& metrics,
-                                   std::chrono::milliseconds answer_deadline)
+                                   const registry_view::RegistryView& registry, Authenticator& authenticator,
+                                   GatewayMetrics& metrics, std::chrono::milliseconds answer_deadline)
     : threads_(threads),
       workers_(workers),
+      registry_(registry),
       authenticator_(authenticator),
       metrics_(metrics),
       answer_deadline_(answer_deadline) {
@@ -214,7 +215,7 @@ void TelemetryHandler::refuse(const Error& error, const http::Responder& respond
 }
 
 void TelemetryHandler::handle(const http::Request& request, const http::Responder& responder) {
-  if (request.path() != kPath && !request.path().starts_with(kMetricPath)) {
+  if (!parse_telemetry_path(request.path())) {
     responder.send(problem(404, "/problems/not-found", "there is nothing here", "devices post to /v1/telemetry"));
     return;
   }
@@ -225,6 +226,15 @@ void TelemetryHandler::handle(const http::Request& request, const http::Responde
     return;
   }
   ingest(request, responder);
+}
+
+/// Whose message it is; null: it may not be sent.
+std::shared_ptr<const Identity> TelemetryHandler::speaker(const std::shared_ptr<const Identity>& identity,
+                                                          std::string_view device) const {
+  const auto& [tenant, own, key, enabled] = identity->device;
+  if (device.empty() || device == own) return identity;
+  if (!TopicRights::of(registry_, tenant, own).speaks_for(device)) return nullptr;
+  return child_identity(registry_, *identity, device);
 }
 
 void TelemetryHandler::ingest(const http::Request& request, const http::Responder& responder) {
@@ -245,6 +255,14 @@ void TelemetryHandler::ingest(const http::Request& request, const http::Responde
 void TelemetryHandler::take(const http::Request& request, const std::shared_ptr<const Identity>& identity,
                             const http::Responder& responder) {
   constexpr auto kHttp = telemetry::Protocol::kHttp;
+  const auto target = parse_telemetry_path(request.path()).value();
+  const auto whose = speaker(identity, target.device);
+  if (!whose) {
+    metrics_.ingested(kHttp, IngestResult::kUnauthorized).add();
+    responder.send(problem(403, "/problems/forbidden", "the device may not send for this one",
+                           "the device is no gateway of it, or there is none, or it is disabled"));
+    return;
+  }
   const std::string_view id = request.header("idempotency-key").value_or("");
   if (request.header_count("idempotency-key") > 1 || id.size() > kMaxMessageIdBytes || !is_visible_ascii(id)) {
     metrics_.ingested(kHttp, IngestResult::kInvalid).add();
@@ -254,15 +272,14 @@ void TelemetryHandler::take(const http::Request& request, const std::shared_ptr<
   }
   const std::string_view type = said_type(request);
   const auto format = telemetry::format_of_media_type(type);
-  const bool names_no_metric = format == telemetry::PayloadFormat::kText && request.path() == kPath;
+  const bool names_no_metric = format == telemetry::PayloadFormat::kText && !target.metric;
   if ((!type.empty() && !format) || names_no_metric) {
     metrics_.ingested(kHttp, IngestResult::kInvalid).add();
     responder.send(
         problem(415, "/problems/content-type", "this content type is not understood", telemetry::kFormatsTaken));
     return;
   }
-  Result<std::string> metric = std::string();
-  if (request.path() != kPath) metric = metric_of_path(request.path().substr(kMetricPath.size()));
+  const Result<std::string> metric = target.metric ? metric_of_path(*target.metric) : std::string();
   if (!metric.ok()) {
     metrics_.ingested(kHttp, IngestResult::kInvalid).add();
     responder.send(problem(400, "/problems/path", "the path was refused", metric.error().message));
@@ -277,7 +294,7 @@ void TelemetryHandler::take(const http::Request& request, const std::shared_ptr<
     return;
   }
   const std::string_view traceparent = request.header("traceparent").value_or("");
-  Message message{.identity = identity,
+  Message message{.identity = whose,
                   .protocol = kHttp,
                   .qos = 1,
                   .topic = request.path(),

@@ -16,12 +16,14 @@
 
 namespace millrace::gateway {
 
-/// `POST /v1/telemetry`: one message or a batch, answered from the delivery report.
+/// `POST /v1/telemetry`, and for a gateway device `/v1/devices/{child}/telemetry`: one message or a batch, answered
+/// from the delivery report.
 class TelemetryHandler {
  public:
   /// `workers` by io thread. All references must outlive the handler, which must outlive the server it serves.
   TelemetryHandler(IoThreads& threads, std::vector<std::unique_ptr<IngestWorker>>& workers,
-                   Authenticator& authenticator, GatewayMetrics& metrics, std::chrono::milliseconds answer_deadline);
+                   const registry_view::RegistryView& registry, Authenticator& authenticator, GatewayMetrics& metrics,
+                   std::chrono::milliseconds answer_deadline);
   ~TelemetryHandler();
   TelemetryHandler(const TelemetryHandler&) = delete;
   TelemetryHandler& operator=(const TelemetryHandler&) = delete;
@@ -43,6 +45,8 @@ class TelemetryHandler {
 
   [[nodiscard]] Result<Shown> shown_by(const http::Request& request) const;
   void ingest(const http::Request& request, const http::Responder& responder);
+  [[nodiscard]] std::shared_ptr<const Identity> speaker(const std::shared_ptr<const Identity>& identity,
+                                                        std::string_view device) const;
   void take(const http::Request& request, const std::shared_ptr<const Identity>& identity,
             const http::Responder& responder);
   void refuse(const Error& error, const http::Responder& responder);
@@ -51,6 +55,7 @@ class TelemetryHandler {
 
   IoThreads& threads_;
   std::vector<std::unique_ptr<IngestWorker>>& workers_;
+  const registry_view::RegistryView& registry_;
   Authenticator& authenticator_;
   GatewayMetrics& metrics_;
   std::chrono::milliseconds answer_deadline_;

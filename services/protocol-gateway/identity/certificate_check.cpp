@@ -63,12 +63,14 @@ void CertificateCheck::add(Search& search, const std::string& tenant, const std:
       std::make_shared<const Identity>(Identity{std::move(*known), std::move(proof), record_key(tenant, device)}));
 }
 
-// The leaf itself is a credential: whoever signed it does not matter, nor do its own dates beside the credential's.
+// The leaf itself is a credential: whoever signed it does not matter.
 void CertificateCheck::find_pinned(Search& search) const {
-  const Sha256 digest = sha256(search.chain.front());
+  const Certificate& leaf = search.certificates.front();
+  if (search.now < leaf.not_before_us() || search.now >= leaf.not_after_us()) return;
+  const Sha256 digest = leaf.fingerprint();
   for (const auto& [tenant, device, credential] : source_.holders(digest, CredentialKind::kCertificate)) {
     if (!search.wants(tenant, device) || !credential.window.contains(search.now)) continue;
-    add(search, tenant, device, {Proof::Kind::kCredential, digest, credential.id});
+    add(search, tenant, device, {Proof::Kind::kCredential, digest, credential.id, leaf.not_after_us()});
   }
 }
 
@@ -90,17 +92,15 @@ void CertificateCheck::find_named(Search& search, const AuthorityPtr& authority,
     const auto device = credentials::device_of(authority->pattern, name);
     if (!device || !search.wants(authority->tenant, *device)) continue;
     add(search, authority->tenant, *device, {Proof::Kind::kAuthority, digest, authority->name, ends});
-    if (authority->provisions && !source_.find(authority->tenant, *device))
+    const bool again = std::ranges::any_of(search.fresh, [&](const Search::Fresh& other) {
+      return other.authority->tenant == authority->tenant && other.device == *device;
+    });
+    if (authority->provisions && !again && !source_.find(authority->tenant, *device))
       search.fresh.push_back({authority, *device});
   }
 }
 
 void CertificateCheck::find_issued(Search& search) {
-  for (const std::string& der : search.chain) {
-    auto certificate = Certificate::from_der(der);
-    if (!certificate.ok()) return;
-    search.certificates.push_back(std::move(*certificate));
-  }
   std::vector<AuthorityPtr> tried;
   for (const Certificate& certificate : search.certificates) {
     for (const AuthorityPtr& authority : source_.authorities(search.tenant, certificate.issuer())) {
@@ -116,6 +116,11 @@ CertificateCheck::Found CertificateCheck::check(const std::vector<std::string>& 
                                                 const std::string& device, TimeUs now) {
   if (chain.size() > credentials::kMostChain) return {.why = "the chain has more than eight certificates"};
   Search search{chain, tenant, device, now};
+  for (const std::string& der : chain) {
+    auto certificate = Certificate::from_der(der);
+    if (!certificate.ok()) return {.why = kUnknown};
+    search.certificates.push_back(std::move(*certificate));
+  }
   find_pinned(search);
   if (search.found.empty()) find_issued(search);
   if (search.found.size() + (search.found.empty() ? search.fresh.size() : 0) > 1) return {.why = kAmbiguous};

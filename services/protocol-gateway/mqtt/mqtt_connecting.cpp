@@ -21,8 +21,20 @@ constexpr std::size_t kAssignedIdBytes = 12;
 
 }  // namespace
 
-TopicPolicy MqttConnection::policy() const {
-  return access_ == MqttAccess::kOpen ? TopicPolicy::open() : TopicPolicy::of_device(identity_->device.device);
+TopicPolicy MqttConnection::policy() {
+  if (access_ == MqttAccess::kOpen) return TopicPolicy::open();
+  const auto& [tenant, device, key, enabled] = identity_->device;
+  if (const auto generation = context_.registry.grants_generation(); generation != rights_generation_) {
+    rights_generation_ = generation;
+    rights_ = TopicRights::of(context_.registry, tenant, device);
+  }
+  return TopicPolicy::of_device(device, &rights_);
+}
+
+bool MqttConnection::wants_receipts() {
+  if (asks_for_receipts_) return true;
+  static_cast<void>(policy());
+  return rights_.receipts();
 }
 
 void MqttConnection::on_connect(const mqtt::ConnectRequested& requested) {
@@ -65,6 +77,7 @@ void MqttConnection::go_on_connecting(const mqtt::ConnectRequested& requested) {
   pending_ = std::make_unique<Pending>();
   pending_->client_id = connect.client_id.empty() ? "auto-" + random_token(kAssignedIdBytes) : connect.client_id;
   if (identity_ && !enter_limits(pending_->client_id)) return;
+  asks_for_receipts_ = connect.properties.user("receipts") == "true";
   pending_->spec = connect_spec(requested, pending_->client_id);
   pending_->due = Clock::now() + context_.options.connect_deadline;
   if (access_ == MqttAccess::kOpen) {
@@ -149,6 +162,8 @@ void MqttConnection::establish() {
     spec.epoch = *epoch_;
     spec.shared = true;
     spec.stored = context_.sessions.find(visit_);
+    // What the device may not hear any more may wait in it already.
+    if (spec.stored && !policy().first_forbidden(*spec.stored).empty()) spec.clean_start = true;
   }
   auto connected = space_->broker().connect(std::move(spec), Clock::now());
   if (!connected.session) {

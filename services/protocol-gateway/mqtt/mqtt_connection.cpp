@@ -392,6 +392,7 @@ void MqttConnection::check_again() {
   boost::asio::post(stream_.get_executor(), [self = shared_from_this()] {
     // Who is not let in yet is looked at then.
     if (!self->pending_) self->check_validity();
+    self->check_subscriptions();
     self->write();
   });
 }
@@ -405,6 +406,18 @@ void MqttConnection::check_validity() {
   }
   valid_until_us_ = *until;
   hasten_timer();
+}
+
+// A subscription that is not allowed any more cannot be taken back alone: the client would never know.
+void MqttConnection::check_subscriptions() {
+  if (closing_ || ended_ || !session_ || access_ == MqttAccess::kOpen) return;
+  const auto session = space_->broker().snapshot(*session_);
+  if (!session) return;
+  const std::string_view forbidden = policy().first_forbidden(*session);
+  if (forbidden.empty()) return;
+  close(ReasonCode::kAdministrativeAction,
+        "the device may not subscribe to '" + std::string(forbidden) + "' any more; connect again",
+        DisconnectCause::kRevoked);
 }
 
 void MqttConnection::end() {

@@ -14,6 +14,7 @@
 #include <millrace/mqtt/broker.hpp>
 #include <millrace/mqtt/server_connection.hpp>
 
+#include "identity/children.hpp"
 #include "identity/validity.hpp"
 #include "mqtt/mqtt_context.hpp"
 #include "mqtt/mqtt_stream.hpp"
@@ -106,6 +107,7 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   void say_gone() const;
   [[nodiscard]] bool leave_if_answered();
   void check_validity();
+  void check_subscriptions();
   void close(mqtt::ReasonCode reason, std::string_view why, DisconnectCause cause);
   void begin_closing(mqtt::Broker::Goodbye goodbye);
   void end();
@@ -128,12 +130,13 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   void finish_connect();
   void refuse_connect(mqtt::ReasonCode reason, std::string_view why);
   [[nodiscard]] mqtt::ConnectSpec connect_spec(const mqtt::ConnectRequested& requested, std::string_view client_id);
-  [[nodiscard]] TopicPolicy policy() const;
+  [[nodiscard]] TopicPolicy policy();
+  [[nodiscard]] bool wants_receipts();
 
   // mqtt_limits.cpp
   [[nodiscard]] bool enter_limits(std::string_view client_id);
-  void over_limit(const mqtt::Publish& publish, const OverLimit& over);
-  void tell_errors(const OverLimit& over);
+  void over_limit(const mqtt::Publish& publish, const OverLimit& over, const Identity& whose);
+  void tell_errors(const OverLimit& over, const Identity& whose);
   void put_off(const mqtt::Publish& publish, const OverLimit& over);
   void try_again();
   [[nodiscard]] std::size_t share() const;
@@ -144,6 +147,7 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   void on_unsubscribe(const mqtt::Unsubscribe& unsubscribe);
   void on_publish(const mqtt::Publish& publish);
   void publish_locally(const mqtt::Publish& publish);
+  void publish_as_device(const mqtt::Publish& publish);
   void ingest(const mqtt::Publish& publish, const TopicPolicy::Publishing& publishing);
   void refuse_publish(const mqtt::Publish& publish, mqtt::ReasonCode reason, std::string_view why, IngestResult result);
   void answer_refused(std::uint16_t packet_id, const Outcome& outcome);
@@ -155,6 +159,7 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
     std::uint16_t packet_id = 0;
     mqtt::Qos qos = mqtt::Qos::kAtLeastOnce;
     bool dup = false;
+    bool retain = false;
     Clock::time_point until;
   };
 
@@ -166,6 +171,9 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   MqttAccess access_;
   mqtt::ServerConnection connection_;
   std::shared_ptr<const Identity> identity_;  // of a device; set once, before the connection is in the directory
+  TopicRights rights_;                        // as of rights_generation_
+  std::uint64_t rights_generation_ = 0;
+  std::unique_ptr<Children> children_;  // made for the first message of one
   NameSpace* space_ = nullptr;
   std::shared_ptr<mqtt::Session> session_;  // from CONNACK on
   mqtt::Session::Attachment attachment_ = 0;
@@ -198,6 +206,7 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   bool held_ = false;
   bool draining_ = false;
   bool leaving_when_answered_ = false;
+  bool asks_for_receipts_ = false;
   bool closing_ = false;  // it is over: close the socket when the output is written
   bool ended_ = false;
 };

@@ -44,17 +44,17 @@ bool MqttConnection::enter_limits(std::string_view client_id) {
   return false;
 }
 
-void MqttConnection::over_limit(const mqtt::Publish& publish, const OverLimit& over) {
+void MqttConnection::over_limit(const mqtt::Publish& publish, const OverLimit& over, const Identity& whose) {
   Limiter& limiter = context_.workers[io_index_]->limiter();
   const auto protocol = protocol_of(connection_.version());
   if (publish.qos == Qos::kAtMostOnce) {
-    limiter.note(over, Limiter::Action::kDropped, &identity_->held);
+    limiter.note(over, Limiter::Action::kDropped, &whose.held);
     context_.metrics.ingested(protocol, IngestResult::kDropped).add();
-    return tell_errors(over);
+    return tell_errors(over, whose);
   }
   if (connection_.version() != Version::k5) {
     if (!trying_again_) limiter.note(over, Limiter::Action::kDelayed);
-    tell_errors(over);
+    tell_errors(over, whose);
     return put_off(publish, over);
   }
   limiter.note(over, Limiter::Action::kRefused);
@@ -71,11 +71,11 @@ void MqttConnection::over_limit(const mqtt::Publish& publish, const OverLimit& o
 }
 
 // For who subscribes to it: what 3.1.1 and QoS 0 have no other way to hear.
-void MqttConnection::tell_errors(const OverLimit& over) {
+void MqttConnection::tell_errors(const OverLimit& over, const Identity& whose) {
   const auto now = Clock::now();
   if (now - told_at_ < kTellEvery) return;
   told_at_ = now;
-  const std::string topic = "devices/" + identity_->device.device + "/errors";
+  const std::string topic = "devices/" + whose.device.device + "/errors";
   const std::string payload =
       R"({"error":"over limit",)" + over.json_members() + R"(,"detail":")" + over.message() + "\"}";
   mqtt::Publish publish;
@@ -92,6 +92,7 @@ void MqttConnection::put_off(const mqtt::Publish& publish, const OverLimit& over
   put_off_->packet_id = publish.packet_id;
   put_off_->qos = publish.qos;
   put_off_->dup = publish.dup;
+  put_off_->retain = publish.retain;
   put_off_->until = Clock::now() + std::min<Clock::duration>(over.retry_after, kAskAgain);
   if (put_off_->until < timer_.expiry()) arm_timer();
 }
@@ -104,12 +105,13 @@ void MqttConnection::try_again() {
   publish.packet_id = waited->packet_id;
   publish.qos = waited->qos;
   publish.dup = waited->dup;
+  publish.retain = waited->retain;
   if (!context_.workers[io_index_]->accepting()) {
     put_off(publish, {.retry_after = std::chrono::milliseconds{100}});
     return;
   }
   trying_again_ = true;
-  ingest(publish, policy().publishing(publish.topic));
+  publish_as_device(publish);
   trying_again_ = false;
   if (!put_off_) resume();
 }

@@ -121,11 +121,19 @@ void MqttConnection::refuse_publish(const mqtt::Publish& publish, ReasonCode rea
 
 void MqttConnection::on_publish(const mqtt::Publish& publish) {
   context_.metrics.mqtt_qos[static_cast<std::size_t>(publish.qos)].add();
+  access_ == MqttAccess::kOpen ? publish_locally(publish) : publish_as_device(publish);
+}
+
+void MqttConnection::publish_as_device(const mqtt::Publish& publish) {
   const TopicPolicy::Publishing publishing = policy().publishing(publish.topic);
   switch (publishing.use) {
     case TopicPolicy::Use::kIngest:
       return ingest(publish, publishing);
     case TopicPolicy::Use::kLocal:
+      if (const auto over = context_.workers[io_index_]->limiter().admit(identity_->device, identity_->held,
+                                                                         publish.payload.size())) {
+        return over_limit(publish, *over, *identity_);
+      }
       return publish_locally(publish);
     case TopicPolicy::Use::kForbidden:
       return refuse_publish(publish, ReasonCode::kNotAuthorized,
@@ -149,13 +157,22 @@ void MqttConnection::publish_locally(const mqtt::Publish& publish) {
 }
 
 void MqttConnection::ingest(const mqtt::Publish& publish, const TopicPolicy::Publishing& publishing) {
+  std::shared_ptr<const Identity> whose = identity_;
+  if (!publishing.child.empty()) {
+    if (!children_) children_ = std::make_unique<Children>();
+    whose = children_->find(context_.registry, *identity_, publishing.child);
+    if (!whose) {
+      return refuse_publish(publish, ReasonCode::kNotAuthorized, "the child is not in the registry, or it is disabled",
+                            IngestResult::kUnauthorized);
+    }
+  }
   const DeviceMessage said = read_properties(publish.properties);
   if (said.message_id.size() > kMaxMessageIdBytes) {
     return refuse_publish(publish, ReasonCode::kQuotaExceeded, "the user property message-id is longer than 128 bytes",
                           IngestResult::kInvalid);
   }
   const bool answered = publish.qos != Qos::kAtMostOnce;
-  Message message{.identity = identity_,
+  Message message{.identity = whose,
                   .protocol = protocol_of(connection_.version()),
                   .qos = static_cast<std::uint8_t>(publish.qos),
                   .topic = publish.topic,
@@ -167,14 +184,15 @@ void MqttConnection::ingest(const mqtt::Publish& publish, const TopicPolicy::Pub
                   .traceparent = said.traceparent,
                   .facts = {}};
   message.facts.message_id.assign(said.message_id);
-  message.facts.client_id.assign(client_id_);
+  // The client ids of gateways and of the child itself are apart.
+  message.facts.client_id.assign(whose == identity_ ? client_id_ : std::string_view(session_->client_id()));
   message.facts.connection_epoch = telemetry_epoch(epoch_.value_or(0));
   message.facts.packet_id = publish.packet_id;
   message.facts.dup = publish.dup;
   unanswered_ = !answered;
   const Submitted taken =
       context_.workers[io_index_]->submit(message, answered ? Waiter{shared_from_this(), token_of(publish)} : Waiter{});
-  if (taken.over_limit()) return over_limit(publish, *taken.over_limit());
+  if (taken.over_limit()) return over_limit(publish, *taken.over_limit(), *whose);
   if (!taken.ok()) {
     const IngestResult result = answered ? IngestResult::kThrottled : IngestResult::kDropped;
     return refuse_publish(publish, reason_of(taken.error().kind), taken.error().message, result);
@@ -188,7 +206,7 @@ void MqttConnection::settle(std::uint64_t token, const Outcome& outcome) {
   const auto packet_id = static_cast<std::uint16_t>(token);
   in_flight_bytes_ -= token >> kPacketIdBits;
   if (outcome.kind != Outcome::Kind::kAcknowledged) return answer_refused(packet_id, outcome);
-  if (connection_.version() == Version::k311 || closing_ || ended_) {
+  if (connection_.version() == Version::k311 || closing_ || ended_ || !wants_receipts()) {
     connection_.acknowledge(packet_id);
     return;
   }

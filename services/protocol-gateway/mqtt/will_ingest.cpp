@@ -6,31 +6,49 @@
 
 #include <millrace/base/ids.hpp>
 
+#include "identity/children.hpp"
 #include "mqtt/device_message.hpp"
-#include "mqtt/topic_policy.hpp"
 
 namespace millrace::gateway {
+namespace {
+
+// Which version the client spoke is forgotten by now.
+telemetry::Protocol protocol_of(const mqtt::Message& will) {
+  return will.properties.empty() ? telemetry::Protocol::kMqtt311 : telemetry::Protocol::kMqtt5;
+}
+
+}  // namespace
 
 void WillIngest::take(const std::string& tenant, const std::string& session, mqtt::MessagePtr will) {
   const std::size_t index = std::hash<std::string>{}(session) % threads_.size();
   boost::asio::post(threads_.context(index),
-                    [this, index, tenant, session, will = std::move(will)] { submit(index, tenant, session, *will); });
+                    [this, index, tenant, session, will = std::move(will)] { publish(index, tenant, session, will); });
 }
 
-void WillIngest::submit(std::size_t io_index, const std::string& tenant, const std::string& session,
-                        const mqtt::Message& will) {
-  // Which version the client spoke is forgotten by now.
-  const auto protocol = will.properties.empty() ? telemetry::Protocol::kMqtt311 : telemetry::Protocol::kMqtt5;
+void WillIngest::publish(std::size_t io_index, const std::string& tenant, const std::string& session,
+                         const mqtt::MessagePtr& will) {
   const SessionOwner owner = owner_of(session);
   auto device = registry_.find(tenant, owner.device);
-  const auto publishing = TopicPolicy::of_device(owner.device).publishing(will.topic);
-  if (!device || !device->enabled || publishing.use != TopicPolicy::Use::kIngest) {
-    metrics_.ingested(protocol, IngestResult::kUnauthorized).add();
-    return;
-  }
-  auto identity = std::make_shared<Identity>();
-  identity->device = std::move(*device);
-  identity->key = record_key(tenant, owner.device);
+  const TopicRights rights = TopicRights::of(registry_, tenant, owner.device);
+  const auto publishing = TopicPolicy::of_device(owner.device, &rights).publishing(will->topic);
+  if (!device || !device->enabled || publishing.use == TopicPolicy::Use::kForbidden) return refuse(*will);
+  if (publishing.use == TopicPolicy::Use::kLocal) return locally_(tenant, will);
+  auto own = std::make_shared<Identity>();
+  own->device = std::move(*device);
+  own->key = record_key(tenant, owner.device);
+  if (publishing.child.empty()) return submit(io_index, std::move(own), owner.client_id, publishing, *will);
+  auto child = child_identity(registry_, *own, publishing.child);
+  if (!child) return refuse(*will);
+  submit(io_index, std::move(child), session, publishing, *will);
+}
+
+void WillIngest::refuse(const mqtt::Message& will) const {
+  metrics_.ingested(protocol_of(will), IngestResult::kUnauthorized).add();
+}
+
+void WillIngest::submit(std::size_t io_index, std::shared_ptr<const Identity> identity, std::string_view client_id,
+                        const TopicPolicy::Publishing& publishing, const mqtt::Message& will) {
+  const auto protocol = protocol_of(will);
   mqtt::PropertyWriter properties;
   properties.add_encoded(will.properties);
   const DeviceMessage said = read_properties(properties.view());
@@ -46,7 +64,7 @@ void WillIngest::submit(std::size_t io_index, const std::string& tenant, const s
                   .traceparent = said.traceparent,
                   .facts = {}};
   message.facts.message_id.assign(said.message_id);
-  message.facts.client_id.assign(owner.client_id);
+  message.facts.client_id.assign(client_id);
   if (!workers_[io_index]->submit(message, {}).ok()) metrics_.ingested(protocol, IngestResult::kDropped).add();
 }
 

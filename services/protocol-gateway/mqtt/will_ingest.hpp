@@ -1,7 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <millrace/mqtt/message.hpp>
@@ -10,28 +12,37 @@
 #include "gateway_metrics.hpp"
 #include "ingest/ingest_worker.hpp"
 #include "io/io_threads.hpp"
+#include "mqtt/topic_policy.hpp"
 
 namespace millrace::gateway {
 
-/// Wills of devices that are due, as messages on their way to Kafka. Nobody is answered; what the core does not take is
-/// counted. A device that is not enabled any more has no last word.
+/// Wills of devices that are due: readings are on their way to Kafka, others go to the subscribers of the tenant.
+/// Nobody is answered; what the core does not take is counted. A device that is not enabled any more has no last word,
+/// and one that may not publish there any more neither.
 class WillIngest {
  public:
-  /// All must outlive the threads' running.
+  using Locally = std::function<void(const std::string& tenant, const mqtt::MessagePtr&)>;
+
+  /// All must outlive the threads' running. `locally` publishes to the tenant's subscribers.
   WillIngest(IoThreads& threads, std::vector<std::unique_ptr<IngestWorker>>& workers,
-             const registry_view::RegistryView& registry, const GatewayMetrics& metrics)
-      : threads_(threads), workers_(workers), registry_(registry), metrics_(metrics) {}
+             const registry_view::RegistryView& registry, const GatewayMetrics& metrics, Locally locally)
+      : threads_(threads), workers_(workers), registry_(registry), metrics_(metrics), locally_(std::move(locally)) {}
 
   /// `session` as of session_name(). Any thread; does not block.
   void take(const std::string& tenant, const std::string& session, mqtt::MessagePtr will);
 
  private:
-  void submit(std::size_t io_index, const std::string& tenant, const std::string& session, const mqtt::Message& will);
+  void publish(std::size_t io_index, const std::string& tenant, const std::string& session,
+               const mqtt::MessagePtr& will);
+  void refuse(const mqtt::Message& will) const;
+  void submit(std::size_t io_index, std::shared_ptr<const Identity> identity, std::string_view client_id,
+              const TopicPolicy::Publishing& publishing, const mqtt::Message& will);
 
   IoThreads& threads_;
   std::vector<std::unique_ptr<IngestWorker>>& workers_;  // by io thread
   const registry_view::RegistryView& registry_;
   const GatewayMetrics& metrics_;
+  Locally locally_;
 };
 
 }  // namespace millrace::gateway

@@ -22,6 +22,7 @@ class MqttClient {
     std::string client_id = "client-1";
     bool clean = true;
     std::uint32_t expiry_s = 0;  ///< version 5
+    bool receipts = true;        ///< asks for them (version 5)
     std::optional<mqtt::Will> will = std::nullopt;
   };
   struct Connected {
@@ -50,6 +51,7 @@ class MqttClient {
     connect.will = login.will;
     mqtt::PropertyWriter properties;
     if (login.expiry_s != 0) properties.add(mqtt::PropertyId::kSessionExpiryInterval, login.expiry_s);
+    if (login.receipts) properties.add_user("receipts", "true");
     if (version_ == mqtt::Version::k5) connect.properties = properties.view();
     send([&](std::string& out) { mqtt::encode(connect, out); });
     return connack();
@@ -70,13 +72,14 @@ class MqttClient {
   }
 
   void publish(std::uint16_t id, std::string_view topic, std::string_view payload,
-               mqtt::Qos qos = mqtt::Qos::kAtLeastOnce, bool dup = false) {
+               mqtt::Qos qos = mqtt::Qos::kAtLeastOnce, bool dup = false, bool retain = false) {
     mqtt::Publish publish;
     publish.topic = topic;
     publish.payload = payload;
     publish.qos = qos;
     publish.packet_id = id;
     publish.dup = dup;
+    publish.retain = retain;
     send([&](std::string& out) { mqtt::encode(version_, publish, out); });
   }
   void pubrel(std::uint16_t id) {
@@ -101,6 +104,14 @@ class MqttClient {
     answer.reason = ack.reason;
     answer.receipt = ack.properties.user("receipt").value_or("");
     return answer;
+  }
+
+  /// The next packet, which has to be a PUBLISH; its views are good until the next call. QoS 0 alone: nothing is
+  /// acknowledged.
+  mqtt::Publish message() {
+    mqtt::Publish publish;
+    if (!next() || mqtt::decode(frame_, version_, publish)) return {};
+    return publish;
   }
 
   /// SUBSCRIBE with QoS 1 and the codes of its SUBACK.

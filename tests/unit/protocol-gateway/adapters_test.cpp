@@ -15,6 +15,18 @@ TEST(MetricPath, PercentEncodingIsUndone) {
   for (const char* path : {"", "a%", "a%4", "a%4g", "a%+1"}) EXPECT_FALSE(metric_of_path(path).ok()) << path;
 }
 
+TEST(TelemetryPath, NamesPerhapsADeviceAndAMetric) {
+  EXPECT_EQ(parse_telemetry_path("/v1/telemetry")->device, "");
+  EXPECT_EQ(parse_telemetry_path("/v1/telemetry")->metric, std::nullopt);
+  EXPECT_EQ(parse_telemetry_path("/v1/telemetry/a/b")->metric, "a/b");
+  EXPECT_EQ(parse_telemetry_path("/v1/devices/m-1/telemetry")->device, "m-1");
+  EXPECT_EQ(parse_telemetry_path("/v1/devices/m-1/telemetry/rpm")->metric, "rpm");
+  EXPECT_EQ(parse_telemetry_path("/v1/telemetry/")->metric, "");
+  for (const char* path : {"/", "/v1", "/v1/telemetryx", "/v1/devices", "/v1/devices/telemetry",
+                           "/v1/devices//telemetry", "/v1/devices/m-1", "/v1/devices/m-1/other", "/v2/telemetry"})
+    EXPECT_FALSE(parse_telemetry_path(path).has_value()) << path;
+}
+
 TEST(IngestTopics, NameTheDeviceAndThePrefix) {
   const auto telemetry = parse_ingest_topic("devices/m-1/telemetry");
   ASSERT_TRUE(telemetry.has_value());

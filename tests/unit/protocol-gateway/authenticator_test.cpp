@@ -289,6 +289,23 @@ TEST_F(AuthenticatorTest, APinnedCertificateIsItsDevice) {
   EXPECT_EQ(kind_of(now(with_chain(stranger, "m-1", "mt_wrong"))), ErrorKind::kUnauthenticated);
 }
 
+TEST_F(AuthenticatorTest, APinnedCertificateHasItsOwnDates) {
+  const auto over = test::make_certificate({.common_name = "over", .from_s = -7200, .to_s = -3600});
+  const auto early = test::make_certificate({.common_name = "early", .from_s = 3600, .to_s = 7200});
+  const auto good = test::make_certificate({.common_name = "good"});
+  for (const auto& leaf : {over, early, good})
+    source_.add_credential(*m1_, CredentialKind::kCertificate, sha256(leaf.der()));
+  begin();
+  EXPECT_FALSE(now(with_chain(over)).ok());
+  EXPECT_FALSE(now(with_chain(early)).ok());
+  const auto identity = now(with_chain(good));
+  ASSERT_TRUE(identity.ok());
+  EXPECT_LE(authenticator_->valid_until(**identity).value(), now_us() + kHour);
+  Shown broken = with_chain(good);
+  broken.chain.push_back("no certificate");
+  EXPECT_FALSE(now(broken).ok());
+}
+
 TEST_F(AuthenticatorTest, ACertificateOfTwoDevicesNeedsAName) {
   const auto leaf = test::make_certificate({.common_name = "whatever"});
   FakeCredentials::Entry& m2 = source_.add("acme", "m-2");

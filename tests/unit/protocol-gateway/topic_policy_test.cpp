@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "mqtt/device_message.hpp"
+#include "mqtt/topic_filter.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -62,6 +63,92 @@ TEST(TopicPolicy, ADeviceIsOfferedNeitherRetainNorSharedSubscriptions) {
   EXPECT_FALSE(offers.shared_subscriptions);
   EXPECT_TRUE(offers.wildcard_subscriptions);
   EXPECT_TRUE(offers.subscription_ids);
+}
+
+TopicRights rights_of(const std::vector<std::string>& children, const std::vector<registry_view::TopicRule>& own,
+                      const std::vector<registry_view::TopicRule>& of_tenant = {}) {
+  auto grants = std::make_shared<registry_view::DeviceGrants>();
+  grants->children = children;
+  grants->topics = own;
+  auto policy = std::make_shared<registry_view::TenantPolicy>();
+  policy->device_topics = of_tenant;
+  return {std::move(grants), std::move(policy)};
+}
+
+TEST(TopicPolicy, AGatewaySpeaksForItsChildren) {
+  const TopicRights rights = rights_of({"child-1", "meter-*"}, {});
+  const TopicPolicy policy = TopicPolicy::of_device("gw", &rights);
+  EXPECT_EQ(policy.publishing("devices/gw/telemetry").child, "");
+  EXPECT_EQ(policy.publishing("devices/child-1/telemetry").child, "child-1");
+  EXPECT_EQ(policy.publishing("devices/meter-7/status/x").child, "meter-7");
+  EXPECT_EQ(policy.publishing("devices/meter-7/status/x").use, Use::kIngest);
+  for (const char* topic : {"devices/child-10/telemetry", "devices/meter/telemetry", "devices/child-1/commands"})
+    EXPECT_EQ(policy.publishing(topic).use, Use::kForbidden) << topic;
+  for (const char* filter : {"devices/meter-7/commands/#", "devices/child-1/errors", "devices/gw/commands"})
+    EXPECT_TRUE(policy.may_subscribe(filter)) << filter;
+  for (const char* filter :
+       {"devices/+/commands", "devices/other/commands", "devices/meter-7/#", "$share/g/devices/meter-7/commands"})
+    EXPECT_FALSE(policy.may_subscribe(filter)) << filter;
+  const TopicRights all = rights_of({"*"}, {});
+  EXPECT_TRUE(TopicPolicy::of_device("gw", &all).may_subscribe("devices/+/commands/#"));
+  EXPECT_FALSE(TopicPolicy::of_device("gw", &all).may_subscribe("devices/#"));
+}
+
+TEST(TopicPolicy, LocalTopicsAreAllowedByRules) {
+  const TopicRights rights = rights_of({}, {{"plant/{device}/#", true, true}, {"plant/+/alarm", false, true}});
+  const TopicPolicy policy = TopicPolicy::of_device("m-1", &rights);
+  EXPECT_EQ(policy.publishing("plant/m-1/pump").use, Use::kLocal);
+  EXPECT_EQ(policy.publishing("plant/m-1").use, Use::kLocal);
+  for (const char* topic : {"plant/m-2/alarm", "plant", "elsewhere", "$SYS/x"})
+    EXPECT_EQ(policy.publishing(topic).use, Use::kForbidden) << topic;
+  for (const char* filter :
+       {"plant/m-1/#", "plant/m-1/+/x", "plant/m-2/alarm", "plant/+/alarm", "$share/g/plant/m-1/x"})
+    EXPECT_TRUE(policy.may_subscribe(filter)) << filter;
+  for (const char* filter : {"plant/#", "plant/+/#", "plant/m-2/#", "plant/+/+", "$share/g/plant/#"})
+    EXPECT_FALSE(policy.may_subscribe(filter)) << filter;
+  EXPECT_TRUE(policy.offers().retain);
+  EXPECT_TRUE(policy.offers().shared_subscriptions);
+}
+
+TEST(TopicPolicy, NoRuleReachesTheTopicsOfDevices) {
+  const TopicRights rights = rights_of({}, {{"#", true, true}});
+  const TopicPolicy policy = TopicPolicy::of_device("m-1", &rights);
+  EXPECT_EQ(policy.publishing("anything/else").use, Use::kLocal);
+  for (const char* topic : {"devices/m-2/telemetry", "devices/m-2/commands", "devices", "devices/x", "$SYS/x"})
+    EXPECT_EQ(policy.publishing(topic).use, Use::kForbidden) << topic;
+  EXPECT_TRUE(policy.may_subscribe("anything/#"));
+  for (const char* filter : {"#", "+/#", "+/m-2/commands", "devices/#", "devices/m-2/commands", "$SYS/#", "$share/g/#"})
+    EXPECT_FALSE(policy.may_subscribe(filter)) << filter;
+}
+
+TEST(TopicPolicy, ADevicesOwnRulesReplaceThoseOfItsTenant) {
+  const std::vector<registry_view::TopicRule> of_tenant{{"all/{device}", true, false}};
+  const TopicRights plain = rights_of({}, {}, of_tenant);
+  EXPECT_EQ(TopicPolicy::of_device("m-1", &plain).publishing("all/m-1").use, Use::kLocal);
+  EXPECT_EQ(TopicPolicy::of_device("m-1", &plain).publishing("all/m-2").use, Use::kForbidden);
+  const TopicRights own = rights_of({}, {{"mine", true, true}}, of_tenant);
+  EXPECT_EQ(TopicPolicy::of_device("m-1", &own).publishing("all/m-1").use, Use::kForbidden);
+  mqtt::StoredSession session;
+  session.subscriptions = {{.filter = "mine"}, {.filter = "all/m-1"}};
+  EXPECT_EQ(TopicPolicy::of_device("m-1", &own).first_forbidden(session), "all/m-1");
+}
+
+TEST(TopicFilters, OneCoversAnother) {
+  struct Case {
+    const char* wide;
+    const char* narrow;
+    bool covers;
+  };
+  for (const Case& one : {Case{"#", "a/b", true},       Case{"#", "#", true},        Case{"#", "$x", false},
+                          Case{"+/x", "$x/x", false},   Case{"a/#", "a", true},      Case{"a/#", "a/#", true},
+                          Case{"a/#", "a/+/b", true},   Case{"a/+", "a/b", true},    Case{"a/+", "a/+", true},
+                          Case{"a/+", "a/#", false},    Case{"a/+", "a", false},     Case{"a/+", "a/b/c", false},
+                          Case{"a/b", "a/+", false},    Case{"a/b", "a/#", false},   Case{"+", "#", false},
+                          Case{"+/+", "/x", true},      Case{"a", "a", true},        Case{"a", "A", false},
+                          Case{"a", "a/", false},       Case{"a/+", "a/", true},     Case{"+/#", "a", true},
+                          Case{"a/+/c", "a/b/c", true}, Case{"a/+/c", "a/#", false}, Case{"a/b/#", "a/+/c", false}}) {
+    EXPECT_EQ(covers(one.wide, one.narrow), one.covers) << one.wide << " " << one.narrow;
+  }
 }
 
 TEST(TopicPolicy, OpenMakesNoDifferenceBetweenTopics) {
