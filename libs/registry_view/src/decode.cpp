@@ -7,6 +7,7 @@
 #include <millrace/base/ids.hpp>
 
 #include "decode_grants.hpp"
+#include "decode_type.hpp"
 #include "millrace/registry/v1/entry.pb.h"
 
 namespace millrace::registry_view {
@@ -40,7 +41,7 @@ Status put_device(State& state, std::string_view key, std::string_view name, con
     return bad(key, "the value is not of this device");
   }
   if (device.device_key() <= 0) return bad(key, "the device key is not positive");
-  DeviceFact fact{device.tenant(), device.device(), device.device_key(), device.enabled(), {}};
+  DeviceFact fact{device.tenant(), device.device(), device.device_key(), device.enabled(), {}, device.type()};
   for (const std::string& bytes : device.token_sha256()) {
     if (!read_digest(bytes, fact.tokens.emplace_back())) return bad(key, "a token digest is not 32 bytes");
   }
@@ -146,6 +147,20 @@ Status put_policy(State& state, std::string_view key, std::string_view tenant, c
   return {};
 }
 
+// A type that cannot be used takes the place of the one before it: its devices send what only the new one reads.
+Status put_type(State& state, std::string_view key, std::string_view name, const Entry& entry) {
+  if (!state.keeps_types()) return {};
+  if (!entry.has_type() || !parse_record_key(name).ok() ||
+      record_key(entry.type().tenant(), entry.type().type()) != name) {
+    return bad(key, "the value is not of this type");
+  }
+  auto type = read_type(entry.type());
+  if (!type.ok()) return bad(key, type.error().message);
+  const std::string problem = (*type)->problem;
+  state.types().put(entry.type().tenant(), std::move(*type));
+  return problem.empty() ? Status{} : bad(key, problem);
+}
+
 Status remove(State& state, std::string_view key, std::string_view kind, std::string_view name) {
   if (kind == "tenant") {
     state.remove_tenant(name);
@@ -159,6 +174,10 @@ Status remove(State& state, std::string_view key, std::string_view kind, std::st
     const auto slash = name.find('/');
     state.limits().remove(name.substr(0, slash),
                           slash == std::string_view::npos ? std::string_view() : name.substr(slash + 1));
+  } else if (kind == "type") {
+    const auto parsed = parse_record_key(name);
+    if (!parsed.ok()) return bad(key, parsed.error().message);
+    state.types().remove(parsed->first, parsed->second);
   } else if (kind == "credentials" || kind == "authority") {
     const auto parsed = parse_record_key(name);
     if (!parsed.ok()) return bad(key, parsed.error().message);
@@ -188,6 +207,7 @@ Status apply(State& state, std::string_view key, std::optional<std::string_view>
   if (kind == "credentials") return put_credentials(state, key, name, entry);
   if (kind == "authority") return put_authority(state, key, name, entry);
   if (kind == "policy") return put_policy(state, key, name, entry);
+  if (kind == "type") return put_type(state, key, name, entry);
   if (kind == "sequence" && entry.has_sequence()) state.note_device_key(entry.sequence().highest_device_key());
   return {};
 }

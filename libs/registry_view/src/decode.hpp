@@ -10,7 +10,8 @@
 namespace millrace::registry_view {
 
 /// Applies one record of the topic; no value: a tombstone. kInvalid (nothing changed) for a key or value that is none
-/// of ours; unknown kinds of keys are left alone without an error, they come from a newer registry.
+/// of ours, or for a type whose descriptor cannot be used (which is kept, and says so); unknown kinds of keys are left
+/// alone without an error, they come from a newer registry.
 [[nodiscard]] Status apply(State& state, std::string_view key, std::optional<std::string_view> value);
 
 }  // namespace millrace::registry_view

@@ -38,6 +38,7 @@ struct ViewMetrics {
 struct RegistryView::Impl {
   Impl(const Options& options, observability::Metrics& registry)
       : metrics(registry),
+        state(options.types),
         follower(options.kafka, options.topic,
                  {.on_again = [this] { begin_reload(); },
                   .on_record = [this](const kafka::Record& record) { take(record); },
@@ -145,6 +146,12 @@ LimitsOf RegistryView::limits(std::string_view tenant, std::string_view device) 
 }
 
 std::uint64_t RegistryView::limits_generation() const { return impl_->state.limits().generation(); }
+
+DeviceTypePtr RegistryView::device_type(std::string_view tenant, std::string_view device) const {
+  return impl_->state.device_type(tenant, device);
+}
+
+std::uint64_t RegistryView::types_generation() const { return impl_->state.types().generation(); }
 
 DeviceGrantsPtr RegistryView::grants(std::string_view tenant, std::string_view device) const {
   return impl_->state.grants().grants(tenant, device);

@@ -18,14 +18,15 @@ std::uint32_t word_of(const Sha256& digest, std::size_t at) {
 
 }  // namespace
 
-/// 24 bytes and one block: the device id followed by its token digests.
+/// 24 bytes and one block: the device id followed by its token digests and, where it has a type, the type's number.
 struct DeviceSlot {
   std::unique_ptr<char[]> block;  // null: free
   const State::Tenant* tenant = nullptr;
   std::int32_t device_key = 0;
   std::uint8_t id_bytes = 0;
   std::uint8_t tokens = 0;
-  bool enabled = false;
+  bool enabled : 1 = false;
+  bool typed : 1 = false;
   std::uint8_t generation = 0;
 
   [[nodiscard]] bool used() const { return block != nullptr; }
@@ -52,10 +53,18 @@ struct DeviceSlot {
   [[nodiscard]] Device view() const {
     return {tenant->name, std::string(id()), device_key, enabled && tenant->enabled.load(std::memory_order_relaxed)};
   }
-  void fill(const State::Tenant& owner, const DeviceFact& fact, std::uint8_t generation_now) {
+  [[nodiscard]] TypeBook::Number type() const {
+    TypeBook::Number number = TypeBook::kNone;
+    if (typed) std::memcpy(&number, block.get() + id_bytes + tokens * kTokenBytes, sizeof number);
+    return number;
+  }
+  void fill(const State::Tenant& owner, const DeviceFact& fact, TypeBook::Number type, std::uint8_t generation_now) {
     tokens = static_cast<std::uint8_t>(std::min(fact.tokens.size(), kMaxTokens));
     id_bytes = static_cast<std::uint8_t>(fact.device.size());
-    block = std::make_unique_for_overwrite<char[]>(id_bytes + tokens * kTokenBytes);
+    typed = type != TypeBook::kNone;
+    const std::size_t type_at = id_bytes + tokens * kTokenBytes;
+    block = std::make_unique_for_overwrite<char[]>(type_at + (typed ? sizeof type : 0));
+    if (typed) std::memcpy(block.get() + type_at, &type, sizeof type);
     std::memcpy(block.get(), fact.device.data(), id_bytes);
     for (std::size_t i = 0; i < tokens; ++i) {
       std::memcpy(block.get() + id_bytes + i * kTokenBytes, fact.tokens[i].data(), kTokenBytes);
@@ -75,7 +84,7 @@ struct State::Shard {
   std::vector<std::uint32_t> free;
 };
 
-State::State() {
+State::State(Types types) : keeps_types_(types) {
   for (auto& shard : shards_) shard = std::make_unique<Shard>();
 }
 State::~State() = default;
@@ -145,6 +154,7 @@ void State::put(const DeviceFact& fact) {
 
 void State::create(const Name& name, const DeviceFact& fact) {
   const Tenant& tenant = tenant_named(fact.tenant);
+  const TypeBook::Number type = keeps_types() ? types_.hold(fact.tenant, fact.type) : TypeBook::kNone;
   Shard& shard = *shards_[name.shard];
   std::uint32_t index = 0;
   {
@@ -156,7 +166,7 @@ void State::create(const Name& name, const DeviceFact& fact) {
       index = shard.free.back();
       shard.free.pop_back();
     }
-    shard.slots[index].fill(tenant, fact, generation_);
+    shard.slots[index].fill(tenant, fact, type, generation_);
     shard.table.insert(name.tag, index);
   }
   const std::uint32_t handle = (index << kShardBits) | name.shard;
@@ -167,6 +177,8 @@ void State::create(const Name& name, const DeviceFact& fact) {
 
 void State::update(std::uint32_t handle, const DeviceFact& fact) {
   const Tenant& tenant = tenant_named(fact.tenant);
+  const TypeBook::Number type = keeps_types() ? types_.hold(fact.tenant, fact.type) : TypeBook::kNone;
+  TypeBook::Number old_type = TypeBook::kNone;
   Shard& shard = *shards_[handle % kShards];
   std::vector<Sha256> before;
   bool was_enabled = false;
@@ -177,8 +189,11 @@ void State::update(std::uint32_t handle, const DeviceFact& fact) {
     before = slot.all_tokens();
     was_enabled = slot.enabled;
     old_key = slot.device_key;
-    slot.fill(tenant, fact, generation_);
+    old_type = slot.type();
+    slot.fill(tenant, fact, type, generation_);
   }
+  types_.release(old_type);
+  if (type != old_type) types_.changed();
   if (old_key != fact.device_key) {
     unindex_key(old_key, handle);
     index_key(fact.device_key, handle);
@@ -216,6 +231,7 @@ void State::remove_slot(const Name& name, std::uint32_t handle) {
     shard.table.erase(name.tag, index);
     shard.free.push_back(index);
   }
+  types_.release(gone.type());
   unindex_key(gone.device_key, handle);
   for (const Sha256& token : gone.all_tokens()) unindex_token(token, handle);
   devices_.fetch_sub(1, std::memory_order_relaxed);
@@ -305,10 +321,12 @@ void State::begin_reload() {
   ++generation_;
   limits_.begin_reload();
   grants_.begin_reload();
+  types_.begin_reload();
 }
 
 void State::end_reload() {
   limits_.end_reload();
+  types_.end_reload();
   for (const auto& [tenant, device] : grants_.end_reload()) {
     revoke(device.empty() ? Revocation::Kind::kTenantGrants : Revocation::Kind::kGrants, tenant, device, 0);
   }
@@ -387,6 +405,16 @@ std::optional<Device> State::find_with_token(std::string_view tenant, std::strin
       shard.table.find(name.tag, [&](std::uint32_t at) { return shard.slots[at].is(tenant, device); });
   if (index == HandleTable::kNoHandle || !shard.slots[index].has_token(token)) return std::nullopt;
   return shard.slots[index].view();
+}
+
+DeviceTypePtr State::device_type(std::string_view tenant, std::string_view device) const {
+  if (types_.empty()) return nullptr;
+  const Name name = name_of(tenant, device);
+  const Shard& shard = *shards_[name.shard];
+  const std::shared_lock lock(shard.mutex);
+  const std::uint32_t index =
+      shard.table.find(name.tag, [&](std::uint32_t at) { return shard.slots[at].is(tenant, device); });
+  return index == HandleTable::kNoHandle ? nullptr : types_.at(shard.slots[index].type());
 }
 
 std::optional<Sha256> State::newest_token(std::string_view tenant, std::string_view device) const {

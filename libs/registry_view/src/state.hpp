@@ -18,6 +18,7 @@
 #include "grant_book.hpp"
 #include "handle_table.hpp"
 #include "limit_book.hpp"
+#include "type_book.hpp"
 
 namespace millrace::registry_view {
 
@@ -32,6 +33,7 @@ struct DeviceFact {
   std::int32_t device_key = 0;
   bool enabled = false;
   std::vector<Sha256> tokens;
+  std::string type = {};
 };
 struct ApiKeyFact {
   rpc::Caller caller;
@@ -45,12 +47,13 @@ struct DeviceSlot;
 /// The copy of the registry in memory. One thread changes it, any number read. No I/O, no clock.
 ///
 /// Locks are never nested: an index (by token, by key) gives a handle under its own lock, the slot is then checked
-/// again under the lock of its shard, so that a slot that changed in between is simply no match.
+/// again under the lock of its shard, so that a slot that changed in between is simply no match. Only the book of types
+/// is asked under the lock of a shard: it takes no other.
 class State {
  public:
   using OnRevocation = std::function<void(const Revocation&)>;
 
-  State();
+  explicit State(Types types = Types::kIgnore);
   ~State();
   State(const State&) = delete;
   State& operator=(const State&) = delete;
@@ -79,6 +82,11 @@ class State {
   void remove_policy(std::string_view tenant);
   [[nodiscard]] const GrantBook& grants() const { return grants_; }
 
+  /// And types, where they are kept at all.
+  [[nodiscard]] bool keeps_types() const { return keeps_types_ == Types::kKeep; }
+  [[nodiscard]] TypeBook& types() { return types_; }
+  [[nodiscard]] const TypeBook& types() const { return types_; }
+
   /// Around a second reading from the beginning (the log was cut or replaced): what was not put between the two goes.
   void begin_reload();
   void end_reload();
@@ -90,6 +98,8 @@ class State {
   /// With a token: nullopt unless it is one of the device's.
   [[nodiscard]] std::optional<Device> find_with_token(std::string_view tenant, std::string_view device,
                                                       const Sha256& token) const;
+  /// Null for an unknown device and one without type, and while its type is not there.
+  [[nodiscard]] DeviceTypePtr device_type(std::string_view tenant, std::string_view device) const;
   /// The last one in the order of the registry; none for an unknown device and one without token.
   [[nodiscard]] std::optional<Sha256> newest_token(std::string_view tenant, std::string_view device) const;
   [[nodiscard]] std::optional<ApiKeyFact> find_api_key(const Sha256& sha256) const;
@@ -163,6 +173,8 @@ class State {
   std::uint8_t generation_ = 0;
   LimitBook limits_;
   GrantBook grants_;
+  const Types keeps_types_;
+  TypeBook types_;
   OnRevocation on_revocation_;
 };
 

@@ -1,4 +1,5 @@
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -114,6 +115,21 @@ std::string messages_of(const pb::FileDescriptorSet& set) {
 
 MessageSchema::MessageSchema(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 MessageSchema::~MessageSchema() = default;
+
+std::vector<std::string> MessageSchema::zero_is_absent(std::size_t most) const {
+  std::set<std::string> names;
+  for (const auto& [message, bytes] : impl_->bytes) {
+    if (message->options().map_entry() || is_timestamp(*message) || wrapped_value(*message) != nullptr) continue;
+    for (int i = 0; i < message->field_count(); ++i) {
+      const pb::FieldDescriptor& field = *message->field(i);
+      const bool reserved = message == impl_->root && is_reserved_name(field.name());
+      if (!field.is_repeated() && !field.has_presence() && !reserved) names.insert(field.full_name());
+    }
+  }
+  std::vector<std::string> all(names.begin(), names.end());
+  if (all.size() > most) all.resize(most);
+  return all;
+}
 
 Result<std::shared_ptr<const MessageSchema>> MessageSchema::build(std::string_view descriptor_set,
                                                                   std::string_view message) {

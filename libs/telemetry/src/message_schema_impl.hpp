@@ -24,6 +24,9 @@ struct MessageSchema::Impl {
 /// `ts`, `timestamp` and `time`, as in the JSON form.
 [[nodiscard]] bool is_time_name(std::string_view name);
 
+/// Those and `device_id`: no metrics at the root of a message.
+[[nodiscard]] bool is_reserved_name(std::string_view name);
+
 /// google.protobuf.Timestamp with the fields that it has.
 [[nodiscard]] bool is_timestamp(const google::protobuf::Descriptor& message);
 

@@ -28,8 +28,6 @@ bool has(const Descriptor& message, const char* name, int number, FieldDescripto
   return field != nullptr && field->number() == number && field->type() == type && !field->is_repeated();
 }
 
-bool is_reserved(const FieldDescriptor& field) { return is_time_name(field.name()) || field.name() == "device_id"; }
-
 /// What the JSON form reserves must be able to be that.
 Status check_reserved(const FieldDescriptor& field) {
   const bool text = field.type() == FieldDescriptor::TYPE_STRING && !field.is_repeated();
@@ -61,7 +59,7 @@ class Reachable {
         const FieldDescriptor& field = *message.field(k);
         if (Status status = check_field(field); !status.ok()) return status;
         if (field.message_type() != nullptr) enter(field.message_type());
-        if (!is_value(message) && is_value(field) && (i != 0 || !is_reserved(field))) ++metrics_;
+        if (!is_value(message) && is_value(field) && (i != 0 || !is_reserved_name(field.name()))) ++metrics_;
       }
     }
     return {};
@@ -88,6 +86,8 @@ class Reachable {
 
 bool is_time_name(std::string_view name) { return name == "ts" || name == "timestamp" || name == "time"; }
 
+bool is_reserved_name(std::string_view name) { return is_time_name(name) || name == "device_id"; }
+
 bool is_timestamp(const Descriptor& message) {
   return message.well_known_type() == Descriptor::WELLKNOWNTYPE_TIMESTAMP && message.field_count() == 2 &&
          has(message, "seconds", 1, FieldDescriptor::TYPE_INT64) &&
@@ -110,7 +110,7 @@ Status check_schema(MessageSchema::Impl& schema) {
   for (int i = 0; i < schema.root->field_count(); ++i) {
     const FieldDescriptor* field = schema.root->field(i);
     named = named || is_time_name(field->name());
-    if (is_reserved(*field)) {
+    if (is_reserved_name(field->name())) {
       if (Status status = check_reserved(*field); !status.ok()) return status;
     } else if (field->message_type() != nullptr && !field->is_repeated() && is_timestamp(*field->message_type())) {
       stamps.push_back(field);

@@ -4,6 +4,7 @@
 #include <millrace/rpc/status.hpp>
 
 #include "rpc/registry_service.hpp"
+#include "store/device_types.hpp"
 #include "store/devices.hpp"
 
 namespace millrace::registry {
@@ -31,6 +32,7 @@ Status check_request(const v1::CreateDeviceRequest& request, const std::string& 
     return Error{ErrorKind::kInvalid, "one import makes devices of one tenant"};
   if (auto valid = check_id("device id", request.device()); !valid.ok()) return valid;
   if (auto valid = check_token_digest(request.token_sha256()); !valid.ok()) return valid;
+  if (auto valid = check_type_name(request.type()); !valid.ok()) return valid;
   return check_attributes(request.attributes_json());
 }
 
@@ -79,7 +81,9 @@ void ImportReactor::run_batch() {
   std::vector<NewDevice> devices;
   for (const v1::CreateDeviceRequest& request : batch_) {
     checks.push_back(check_request(request, *tenant));
-    if (checks.back().ok()) devices.push_back({request.device(), request.attributes_json(), request.token_sha256()});
+    if (checks.back().ok()) {
+      devices.push_back({request.device(), request.attributes_json(), request.token_sha256(), request.type()});
+    }
   }
   std::vector<Result<v1::CreateDeviceResponse>> created;
   const Status done = service_.change(call, "import devices", *tenant + " (" + std::to_string(devices.size()) + ")",

@@ -5,6 +5,7 @@
 #include "rpc/call_parts.hpp"
 #include "rpc/import_reactor.hpp"
 #include "store/api_keys.hpp"
+#include "store/device_types.hpp"
 #include "store/devices.hpp"
 #include "store/page_token.hpp"
 #include "store/tenants.hpp"
@@ -66,7 +67,12 @@ RegistryService::RegistryService(const RegistryParts& parts)
       delete_authority_(parts.dispatcher.method({.name = "DeleteAuthority", .least = Role::kAdmin})),
       set_policy_(parts.dispatcher.method({.name = "SetPolicy", .least = Role::kAdmin})),
       get_policy_(parts.dispatcher.method({.name = "GetPolicy"})),
-      provision_device_(parts.dispatcher.method({.name = "ProvisionDevice", .least = Role::kOperator})) {}
+      provision_device_(parts.dispatcher.method({.name = "ProvisionDevice", .least = Role::kOperator})),
+      set_type_(parts.dispatcher.method({.name = "SetDeviceType", .least = Role::kAdmin})),
+      get_type_(parts.dispatcher.method({.name = "GetDeviceType"})),
+      list_types_(parts.dispatcher.method({.name = "ListDeviceTypes"})),
+      delete_type_(parts.dispatcher.method({.name = "DeleteDeviceType", .least = Role::kAdmin})),
+      set_type_of_device_(parts.dispatcher.method({.name = "SetTypeOfDevice", .least = Role::kOperator})) {}
 
 Status RegistryService::read(const Call& call, const std::function<Status(Connection&)>& work) {
   auto lease = parts_.database.acquire(call.deadline);
@@ -149,9 +155,10 @@ RegistryService::Reactor* RegistryService::CreateDevice(Context* context, const 
     if (!names.ok()) return names.error();
     if (auto valid = check_attributes(request->attributes_json()); !valid.ok()) return valid;
     if (auto valid = check_token_digest(request->token_sha256()); !valid.ok()) return valid;
+    if (auto valid = check_type_name(request->type()); !valid.ok()) return valid;
     if (auto safe = check_keys_safe(); !safe.ok()) return safe;
     return change(call, "create device", names->tenant + "/" + names->device, [&](Connection& connection) -> Status {
-      const NewDevice device{names->device, request->attributes_json(), request->token_sha256()};
+      const NewDevice device{names->device, request->attributes_json(), request->token_sha256(), request->type()};
       auto created = create_devices(connection, names->tenant, std::span(&device, 1));
       if (!created.ok()) return created.error();
       return give(std::move(created->front()), *response);

@@ -97,6 +97,15 @@ class RegistryService final : public v1::RegistryService::CallbackService {
   Reactor* ProvisionDevice(Context* context, const v1::ProvisionDeviceRequest* request,
                            v1::ProvisionDeviceResponse* response) override;
 
+  Reactor* SetDeviceType(Context* context, const v1::SetDeviceTypeRequest* request, v1::DeviceType* response) override;
+  Reactor* GetDeviceType(Context* context, const v1::GetDeviceTypeRequest* request,
+                         v1::DeviceTypeEntry* response) override;
+  Reactor* ListDeviceTypes(Context* context, const v1::ListDeviceTypesRequest* request,
+                           v1::ListDeviceTypesResponse* response) override;
+  Reactor* DeleteDeviceType(Context* context, const v1::DeleteDeviceTypeRequest* request,
+                            v1::DeleteDeviceTypeResponse* response) override;
+  Reactor* SetTypeOfDevice(Context* context, const v1::SetTypeOfDeviceRequest* request, v1::Device* response) override;
+
   /// Runs `work` in one transaction and tells the relay. For ImportDevices too; blocks.
   [[nodiscard]] Status change(const rpc::Call& call, std::string_view what, std::string_view entity,
                               const std::function<Status(postgres::Connection&)>& work);
@@ -117,6 +126,7 @@ class RegistryService final : public v1::RegistryService::CallbackService {
   rpc::Method set_tenant_limits_, set_device_limits_, get_limits_;
   rpc::Method add_credential_, remove_credential_, list_credentials_, set_children_, set_topics_, get_access_;
   rpc::Method set_authority_, list_authorities_, delete_authority_, set_policy_, get_policy_, provision_device_;
+  rpc::Method set_type_, get_type_, list_types_, delete_type_, set_type_of_device_;
 };
 
 }  // namespace millrace::registry

@@ -142,12 +142,26 @@ CREATE TABLE registry.tenant_policy (
 );
 )sql";
 
+constexpr std::string_view kTypes = R"sql(
+-- Serialised registry.v1.DeviceTypeEntry.
+CREATE TABLE registry.device_type (
+  tenant text NOT NULL REFERENCES registry.tenant ON DELETE CASCADE,
+  type   text NOT NULL,
+  entry  bytea NOT NULL,
+  PRIMARY KEY (tenant, type)
+);
+ALTER TABLE registry.device ADD COLUMN type text,
+  ADD FOREIGN KEY (tenant, type) REFERENCES registry.device_type;
+CREATE INDEX device_type_of ON registry.device (tenant, type) WHERE type IS NOT NULL;
+)sql";
+
 constexpr std::array kMigrations{postgres::Migration{1, "tenants, devices, tokens, API keys, outbox", kFirst},
                                  postgres::Migration{2, "rules, webhooks", kRules},
                                  postgres::Migration{3, "ids that are never given twice", kNeverTwice},
                                  postgres::Migration{4, "limits", kLimits},
                                  postgres::Migration{5, "credentials, children, topics", kCredentials},
-                                 postgres::Migration{6, "authorities, policies", kAuthorities}};
+                                 postgres::Migration{6, "authorities, policies", kAuthorities},
+                                 postgres::Migration{7, "types of devices", kTypes}};
 
 }  // namespace
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 #include <unordered_map>
 
 #include <millrace/base/digest.hpp>
@@ -26,8 +27,9 @@ class Creation {
       : connection_(connection), tenant_(tenant), devices_(devices) {}
 
   Result<std::vector<Result<v1::CreateDeviceResponse>>> run() {
-    for (const auto step : {&Creation::check_tenant, &Creation::insert_devices, &Creation::insert_tokens,
-                            &Creation::take_back, &Creation::find_repeated, &Creation::publish}) {
+    for (const auto step :
+         {&Creation::check_tenant, &Creation::find_types, &Creation::insert_devices, &Creation::insert_tokens,
+          &Creation::take_back, &Creation::find_repeated, &Creation::publish}) {
       if (auto status = (this->*step)(); !status.ok()) return status.error();
     }
     return answers();
@@ -41,22 +43,43 @@ class Creation {
     return {};
   }
 
+  /// Those that are named; they stay until the transaction ends.
+  Status find_types() {
+    std::set<std::string> named;
+    for (const NewDevice& device : devices_) {
+      if (!device.type.empty()) named.insert(device.type);
+    }
+    if (named.empty()) return {};
+    const std::vector<std::string> names(named.begin(), named.end());
+    auto known = connection_.exec(
+        "SELECT type FROM registry.device_type WHERE tenant = $1 AND type = ANY($2::text[]) ORDER BY type"
+        " FOR KEY SHARE",
+        Params{}.text(tenant_).text_array(names));
+    if (!known.ok()) return known.error();
+    for (int i = 0; i < known->size(); ++i) types_.emplace(known->text(i, 0));
+    return {};
+  }
+  bool type_known(const NewDevice& device) const { return device.type.empty() || types_.contains(device.type); }
+
   Status insert_devices() {
     std::vector<std::string> names;
     std::vector<std::string> attributes;
+    std::vector<std::string> types;
     for (const NewDevice& device : devices_) {
+      if (!type_known(device)) continue;
       names.push_back(device.device);
       attributes.push_back(device.attributes_json.empty() ? "{}" : device.attributes_json);
+      types.push_back(device.type);
     }
     // Those that exist are left out before a key is drawn for them: an import that is repeated uses up none.
     auto made = connection_.exec(
-        "INSERT INTO registry.device (device_key, tenant, device, attributes)"
-        " SELECT nextval('registry.device_key_seq')::int4, $1, n.device, n.attributes::jsonb"
-        " FROM unnest($2::text[], $3::text[]) AS n(device, attributes)"
+        "INSERT INTO registry.device (device_key, tenant, device, attributes, type)"
+        " SELECT nextval('registry.device_key_seq')::int4, $1, n.device, n.attributes::jsonb, nullif(n.type, '')"
+        " FROM unnest($2::text[], $3::text[], $4::text[]) AS n(device, attributes, type)"
         " WHERE NOT EXISTS (SELECT FROM registry.device d WHERE d.tenant = $1 AND d.device = n.device)"
         " ON CONFLICT (tenant, device) DO NOTHING"
-        " RETURNING tenant, device, device_key, enabled, created_at, attributes::text, 1::int8",
-        Params{}.text(tenant_).text_array(names).text_array(attributes));
+        " RETURNING tenant, device, device_key, enabled, created_at, attributes::text, 1::int8, type",
+        Params{}.text(tenant_).text_array(names).text_array(attributes).text_array(types));
     if (!made.ok()) return made.error();
     for (int i = 0; i < made->size(); ++i) {
       v1::Device device = device_at(*made, i);
@@ -124,8 +147,8 @@ class Creation {
     if (names.empty()) return {};
     auto rows = connection_.exec(
         "SELECT d.tenant, d.device, d.device_key, d.enabled, d.created_at, d.attributes::text,"
-        " (SELECT count(*) FROM registry.device_token t WHERE t.device_key = d.device_key AND t.credential IS NULL)"
-        " FROM unnest($2::text[], $3::text[]) AS n(device, digest)"
+        " (SELECT count(*) FROM registry.device_token t WHERE t.device_key = d.device_key AND t.credential IS NULL),"
+        " d.type FROM unnest($2::text[], $3::text[]) AS n(device, digest)"
         " JOIN registry.device_token g ON g.sha256 = decode(n.digest, 'hex') AND g.credential IS NULL"
         " JOIN registry.device d ON d.device_key = g.device_key AND d.tenant = $1 AND d.device = n.device",
         Params{}.text(tenant_).text_array(names).text_array(digests));
@@ -168,7 +191,10 @@ class Creation {
       return answer;
     }
     const auto known = repeated_.find(device.device);
-    if (known == repeated_.end()) return exists;
+    if (known == repeated_.end()) {
+      if (type_known(device)) return exists;
+      return Error{ErrorKind::kNotFound, "there is no device type '" + device.type + "' in tenant " + tenant_};
+    }
     v1::CreateDeviceResponse answer;
     *answer.mutable_device() = known->second;
     answer.set_existed(true);
@@ -185,6 +211,7 @@ class Creation {
   Connection& connection_;
   const std::string& tenant_;
   const std::span<const NewDevice> devices_;
+  std::set<std::string> types_;
   std::unordered_map<std::string, Created> created_;
   std::vector<Created*> in_order_;  // of the call
   std::unordered_map<std::string, v1::Device> repeated_;

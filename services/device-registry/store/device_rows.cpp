@@ -11,6 +11,7 @@ v1::Device device_at(const postgres::Rows& rows, int row) {
   device.set_created_at_us(rows.timestamptz(row, 4));
   device.set_attributes_json(std::string(rows.text(row, 5)));
   device.set_tokens(static_cast<std::int32_t>(rows.integer(row, 6)));
+  if (!rows.is_null(row, 7)) device.set_type(std::string(rows.text(row, 7)));
   return device;
 }
 
@@ -21,6 +22,7 @@ v1::Entry entry_of(const v1::Device& device) {
   target.set_device(device.device());
   target.set_device_key(device.device_key());
   target.set_enabled(device.enabled());
+  target.set_type(device.type());
   return entry;
 }
 

@@ -11,7 +11,7 @@ namespace millrace::registry {
 
 // What the functions of devices.hpp share: rows to messages.
 
-/// Columns tenant, device, device_key, enabled, created_at, attributes::text, number of tokens.
+/// Columns tenant, device, device_key, enabled, created_at, attributes::text, number of tokens, type.
 [[nodiscard]] v1::Device device_at(const postgres::Rows& rows, int row);
 
 /// For the topic, still without tokens.

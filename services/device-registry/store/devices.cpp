@@ -18,7 +18,7 @@ using postgres::Params;
 
 constexpr const char* kSelect =
     "SELECT d.tenant, d.device, d.device_key, d.enabled, d.created_at, d.attributes::text,"
-    " (SELECT count(*) FROM registry.device_token t WHERE t.device_key = d.device_key AND t.credential IS NULL)"
+    " (SELECT count(*) FROM registry.device_token t WHERE t.device_key = d.device_key AND t.credential IS NULL), d.type"
     " FROM registry.device d ";
 
 Error no_device(const std::string& tenant, const std::string& device) {

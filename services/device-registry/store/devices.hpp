@@ -20,6 +20,7 @@ struct NewDevice {
   std::string device;
   std::string attributes_json;  ///< empty: {}
   std::string token_sha256;     ///< 32 bytes; empty: a token is drawn
+  std::string type;             ///< empty: none
 };
 
 /// kInvalid unless the text is a JSON object of at most kMaxAttributesBytes (empty: fine).
@@ -30,7 +31,8 @@ struct NewDevice {
 
 /// Creates those that do not exist yet, each with a first token; the answers come in order. A device that exists is
 /// kAlreadyExists, unless it has the token whose digest was given: then it is answered as it is (`existed`). kConflict:
-/// another device has this token. As a whole kNotFound: no such tenant. A handful of statements, however many devices.
+/// another device has this token. kNotFound: no such type. As a whole kNotFound: no such tenant. A handful of
+/// statements, however many devices.
 [[nodiscard]] Result<std::vector<Result<v1::CreateDeviceResponse>>> create_devices(postgres::Connection& connection,
                                                                                    const std::string& tenant,
                                                                                    std::span<const NewDevice> devices);

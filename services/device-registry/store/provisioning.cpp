@@ -51,7 +51,7 @@ Result<postgres::Rows> insert(Connection& connection, const v1::AuthorityEntry& 
       " SELECT nextval('registry.device_key_seq')::int4, $1, $2, $3"
       " WHERE NOT EXISTS (SELECT FROM registry.device WHERE tenant = $1 AND device = $2)"
       " ON CONFLICT (tenant, device) DO NOTHING"
-      " RETURNING tenant, device, device_key, enabled, created_at, attributes::text, 0::int8",
+      " RETURNING tenant, device, device_key, enabled, created_at, attributes::text, 0::int8, type",
       Params{}.text(authority.tenant()).text(device).text(authority.authority()));
 }
 

@@ -1,6 +1,7 @@
 #include "store/tenants.hpp"
 
 #include "store/authorities.hpp"
+#include "store/device_types.hpp"
 #include "store/limits.hpp"
 #include "store/outbox.hpp"
 #include "store/page_token.hpp"
@@ -92,6 +93,7 @@ Status delete_tenant(postgres::Connection& connection, const std::string& tenant
   if (auto status = delete_limits(connection, tenant, ""); !status.ok()) return status;
   if (auto status = delete_authorities_of(connection, tenant); !status.ok()) return status;
   if (auto status = delete_policy(connection, tenant); !status.ok()) return status;
+  if (auto status = delete_types_of(connection, tenant); !status.ok()) return status;
   auto gone = connection.exec("DELETE FROM registry.tenant WHERE tenant = $1", postgres::Params{}.text(tenant));
   if (!gone.ok()) return gone.error();
   if (gone->affected() == 0) return no_tenant(tenant);

@@ -391,6 +391,16 @@ TEST_F(SchemaTest, TheOnlyTimestampIsTheTime) {
   EXPECT_EQ(time_of("google.protobuf.Timestamp x = 1; int64 ts = 2;"), std::nullopt);
 }
 
+TEST_F(SchemaTest, FieldsWithoutPresenceAreNamed) {
+  const test::DescriptorSet set(R"(syntax = "proto3"; message S { bool on = 1; optional bool off = 2; }
+    message R { int64 ts = 1; double b = 2; double a = 3; optional double c = 4; repeated double d = 5; S s = 6;
+                oneof either { int32 e = 7; } map<string, int32> m = 8; })");
+  const auto schema = MessageSchema::build(set.bytes(), "R");
+  ASSERT_TRUE(schema) << schema.error().message;
+  EXPECT_EQ((*schema)->zero_is_absent(9), (std::vector<std::string>{"R.a", "R.b", "S.on"}));
+  EXPECT_EQ((*schema)->zero_is_absent(1), (std::vector<std::string>{"R.a"}));
+}
+
 TEST_F(SchemaTest, ARequiredFieldThatIsMissingIsShape) {
   const test::DescriptorSet set("syntax = \"proto2\"; message R { required int32 a = 1; optional int32 b = 2; }");
   const auto schema = MessageSchema::build(set.bytes(), "R");

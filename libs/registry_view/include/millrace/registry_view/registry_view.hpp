@@ -14,6 +14,7 @@
 #include <millrace/base/time.hpp>
 #include <millrace/kafka/settings.hpp>
 #include <millrace/observability/metrics.hpp>
+#include <millrace/registry_view/device_type.hpp>
 #include <millrace/registry_view/grants.hpp>
 #include <millrace/registry_view/limits.hpp>
 #include <millrace/rpc/auth.hpp>
@@ -44,9 +45,13 @@ struct Revocation {
   std::int32_t device_key = 0;  ///< 0 for kTenant, kGrants and kTenantGrants
 };
 
+/// Whether types of devices are kept: their descriptors are built and cost memory, and only who decodes needs them.
+enum class Types : std::uint8_t { kIgnore, kKeep };
+
 struct Options {
   kafka::Settings kafka;
   std::string topic = "millrace.registry";
+  Types types = Types::kIgnore;
 };
 
 /// The copy and its reader. Lookups are thread-safe, never wait for I/O and cost about a microsecond; they answer from
@@ -95,6 +100,12 @@ class RegistryView final : public rpc::ApiKeyVerifier {
   /// Another number after each change of any limits, never 0: who keeps an answer of limits() asks again when it has
   /// moved. Costs one load.
   [[nodiscard]] std::uint64_t limits_generation() const;
+
+  /// The type of a device as it is now, with Types::kKeep; null: none.
+  [[nodiscard]] DeviceTypePtr device_type(std::string_view tenant, std::string_view device) const;
+  /// Another number after each change of any type, and when a device gets another one, never 0: who keeps an answer of
+  /// device_type() asks again when it has moved. Costs one load.
+  [[nodiscard]] std::uint64_t types_generation() const;
 
   // Whatever goes beyond plain tokens, as it is now, whether or not the device or tenant is known and enabled.
 

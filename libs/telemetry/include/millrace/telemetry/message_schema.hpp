@@ -2,7 +2,9 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include <millrace/base/result.hpp>
 
@@ -22,6 +24,9 @@ class MessageSchema {
   /// there, a group, extensions, a time that is none, a message without a field that could be a metric.
   [[nodiscard]] static Result<std::shared_ptr<const MessageSchema>> build(std::string_view descriptor_set,
                                                                           std::string_view message);
+
+  /// Full names of fields in which zero cannot be told from nothing, and so is no point; at most `most`.
+  [[nodiscard]] std::vector<std::string> zero_is_absent(std::size_t most) const;
 
   ~MessageSchema();
   MessageSchema(const MessageSchema&) = delete;
