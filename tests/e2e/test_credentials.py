@@ -23,10 +23,8 @@ REASON_STRING = 0x1F
 
 @pytest.fixture
 def front(lab, tmp_path):
-    """A second gateway, with every listener on, that may make devices."""
-    key = tmp_path / "platform.key"
-    key.write_text(lab.stack.settings.kept("platform_key") + "\n", encoding="utf-8")
-    made = Front(lab, tmp_path / "tls", REGISTRY_ADDR=lab.stack.settings.address("registry"), REGISTRY_KEY_FILE=key)
+    """A second gateway, with every listener on."""
+    made = Front(lab, tmp_path / "tls")
     yield made
     made.close()
 

@@ -28,6 +28,7 @@ class Description:
     kafka: bool = True
     state_dir: bool = False
     migrates: bool = False
+    registry_key: str = ""  # the secret with which it calls device-registry
     instance: bool = False  # has a name of its own in its consumer group
     values: dict = field(default_factory=dict)
 
@@ -46,7 +47,7 @@ DESCRIPTIONS = {
                     certificate=("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE")),
         Description("protocol-gateway", "gateway_ops", {"MQTT_ADDR": "mqtt", "MQTT_WS_ADDR": "mqtt_ws", "HTTP_ADDR": "http",
                                                         "COAP_ADDR": "coap", "COAPS_ADDR": "coaps"},
-                    local_ports={"MQTT_OPEN_ADDR": "open_mqtt"}, state_dir=True,
+                    local_ports={"MQTT_OPEN_ADDR": "open_mqtt"}, state_dir=True, registry_key="gateway_key",
                     secure_ports={"MQTTS_ADDR": "mqtts", "MQTT_WSS_ADDR": "mqtt_wss", "HTTPS_ADDR": "https"},
                     certificate=("TLS_CERTIFICATE_FILES", "TLS_KEY_FILES")),
         # A receiver on the same machine is what a newcomer tries first.
@@ -107,6 +108,11 @@ class Service:
             values["DATABASE_URL"] = self._postgres.url(DATABASE, role, self._settings.secret(f"database_{role}"))
         if self.description.state_dir:
             values["STATE_DIR"] = str(private_folder(self._settings.folder / "state" / self.name))
+        if self.description.registry_key:
+            values["REGISTRY_ADDR"] = self._settings.address("registry")
+            values["REGISTRY_KEY_FILE"] = str(self._settings.key_file(self.description.registry_key))
+            if self._settings.authority:
+                values["REGISTRY_CA_FILE"] = str(self._settings.authority.ca)
         for key, value in values.items():
             env.setdefault(prefix + key, value)
         env.update(self.extra)

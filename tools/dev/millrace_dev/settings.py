@@ -130,6 +130,14 @@ class Settings:
         private_folder(self.folder, passable=True)
         _write(self._secrets_file, self._secrets, 0o600)
 
+    def key_file(self, name):
+        """Where a service reads a kept secret from; keep_file() writes it."""
+        return self.folder / f"{name}.txt"
+
+    def keep_file(self, name, value):
+        self.keep(name, value)
+        _write_text(self.key_file(name), value + "\n", 0o600)
+
     def kept(self, name):
         return self._secrets.get(name)
 
@@ -160,10 +168,14 @@ def _read(path):
 
 
 def _write(path, value, mode):
+    _write_text(path, json.dumps(value, indent=2), mode)
+
+
+def _write_text(path, text, mode):
     temporary = path.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

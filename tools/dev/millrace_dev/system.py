@@ -58,16 +58,19 @@ def start(stack, told=lambda text: None):
 
 
 def _bootstrap(stack):
-    """The platform's first admin key, the demo tenant and its admin key, each once."""
-    if stack.settings.kept("api_key"):
-        return
+    """The platform's first admin key, the key of the gateways, the demo tenant and its admin key, each once."""
     if not stack.settings.kept("platform_key"):
         printed = stack.services["device-registry"].call("bootstrap", secret=True)
         key = re.search(r"\bmk_[A-Za-z0-9_-]+", printed)
         if not key:
             raise DevError("device-registry bootstrap printed no API key")
         stack.settings.keep("platform_key", key.group(0))
-    stack.settings.keep("api_key", make_tenant(stack, environment.TENANT))
+    if not stack.settings.kept("gateway_key"):
+        made = millrace(stack, "--api-key", stack.settings.kept("platform_key"), "--tenant", "", "key", "create", "--role",
+                        "operator", "--description", "gateways make devices", "--json")
+        stack.settings.keep_file("gateway_key", json.loads(made)["key"])
+    if not stack.settings.kept("api_key"):
+        stack.settings.keep("api_key", make_tenant(stack, environment.TENANT))
 
 
 def make_tenant(stack, tenant):
