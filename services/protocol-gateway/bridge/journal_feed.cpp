@@ -49,7 +49,7 @@ void JournalFeed::wake() {
 
 bool JournalFeed::drain(runtime::Deadline deadline) {
   std::unique_lock lock(mutex_);
-  while (!(idle_ && window_.size() == 0)) {
+  while (!idle_ || woken_ || window_.size() != 0) {
     if (std::chrono::steady_clock::now() >= deadline || !worker_.accepting() || !devices_.ready()) return false;
     changed_.wait_for(lock, kLookAgain);
   }
@@ -85,7 +85,7 @@ void JournalFeed::run(const std::stop_token& stop) {
     if (step(reader) == Step::kWentOn) continue;
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, stop, kLookAgain, [this] { return woken_; });
-    woken_ = false;
+    if (std::exchange(woken_, false)) idle_ = false;  // until the journal's end is seen again
   }
 }
 
