@@ -1,5 +1,6 @@
 """Every shell block of README.md and docs/ is run against a running system, as pasted. A block that begins with ```sh NAME
 needs more than that (an engine for containers, a cluster): ./dev soak NAME runs it."""
+import contextlib
 import os
 import re
 import subprocess
@@ -40,15 +41,24 @@ def test_shell_block(lab, block, tmp_path):
     # `./dev …` in a block acts on the lab: its state folder has the form of that of ./dev up.
     environment = {**os.environ, **lab.environment, "MILLRACE_DEV_STATE": str(_state(lab, tmp_path)),
                    "PATH": f"{lab.binaries}:{lab.layout.tools / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin"}
-    front = None
-    if "MILLRACE_CA_FILE" in block:  # of a system that runs with --tls
-        front = Front(lab, tmp_path / "tls")
-        environment.update(front.environment)
-    try:
+    with contextlib.ExitStack() as ends:
+        if "MILLRACE_CA_FILE" in block:  # of a system that runs with --tls
+            environment.update(_secure(lab, tmp_path, ends, registry='/millrace" ' in block))
         _run(block, environment)
-    finally:
-        if front:
-            front.close()
+
+
+def _secure(lab, folder, ends, registry):
+    """A gateway with TLS, and a registry for `millrace`, which then speaks TLS too; what ./dev env prints for them."""
+    front = Front(lab, folder / "tls")
+    ends.callback(front.close)
+    if not registry:
+        return front.environment
+    files = dict(zip(("CERTIFICATE", "KEY"), front.authority.server()))
+    service = lab.add_service("device-registry", "tls-registry", extra={
+        f"MILLRACE_DEVICE_REGISTRY_TLS_{name}_FILE": str(file) for name, file in files.items()})
+    ends.callback(lab.drop_service, "tls-registry")
+    service.wait_ready()
+    return {**front.environment, "MILLRACE_REGISTRY_ADDR": f"127.0.0.1:{service.ports['registry']}"}
 
 
 def _run(block, environment):
