@@ -216,6 +216,16 @@ def test_packets_and_frames_have_nothing_to_do_with_each_other(front, version, s
     assert acknowledged == [10, 11] and pongs == [b"are you there"]
 
 
+@BOTH
+@pytest.mark.parametrize("transport", ["ws", "wss"])
+def test_each_packet_comes_in_a_message_of_its_own(front, version, transport):
+    """Paho's C library looks at the rest of a message only when the next one has come."""
+    web_socket = front.stream(transport)
+    front.publish(front.mqtt(version=version, stream=web_socket))
+    web_socket.send_frame(BINARY, b"\xc0\x00" * 3)  # PINGREQ
+    assert [web_socket.read_frame() for _ in range(3)] == [(BINARY, b"\xd0\x00")] * 3
+
+
 def test_the_subprotocol_is_mqtt_and_must_be_offered(front):
     # [MQTT-6.0.0-4], 3.1.1 [MQTT-6.0.0-4]
     for offered in ("mqtt", "chat, mqtt"):

@@ -1,6 +1,7 @@
 #include "mqtt/web_socket.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,8 @@
 #include <boost/beast/http/write.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
 #include <boost/beast/websocket/stream.hpp>
+
+#include <millrace/mqtt/codec.hpp>
 
 namespace millrace::tls {
 
@@ -44,6 +47,14 @@ using ErrorCode = boost::system::error_code;
 constexpr const char* kSubprotocol = "mqtt";
 constexpr std::chrono::seconds kGoodbye{2};
 constexpr std::size_t kWriteBufferBytes = 8;  // the least; servers do not mask, and nothing is fragmented
+
+/// Bytes of the packet at the beginning; all of them if there is no whole one.
+std::size_t first_packet(asio::const_buffer bytes) {
+  mqtt::Frame frame;
+  const auto found = mqtt::next_frame({static_cast<const char*>(bytes.data()), bytes.size()},
+                                      std::numeric_limits<std::uint32_t>::max(), frame);
+  return found.status == mqtt::FrameStatus::kComplete ? frame.size : bytes.size();
+}
 
 using Lower = websocket::stream<tls::Stream, /*deflateSupported=*/false>;
 
@@ -83,10 +94,7 @@ class BeastWebSocket final : public WebSocket, public std::enable_shared_from_th
     });
   }
 
-  void write(asio::const_buffer from, Handler handler) override {
-    lower_.async_write(from, [self = shared_from_this(), handler = std::move(handler)](
-                                 ErrorCode error, std::size_t count) { handler(error, count); });
-  }
+  void write(asio::const_buffer from, Handler handler) override { write_packets(from, 0, std::move(handler)); }
 
   void close() override {
     if (std::exchange(closing_, true)) return;
@@ -104,6 +112,17 @@ class BeastWebSocket final : public WebSocket, public std::enable_shared_from_th
   void abort() { lower_.next_layer().close(); }
 
  private:
+  /// Each packet in a message of its own, though the standards demand nothing of the kind: Paho's C library looks at
+  /// the rest of a message only when the next one has come.
+  void write_packets(asio::const_buffer rest, std::size_t written, Handler handler) {
+    lower_.async_write(asio::buffer(rest, first_packet(rest)),
+                       [self = shared_from_this(), rest, written, handler = std::move(handler)](
+                           ErrorCode error, std::size_t count) mutable {
+                         if (error || count == rest.size()) return handler(error, written + count);
+                         self->write_packets(rest + count, written + count, std::move(handler));
+                       });
+  }
+
   Lower lower_;
   asio::steady_timer timer_;
   websocket::close_code farewell_ = websocket::close_code::normal;

@@ -19,9 +19,9 @@ struct WebSocketSettings {
   std::size_t max_message_bytes = 1024 * 1024;         ///< of one WebSocket message, over all its frames
 };
 
-/// MQTT over WebSocket (RFC 6455; section 6 of both MQTT standards): bytes in binary frames, whose borders mean
-/// nothing. A text frame or a message that is too large ends the connection, with 1003 or 1009; pings are answered
-/// while it is read.
+/// MQTT over WebSocket (RFC 6455; section 6 of both MQTT standards): bytes in binary frames. The borders of those that
+/// come mean nothing; each packet that is written is a message of its own. A text frame or a message that is too large
+/// ends the connection, with 1003 or 1009; pings are answered while it is read.
 class WebSocket {
  public:
   using Handler = std::function<void(const boost::system::error_code&, std::size_t)>;
@@ -33,6 +33,7 @@ class WebSocket {
 
   [[nodiscard]] virtual boost::asio::any_io_executor get_executor() = 0;
   virtual void read_some(boost::asio::mutable_buffer into, Handler handler) = 0;
+  /// All of it, which is whole packets.
   virtual void write(boost::asio::const_buffer from, Handler handler) = 0;
   /// Says goodbye (close frame) for two seconds at the most, then closes. Returns at once.
   virtual void close() = 0;
