@@ -80,7 +80,7 @@ void Authenticator::admit_later(Shown shown, Later later) {
     const auto found = certificates_.check(shown.chain, shown.tenant, shown.device, now_us());
     if (found.provisions) return provision(std::move(shown), *found.provisions, found.new_device, std::move(later));
   }
-  if (const auto attempt = password_try(shown)) return check_later(attempt, std::move(later));
+  if (const auto attempt = password_try(shown)) return check_later(attempt, later);
   // The registry has moved since.
   auto admitted = admit(shown);
   later(admitted ? std::move(*admitted) : Error{ErrorKind::kUnavailable, "the registry is changing; try again"});
@@ -163,7 +163,7 @@ std::optional<Authenticator::Admitted> Authenticator::by_secret(const Shown& sho
   return Admitted(std::move(identity));
 }
 
-void Authenticator::check_later(const std::shared_ptr<Try>& attempt, Later later) {
+void Authenticator::check_later(const std::shared_ptr<Try>& attempt, const Later& later) {
   if (guard_.begin(attempt->key, attempt->address, attempt->begun).count() > 0) {
     metrics_.count(Shows::kPassword, Outcome::kThrottled);
     return later(

@@ -104,7 +104,7 @@ class Authenticator {
   [[nodiscard]] std::optional<Admitted> by_certificate(const Shown& shown);
   [[nodiscard]] std::optional<Admitted> by_secret(const Shown& shown);
   void provision(Shown shown, const registry_view::Authority& authority, const std::string& device, Later later);
-  void check_later(const std::shared_ptr<Try>& attempt, Later later);
+  void check_later(const std::shared_ptr<Try>& attempt, const Later& later);
   [[nodiscard]] std::shared_ptr<Try> password_try(const Shown& shown) const;
   [[nodiscard]] std::shared_ptr<const Identity> remembered(const Try& attempt);
   void check(const Try& attempt, const Later& later);
