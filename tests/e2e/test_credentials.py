@@ -1,8 +1,10 @@
 """Who a device is and what it may do: passwords, certificates, windows, revocation, children, local topics, provisioning."""
 import base64
 import http.client
+import struct
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -19,6 +21,7 @@ NOT_AUTHORIZED = {4: 5, 5: 0x87}
 COMMON_NAME = 1
 SECOND = 1_000_000
 REASON_STRING = 0x1F
+LASTING = bytes([0x11]) + struct.pack("!I", 600)  # session expiry interval
 
 
 @pytest.fixture
@@ -229,6 +232,32 @@ def test_revocation_reaches_both_gateways_within_a_second(lab, front, device, wa
     revoked = lambda: [record for record in presence.going(name) if presence.cause(record) == "revoked"]  # noqa: E731
     eventually(lambda: len(revoked()) >= len(watches), 60, "presence to say revoked")
     presence.end()
+
+
+def test_nobody_outlives_a_revocation_that_comes_before_connack(lab, device):
+    """A session that lasts is written to Kafka between the look at the credentials and CONNACK."""
+    name, _ = device
+    for turn in range(4):
+        made = lab.registry("AddCredential", device=name)
+        wait_accepted([lab.mqtt_port], name, made.token)
+        halfway = threading.Event()
+
+        def connect(index):
+            client = RawMqtt(lab.mqtt_port, 5)
+            reason = client.connect(f"{name}@{TENANT}", made.token, f"t{turn}-{index}", properties=LASTING).reason
+            if index == 100:
+                halfway.set()
+            return client, reason
+        with ThreadPoolExecutor(32) as pool:
+            connecting = [pool.submit(connect, index) for index in range(300)]
+            halfway.wait(60)
+            lab.registry("RemoveCredential", device=name, credential_id=made.credential.credential_id)
+            answers = [one.result() for one in connecting]
+        assert {0} < {reason for _, reason in answers} <= {0, 0x86, 0x87}
+        for client, reason in answers:
+            if reason == 0:
+                client.assert_closed()
+            client.close()
 
 
 def test_children_of_a_gateway_device(lab, device):

@@ -390,8 +390,8 @@ void MqttConnection::stop_reading() { draining_ = true; }
 
 void MqttConnection::check_again() {
   boost::asio::post(stream_.get_executor(), [self = shared_from_this()] {
-    // Who is not let in yet is looked at then.
-    if (!self->pending_) self->check_validity();
+    // Who has no session yet is looked at before it is opened; from then on CONNACK may still wait for Kafka.
+    if (!self->pending_ || self->session_) self->check_validity();
     self->check_subscriptions();
     self->write();
   });
