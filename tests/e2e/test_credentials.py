@@ -19,6 +19,7 @@ PASSWORD = "correct: horse@battery"
 BAD_LOGIN = {4: 4, 5: 0x86}
 NOT_AUTHORIZED = {4: 5, 5: 0x87}
 COMMON_NAME = 1
+OPERATOR = 2  # Role
 SECOND = 1_000_000
 REASON_STRING = 0x1F
 LASTING = bytes([0x11]) + struct.pack("!I", 600)  # session expiry interval
@@ -258,6 +259,35 @@ def test_nobody_outlives_a_revocation_that_comes_before_connack(lab, device):
             if reason == 0:
                 client.assert_closed()
             client.close()
+
+
+def test_a_certificate_that_another_tenant_registers_stays_ones_own(lab, front, devices, device):
+    name, _ = device
+    platform_key = lab.stack.settings.kept("platform_key")
+    taker = f"taker-{now_us()}"
+    lab.registry("CreateTenant", key=platform_key, tenant=taker)
+    key = lab.registry("CreateApiKey", key=platform_key, tenant=taker, role=OPERATOR, description="taker").key
+    set_authority(lab, devices, "plant", "plant-{device}")
+    leaf = devices.client(f"plant-{name}")
+    until_certificate(front, leaf)
+
+    lab.registry("CreateDevice", key=key, device=name)
+    lab.registry("AddCredential", key=key, device=name, certificate_pem=pem(leaf[0]))
+    until_certificate(front, leaf, NOT_AUTHORIZED[5])
+    assert b"user name" in by_certificate(front, leaf)[1].properties[REASON_STRING]
+
+    pinned = devices.client("pinned")
+    lab.registry("AddCredential", device=name, certificate_pem=pem(pinned[0]))
+    for index in range(10):
+        lab.registry("CreateDevice", key=key, device=f"other-{index}")
+        lab.registry("AddCredential", key=key, device=f"other-{index}", certificate_pem=pem(pinned[0]))
+    until_certificate(front, pinned, NOT_AUTHORIZED[5])
+    for certificate in (leaf, pinned):
+        client, connack = by_certificate(front, certificate, user=f"{name}@{TENANT}")
+        assert connack.reason == 0
+        assert client.ask(f"devices/{name}/telemetry", READING, 1).kind == PUBACK
+        client.close()
+    lab.registry("DeleteAuthority", authority="plant")
 
 
 def test_children_of_a_gateway_device(lab, device):

@@ -16,7 +16,10 @@ using registry_view::AuthorityPtr;
 using registry_view::CredentialKind;
 
 constexpr std::size_t kMostRemembered = 20'000;
-constexpr std::size_t kMostAuthorities = 16;  // that are tried for one chain
+// Authorities that are tried for one chain. Anybody may give an authority any name, so that one tenant's must not use
+// up all places.
+constexpr std::size_t kMostAuthorities = 64;
+constexpr std::ptrdiff_t kMostAuthoritiesOfTenant = 16;
 
 constexpr const char* kUnknown = "the certificate is of no known device, or the device is disabled";
 constexpr const char* kAmbiguous =
@@ -37,10 +40,14 @@ struct CertificateCheck::Search {
     std::string device;
   };
   std::vector<Fresh> fresh = {};  // devices that an authority would make
+  std::vector<std::string> pinned_tenants = {};
+  std::vector<AuthorityPtr> tried = {};
 
   [[nodiscard]] bool wants(const std::string& of_tenant, const std::string& named) const {
     return (tenant.empty() || tenant == of_tenant) && (device.empty() || device == named);
   }
+  [[nodiscard]] std::vector<registry_view::Holder> holders(const CredentialSource& source, const Sha256& digest) const;
+  [[nodiscard]] bool may_try(const AuthorityPtr& authority) const;
   /// The first end of what has just been verified: a certificate that is over was none of it.
   [[nodiscard]] TimeUs ends(const Certificate& authority) const {
     TimeUs first = authority.not_after_us();
@@ -68,10 +75,25 @@ void CertificateCheck::find_pinned(Search& search) const {
   const Certificate& leaf = search.certificates.front();
   if (search.now < leaf.not_before_us() || search.now >= leaf.not_after_us()) return;
   const Sha256 digest = leaf.fingerprint();
-  for (const auto& [tenant, device, credential] : source_.holders(digest, CredentialKind::kCertificate)) {
+  for (const auto& [tenant, device, credential] : search.holders(source_, digest)) {
     if (!search.wants(tenant, device) || !credential.window.contains(search.now)) continue;
     add(search, tenant, device, {Proof::Kind::kCredential, digest, credential.id, leaf.not_after_us()});
   }
+}
+
+// Of a device that is named its own credentials: others may have registered the same certificate more often than
+// CredentialSource::holders() tells.
+std::vector<registry_view::Holder> CertificateCheck::Search::holders(const CredentialSource& source,
+                                                                     const Sha256& digest) const {
+  if (tenant.empty() || device.empty()) return source.holders(digest, CredentialKind::kCertificate);
+  std::vector<registry_view::Holder> own;
+  const auto grants = source.grants(tenant, device);
+  if (!grants) return own;
+  for (const registry_view::Credential& credential : grants->credentials) {
+    if (credential.kind == CredentialKind::kCertificate && credential.digest == digest)
+      own.push_back({tenant, device, credential});
+  }
+  return own;
 }
 
 std::optional<TimeUs> CertificateCheck::verify(const Search& search, const registry_view::Authority& authority) {
@@ -100,13 +122,22 @@ void CertificateCheck::find_named(Search& search, const AuthorityPtr& authority,
   }
 }
 
+bool CertificateCheck::Search::may_try(const AuthorityPtr& authority) const {
+  const bool open = authority->enabled && authority->window.contains(now);
+  if (!open || tried.size() >= kMostAuthorities || std::ranges::find(tried, authority) != tried.end()) return false;
+  if (std::ranges::find(pinned_tenants, authority->tenant) != pinned_tenants.end()) return false;
+  const auto of_tenant = [&](const AuthorityPtr& other) { return other->tenant == authority->tenant; };
+  return std::ranges::count_if(tried, of_tenant) < kMostAuthoritiesOfTenant;
+}
+
+// A certificate is no secret, and who registers it need not have its key. So a pinned one goes before the authorities
+// of its own tenant only: it takes no device away from another tenant, it makes the certificate ambiguous.
 void CertificateCheck::find_issued(Search& search) {
-  std::vector<AuthorityPtr> tried;
+  for (const auto& identity : search.found) search.pinned_tenants.push_back(identity->device.tenant);
   for (const Certificate& certificate : search.certificates) {
     for (const AuthorityPtr& authority : source_.authorities(search.tenant, certificate.issuer())) {
-      const bool open = authority->enabled && authority->window.contains(search.now);
-      if (!open || tried.size() >= kMostAuthorities || std::ranges::find(tried, authority) != tried.end()) continue;
-      tried.push_back(authority);
+      if (!search.may_try(authority)) continue;
+      search.tried.push_back(authority);
       if (const auto ends = verify(search, *authority)) find_named(search, authority, *ends);
     }
   }
@@ -122,7 +153,7 @@ CertificateCheck::Found CertificateCheck::check(const std::vector<std::string>& 
     search.certificates.push_back(std::move(*certificate));
   }
   find_pinned(search);
-  if (search.found.empty()) find_issued(search);
+  if (search.found.empty() || search.tenant.empty()) find_issued(search);
   if (search.found.size() + (search.found.empty() ? search.fresh.size() : 0) > 1) return {.why = kAmbiguous};
   if (!search.found.empty()) return {.identity = search.found.front()};
   if (search.fresh.empty()) return {.why = kUnknown};

@@ -1,6 +1,7 @@
 // Who is let in with what, against a registry that the test writes.
 #include "identity/authenticator.hpp"
 
+#include <algorithm>
 #include <condition_variable>
 #include <future>
 #include <map>
@@ -85,6 +86,7 @@ class FakeCredentials final : public CredentialSource {
           found.push_back({entry.device.tenant, entry.device.device, credential});
       }
     }
+    found.resize(std::min(found.size(), kMostHolders));
     return found;
   }
   [[nodiscard]] registry_view::AuthorityPtr authority(std::string_view tenant, std::string_view name) const override {
@@ -103,6 +105,7 @@ class FakeCredentials final : public CredentialSource {
     return found;
   }
 
+  static constexpr std::size_t kMostHolders = 8;
   bool is_ready = true;
   std::map<std::string, Entry> entries;
   std::vector<std::shared_ptr<Authority>> known;
@@ -371,6 +374,48 @@ TEST_F(AuthenticatorTest, ALeafOfTwoTenantsNeedsAName) {
   ASSERT_FALSE(ambiguous.ok());
   EXPECT_NE(ambiguous.error().message.find("user name"), std::string::npos);
   EXPECT_EQ(now(with_chain(leaf, "m-1")).value()->key, "acme/m-1");
+}
+
+TEST_F(AuthenticatorTest, APinnedCertificateGoesBeforeTheAuthoritiesOfItsOwnTenantOnly) {
+  const auto root = test::make_authority("Factory");
+  source_.add_authority("acme", root.der(), "{device}");
+  const auto leaf = test::make_leaf("m-1", root);
+  FakeCredentials::Entry& taker = source_.add("globex", "m-1");
+  Credential& taken = source_.add_credential(taker, CredentialKind::kCertificate, sha256(leaf.der()));
+  begin();
+  const auto ambiguous = now(with_chain(leaf));
+  ASSERT_FALSE(ambiguous.ok()) << "let in as " << (*ambiguous)->key;
+  EXPECT_NE(ambiguous.error().message.find("user name"), std::string::npos);
+  EXPECT_EQ(now(with_chain(leaf, "m-1")).value()->key, "acme/m-1");
+
+  taken.digest = {};
+  FakeCredentials::Entry& m2 = source_.add("acme", "m-2");
+  source_.add_credential(m2, CredentialKind::kCertificate, sha256(leaf.der()));
+  EXPECT_EQ(now(with_chain(leaf)).value()->key, "acme/m-2");
+}
+
+TEST_F(AuthenticatorTest, WhatOthersPinLeavesADeviceItsOwn) {
+  const auto leaf = test::make_certificate({.common_name = "whatever"});
+  source_.add_credential(*m1_, CredentialKind::kCertificate, sha256(leaf.der()));
+  for (std::size_t i = 0; i < FakeCredentials::kMostHolders; ++i) {
+    FakeCredentials::Entry& other = source_.add("aardvark", "x-" + std::to_string(i));
+    source_.add_credential(other, CredentialKind::kCertificate, sha256(leaf.der()));
+  }
+  begin();
+  EXPECT_FALSE(now(with_chain(leaf)).ok());
+  const auto named = now(with_chain(leaf, "m-1"));
+  ASSERT_TRUE(named.ok()) << named.error().message;
+  EXPECT_EQ((*named)->key, "acme/m-1");
+}
+
+TEST_F(AuthenticatorTest, AuthoritiesOfOneTenantLeaveRoomForThoseOfAnother) {
+  const auto root = test::make_authority("Factory");
+  for (int i = 0; i < 40; ++i) source_.add_authority("globex", test::make_authority("Factory").der(), "{device}");
+  source_.add_authority("acme", root.der(), "{device}");
+  begin();
+  const auto found = now(with_chain(test::make_leaf("m-1", root)));
+  ASSERT_TRUE(found.ok()) << found.error().message;
+  EXPECT_EQ((*found)->key, "acme/m-1");
 }
 
 /// Makes the device at once, or refuses.
