@@ -151,6 +151,18 @@ stat::average_exec_per_sec:     450
 """
 
 
+class Folder(unittest.TestCase):
+    def test_a_second_run_of_the_same_process_begins_with_a_fresh_one(self):
+        with tempfile.TemporaryDirectory() as name:
+            layout = SimpleNamespace(test=Path(name) / "test")
+            with mock.patch.object(testing, "_test_root", lambda one: one.test), mock.patch.object(testing, "sweep"):
+                layout.test.mkdir()
+                first = testing.fresh_folder(layout)
+                (first / "left").touch()
+                self.assertEqual(testing.fresh_folder(layout), first)
+                self.assertEqual(list(first.iterdir()), [])
+
+
 class Halves(unittest.TestCase):
     def test_every_file_is_in_one_half_and_the_halves_are_alike(self):
         with tempfile.TemporaryDirectory() as name:

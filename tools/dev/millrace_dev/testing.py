@@ -90,7 +90,7 @@ def fresh_folder(layout):
     root = _test_root(layout)
     for old in root.iterdir():
         owner = old.name.rsplit("-", 1)[-1]
-        if owner.isdigit() and Path(f"/proc/{owner}").exists():
+        if owner.isdigit() and int(owner) != os.getpid() and Path(f"/proc/{owner}").exists():
             continue  # another ./dev test of this clone is at work
         sweep(old)
         shutil.rmtree(old, ignore_errors=True)
