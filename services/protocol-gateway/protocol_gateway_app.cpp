@@ -84,7 +84,7 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
       topics_{config_.topic_prefix},
       gateway_metrics_(metrics_),
       metric_names_(config_.max_metric_names),
-      registry_({config_.kafka, topics_.registry()}, metrics_),
+      registry_({config_.kafka, topics_.registry(), registry_view::Types::kKeep}, metrics_),
       registry_credentials_(registry_),
       admission_metrics_(metrics_),
       provisioner_(make_provisioner(config_, registry_, metrics_)),
@@ -92,6 +92,7 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
                      provisioner_.get()),
       registry_limits_(registry_),
       limiter_(registry_limits_, gateway_metrics_),
+      types_(registry_),
       leases_({config_.kafka, topics_.limit_leases(), config_.limit_lease}, limiter_, registry_limits_),
       generations_(config_.kafka, topics_.storage_progress(), topics_.telemetry()),
       threads_(thread_count(config_)),
@@ -140,7 +141,7 @@ void ProtocolGatewayApp::add_checks() {
 
 void ProtocolGatewayApp::wire() {
   for (std::size_t i = 0; i < threads_.size(); ++i) {
-    workers_.push_back(std::make_unique<IngestWorker>(publisher_, dead_letters_, metric_names_, limiter_));
+    workers_.push_back(std::make_unique<IngestWorker>(publisher_, dead_letters_, metric_names_, limiter_, types_));
   }
   MqttOptions options;
   options.max_connections = config_.max_connections;

@@ -80,6 +80,7 @@ class ProtocolGatewayApp final : public runtime::App {
   Authenticator authenticator_;
   RegistryLimits registry_limits_;
   Limiter limiter_;
+  RegistryTypes types_;
   LeaseKeeper leases_;
   telemetry_log::LogGenerations generations_;
   // Connections die with the io_contexts and look at this while they do.

@@ -14,13 +14,14 @@ class HttpDevice:
         self._known = False
 
     def post(self, payload, headers=None, path="/v1/telemetry"):
-        """(status, headers, parsed body). The payload is bytes, or anything that becomes JSON."""
+        """(status, headers, parsed body). The payload is bytes, or anything that becomes JSON. A header that is None is
+        left out."""
         if self._connection is None:
             self._connection = http.client.HTTPConnection(self._address, timeout=self._timeout)
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         try:
-            self._connection.request("POST", path, body, {
-                "Authorization": self._credentials, "Content-Type": "application/json", **(headers or {})})
+            said = {"Authorization": self._credentials, "Content-Type": "application/json", **(headers or {})}
+            self._connection.request("POST", path, body, {name: text for name, text in said.items() if text is not None})
             answer = self._connection.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException):

@@ -8,6 +8,7 @@
 #include <millrace/base/version.hpp>
 
 #include "command_error.hpp"
+#include "type_commands.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -83,6 +84,7 @@ int run_command_line(std::vector<std::string> arguments, Streams streams) {
   add_credential_commands(app, session);
   add_authority_commands(app, session);
   add_policy_commands(app, session);
+  add_type_commands(app, session);
   add_key_commands(app, session);
   add_rule_commands(app, session);
   add_webhook_commands(app, session);

@@ -12,6 +12,7 @@
 #include "import/device_import.hpp"
 #include "millrace/registry/v1/registry.grpc.pb.h"
 #include "text.hpp"
+#include "type_commands.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -24,6 +25,7 @@ constexpr const char* kHint = "`millrace device list` shows the devices";
 struct DeviceArguments {
   std::string device;
   std::string attributes;
+  std::string type;
   std::string prefix;
   std::int64_t limit = std::numeric_limits<std::int64_t>::max();
   Format format = Format::kTable;
@@ -36,17 +38,17 @@ std::string json_of(const api::Device& device) {
   const std::string& attributes = device.attributes_json();
   return "{\"device\":" + json_string(device.device()) + ",\"tenant\":" + json_string(device.tenant()) +
          ",\"key\":" + std::to_string(device.device_key()) + ",\"enabled\":" + (device.enabled() ? "true" : "false") +
-         ",\"tokens\":" + std::to_string(device.tokens()) +
+         ",\"tokens\":" + std::to_string(device.tokens()) + ",\"type\":" + json_string(device.type()) +
          ",\"created\":" + json_string(format_rfc3339(device.created_at_us())) +
          ",\"attributes\":" + (attributes.empty() ? "{}" : attributes) + "}";
 }
 
 void add_row(Table& table, const api::Device& device) {
-  table.add({device.device(), device.enabled() ? "yes" : "no", std::to_string(device.tokens()),
+  table.add({device.device(), device.enabled() ? "yes" : "no", std::to_string(device.tokens()), device.type(),
              format_rfc3339(device.created_at_us()), printable(device.attributes_json())});
 }
 
-Table device_table() { return Table({"DEVICE", "ENABLED", "TOKENS", "CREATED", "ATTRIBUTES"}); }
+Table device_table() { return Table({"DEVICE", "ENABLED", "TOKENS", "TYPE", "CREATED", "ATTRIBUTES"}); }
 
 void print_one(Session& session, const DeviceArguments& arguments, const api::Device& device) {
   if (arguments.format == Format::kJson) {
@@ -77,6 +79,7 @@ void print_token(Session& session, const DeviceArguments& arguments, const std::
 void create_device(Session& session, const DeviceArguments& arguments) {
   auto request = request_for<api::CreateDeviceRequest>(session, arguments);
   request.set_attributes_json(arguments.attributes);
+  request.set_type(arguments.type);
   const auto created =
       Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::CreateDevice, request);
   print_token(session, arguments, created.token(), "created device");
@@ -170,7 +173,10 @@ void add_single_commands(CLI::App& group, Session& session, const Arguments& arg
     CLI::App* command = add_command(group, session, name, single.description, examples,
                                     [&session, arguments, run = single.run] { run(session, *arguments); });
     command->add_option("DEVICE", arguments->device, "1 to 64 of A-Za-z0-9._:-")->required();
-    if (name == "create") command->add_option("--attributes", arguments->attributes, "a JSON object");
+    if (name == "create") {
+      command->add_option("--attributes", arguments->attributes, "a JSON object");
+      command->add_option("--type", arguments->type, "one of `millrace type list`");
+    }
     if (name != "delete") add_format_option(*command, arguments->format, {"table", "json"});
   }
 }
@@ -182,6 +188,7 @@ void add_device_commands(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<DeviceArguments>();
   add_single_commands(*group, session, arguments);
   add_access_commands(*group, session);
+  add_type_of_device_command(*group, session);
   CLI::App* list =
       add_command(*group, session, "list", "list devices", "  millrace device list --prefix meter- --limit 20",
                   [&session, arguments] { list_devices(session, *arguments); });

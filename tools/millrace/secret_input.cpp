@@ -9,26 +9,24 @@
 namespace millrace::cli {
 namespace {
 
-constexpr std::streamsize kMostBytes = 64 * 1024;
-
-std::string read_all(std::string_view option, std::istream& in) {
-  std::string text(static_cast<std::size_t>(kMostBytes) + 1, '\0');
-  in.read(text.data(), kMostBytes + 1);
-  if (in.gcount() > kMostBytes) throw CommandError(std::string(option) + ": more than 65536 bytes");
+std::string read_all(std::string_view option, std::istream& in, std::size_t most) {
+  std::string text(most + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(in.gcount()));
+  if (text.size() > most) throw CommandError(std::string(option) + ": more than " + std::to_string(most) + " bytes");
   return text;
 }
 
 }  // namespace
 
-std::string read_input(std::string_view option, const std::string& file, std::istream& in) {
-  if (file == "-") return read_all(option, in);
+std::string read_input(std::string_view option, const std::string& file, std::istream& in, std::size_t most) {
+  if (file == "-") return read_all(option, in, most);
   std::ifstream stream(file, std::ios::binary);
   if (!stream) {
     throw CommandError(std::string(option) + ": " + file + " cannot be read: " + std::strerror(errno),
                        "name a file, or - for standard input");
   }
-  return read_all(option, stream);
+  return read_all(option, stream, most);
 }
 
 std::string read_secret(std::string_view option, const std::string& file, std::istream& in) {

@@ -54,7 +54,8 @@ Result<std::unique_ptr<Bridge>> Bridge::open(const BridgeOptions& options, Recor
   if (!journal.ok()) return journal.error();
   std::unique_ptr<Bridge> bridge(new Bridge(options, std::move(*journal), metrics));
   bridge->devices_ = std::make_unique<Devices>(registry);
-  bridge->worker_ = std::make_unique<IngestWorker>(publisher, refused, names, limiter);
+  bridge->types_ = std::make_unique<RegistryTypes>(registry);
+  bridge->worker_ = std::make_unique<IngestWorker>(publisher, refused, names, limiter, *bridge->types_);
   bridge->commands_ = std::make_unique<kafka::SyncProducer>(options.kafka, kCommandTimeout);
   bridge->feed_ = std::make_shared<JournalFeed>(
       JournalFeedOptions{.command_topic = options.command_topic}, *bridge->journal_, *bridge->worker_, refused,

@@ -93,6 +93,7 @@ class Bridge {
   observability::LogLimiter limiter_;
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<Devices> devices_;
+  std::unique_ptr<RegistryTypes> types_;
   std::unique_ptr<IngestWorker> worker_;
   std::unique_ptr<kafka::SyncProducer> commands_;
   std::shared_ptr<JournalFeed> feed_;

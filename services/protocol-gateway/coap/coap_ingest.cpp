@@ -37,13 +37,13 @@ CoapAnswer bad_request(std::string_view type, std::string_view title, std::strin
 }  // namespace
 
 CoapIngest::CoapIngest(const CoapIngestOptions& options, Authenticate authenticate, RecordPublisher& publisher,
-                       RefusedPayloads& refused, MetricNames& names, Limiter& limiter, GatewayMetrics& metrics,
-                       std::shared_ptr<AckSink> sink)
+                       RefusedPayloads& refused, MetricNames& names, Limiter& limiter, const TypeSource& types,
+                       GatewayMetrics& metrics, std::shared_ptr<AckSink> sink)
     : options_(options),
       authenticate_(std::move(authenticate)),
       metrics_(metrics),
       sink_(std::move(sink)),
-      worker_(publisher, refused, names, limiter),
+      worker_(publisher, refused, names, limiter, types),
       exchanges_(options.max_exchanges),
       blocks_(options.blocks) {}
 
@@ -187,6 +187,7 @@ CoapIngest::Refused CoapIngest::submit(const CoapRequest& request, const CoapQue
                   .qos = 1,
                   .topic = topic,
                   .content_type = content_type(request),
+                  .said = request.content_format ? telemetry::format_of_coap(*request.content_format) : std::nullopt,
                   .payload = payload,
                   .metric_prefix = "",
                   .metric = request.metric,

@@ -70,8 +70,8 @@ class CoapIngest {
 
   /// Outcomes are to be brought to settle() by `sink`. All references must outlive it.
   CoapIngest(const CoapIngestOptions& options, Authenticate authenticate, RecordPublisher& publisher,
-             RefusedPayloads& refused, MetricNames& names, Limiter& limiter, GatewayMetrics& metrics,
-             std::shared_ptr<AckSink> sink);
+             RefusedPayloads& refused, MetricNames& names, Limiter& limiter, const TypeSource& types,
+             GatewayMetrics& metrics, std::shared_ptr<AckSink> sink);
 
   [[nodiscard]] CoapReply handle(const CoapRequest& request, Clock::time_point now);
 

@@ -50,12 +50,13 @@ class CoapServer::Impl {
         registry_(registry),
         metrics_(metrics),
         inbox_(std::make_shared<OutcomeInbox>()),
+        types_(registry),
         ingest_(
             options_.ingest,
             [&authenticator](std::string_view tenant, std::string_view device, const Sha256& token) {
               return admit(authenticator, tenant, device, token);
             },
-            publisher, refused, names, limiter, metrics, inbox_) {}
+            publisher, refused, names, limiter, types_, metrics, inbox_) {}
 
   ~Impl() { stop(); }
 
@@ -109,6 +110,7 @@ class CoapServer::Impl {
   const registry_view::RegistryView& registry_;
   GatewayMetrics& metrics_;
   std::shared_ptr<OutcomeInbox> inbox_;
+  RegistryTypes types_;
   CoapIngest ingest_;
   observability::Logger log_{"coap"};
   std::optional<Address> plain_;

@@ -299,6 +299,7 @@ void TelemetryHandler::take(const http::Request& request, const std::shared_ptr<
                   .qos = 1,
                   .topic = request.path(),
                   .content_type = content_type(format, !metric->empty()),
+                  .said = format,
                   .payload = request.body(),
                   .metric_prefix = "",
                   .metric = *metric,

@@ -7,6 +7,7 @@
 #include <millrace/base/time.hpp>
 #include <millrace/registry_view/registry_view.hpp>
 
+#include "ingest/device_types.hpp"
 #include "limits/limiter.hpp"
 
 namespace millrace::gateway {
@@ -28,8 +29,9 @@ struct Proof {
 struct Identity {
   registry_view::Device device;
   Proof proof = {};
-  std::string key;           ///< record key, `tenant/device`
-  mutable HeldTo held = {};  ///< by the thread that submits its messages
+  std::string key;                    ///< record key, `tenant/device`
+  mutable HeldTo held = {};           ///< by the thread that submits its messages
+  mutable KnownType known_type = {};  ///< by the same
 };
 
 }  // namespace millrace::gateway

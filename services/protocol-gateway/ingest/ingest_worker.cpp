@@ -20,19 +20,38 @@ PayloadError unknown_format(std::string_view content_type) {
           {}};
 }
 
+PayloadError unusable(const registry_view::DeviceType& type) {
+  return {PayloadFault::kUnsupported,
+          "the descriptor of device type '" + type.name + "' cannot be used by this gateway: " + type.problem,
+          {},
+          {}};
+}
+
 }  // namespace
 
-IngestWorker::IngestWorker(RecordPublisher& publisher, RefusedPayloads& refused, MetricNames& names, Limiter& limiter)
-    : publisher_(publisher), refused_(refused), names_(names), limiter_(limiter) {}
+IngestWorker::IngestWorker(RecordPublisher& publisher, RefusedPayloads& refused, MetricNames& names, Limiter& limiter,
+                           const TypeSource& types)
+    : publisher_(publisher), refused_(refused), names_(names), limiter_(limiter), types_(types) {}
+
+std::optional<PayloadError> IngestWorker::decode_payload(const Message& message) {
+  const registry_view::Device& device = message.identity->device;
+  const registry_view::DeviceType* type = message.identity->known_type.now(types_, device);
+  const auto of_type = type == nullptr ? std::nullopt : std::optional(type->format);
+  const auto format =
+      message.said ? message.said : telemetry::choose_format(message.content_type, of_type, message.format);
+  if (!format) return unknown_format(message.content_type);
+  batch_.ingest_time = message.kept ? message.kept->taken : now_us();
+  telemetry::DecodeOptions options{device.device, message.metric_prefix, message.metric, batch_.ingest_time};
+  if (format == telemetry::PayloadFormat::kProtobuf && type != nullptr) {
+    if (!type->problem.empty()) return unusable(*type);
+    options.schema = type->schema.get();
+  }
+  return decoder_.decode(*format, message.payload, options, batch_);
+}
 
 std::optional<PayloadError> IngestWorker::decode(const Message& message) {
   const registry_view::Device& device = message.identity->device;
-  // Between them comes what is declared for the type of the device, once the registry says it.
-  const auto format = telemetry::choose_format(message.content_type, std::nullopt, message.format);
-  if (!format) return unknown_format(message.content_type);
-  batch_.ingest_time = message.kept ? message.kept->taken : now_us();
-  const telemetry::DecodeOptions options{device.device, message.metric_prefix, message.metric, batch_.ingest_time};
-  if (auto error = decoder_.decode(*format, message.payload, options, batch_)) return error;
+  if (auto error = decode_payload(message)) return error;
   for (const telemetry::Point& point : batch_.points) {
     if (names_.admit(device.tenant, point.metric)) continue;
     return PayloadError{PayloadFault::kTooManyMetrics,

@@ -43,7 +43,8 @@ class [[nodiscard]] Submitted {
 /// One per io thread. Knows no protocol and no Kafka.
 class IngestWorker {
  public:
-  IngestWorker(RecordPublisher& publisher, RefusedPayloads& refused, MetricNames& names, Limiter& limiter);
+  IngestWorker(RecordPublisher& publisher, RefusedPayloads& refused, MetricNames& names, Limiter& limiter,
+               const TypeSource& types);
 
   /// On success the waiter gets exactly one outcome (a payload that cannot be decoded gets kKeptAsRefused); on an Error
   /// nothing was produced or kept, and nothing will come. Never blocks.
@@ -58,12 +59,14 @@ class IngestWorker {
  private:
   [[nodiscard]] std::unique_ptr<InFlight> fresh_record();
   [[nodiscard]] std::optional<telemetry::PayloadError> decode(const Message& message);
+  [[nodiscard]] std::optional<telemetry::PayloadError> decode_payload(const Message& message);
   [[nodiscard]] Status keep_refused(const Message& message, telemetry::PayloadError error, Waiter waiter);
 
   RecordPublisher& publisher_;
   RefusedPayloads& refused_;
   MetricNamesCache names_;
   Limiter& limiter_;
+  const TypeSource& types_;
   telemetry::PayloadDecoder decoder_;
   telemetry::BatchCodec codec_;
   telemetry::Batch batch_;

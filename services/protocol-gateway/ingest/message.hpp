@@ -21,8 +21,9 @@ struct Message {
   std::shared_ptr<const Identity> identity;
   telemetry::Protocol protocol = telemetry::Protocol::kUnspecified;
   std::uint8_t qos = 1;
-  std::string_view topic;         ///< MQTT topic, or path over HTTP and CoAP
-  std::string_view content_type;  ///< what the message says of its payload; empty: nothing
+  std::string_view topic;                             ///< MQTT topic, or path over HTTP and CoAP
+  std::string_view content_type;                      ///< what the message says of its payload; empty: nothing
+  std::optional<telemetry::PayloadFormat> said = {};  ///< the same where content_type, for the hash, leaves it out
   std::string_view payload;
   std::string_view metric_prefix;                       ///< put before each metric name
   std::string_view metric = {};                         ///< as telemetry::DecodeOptions::metric

@@ -54,8 +54,10 @@ class CoapIngestTest : public ::testing::Test {
   MetricNames names_{100};
   FakeLimits limits_;
   Limiter limiter_{limits_, metrics_};
-  CoapIngest ingest_{options(), authenticate, publisher_, refused_,
-                     names_,    limiter_,     metrics_,   std::make_shared<SilentSink>()};
+  FakeTypes types_;
+  CoapIngest ingest_{options(), authenticate, publisher_,
+                     refused_,  names_,       limiter_,
+                     types_,    metrics_,     std::make_shared<SilentSink>()};
   CoapIngest::Clock::time_point now_{seconds(1'000'000)};
 };
 

@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "ingest/device_types.hpp"
 #include "ingest/publisher.hpp"
 #include "limits/limiter.hpp"
 
@@ -43,6 +44,24 @@ class FakeLimits final : public LimitSource {
   }
   registry_view::LimitsOf now;
   std::uint64_t number = 1;
+};
+
+/// A type that a test sets; the same for every device.
+class FakeTypes final : public TypeSource {
+ public:
+  [[nodiscard]] registry_view::DeviceTypePtr type_of(std::string_view /*tenant*/,
+                                                     std::string_view /*device*/) const override {
+    ++asked;
+    return now;
+  }
+  [[nodiscard]] std::uint64_t generation() const override { return number; }
+  void set(registry_view::DeviceType type) {
+    now = std::make_shared<const registry_view::DeviceType>(std::move(type));
+    ++number;
+  }
+  registry_view::DeviceTypePtr now;
+  std::uint64_t number = 1;
+  mutable int asked = 0;
 };
 
 class FakeRefused final : public RefusedPayloads {

@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <millrace/telemetry/message_schema.hpp>
+
+#include "descriptor_set.hpp"
 #include "fakes.hpp"
 
 namespace millrace::gateway {
@@ -40,7 +43,8 @@ class IngestWorkerTest : public ::testing::Test {
   GatewayMetrics metrics_{registry_};
   FakeLimits limits_;
   Limiter limiter_{limits_, metrics_};
-  IngestWorker worker_{publisher_, refused_, names_, limiter_};
+  FakeTypes types_;
+  IngestWorker worker_{publisher_, refused_, names_, limiter_, types_};
   std::shared_ptr<const Identity> identity_;
 };
 
@@ -115,6 +119,58 @@ TEST_F(IngestWorkerTest, TheFormatIsWhatTheMessageSaysElseWhatItsTopicSays) {
   EXPECT_EQ(batch.points.at(0).metric, "pump.rpm.x");
   EXPECT_EQ(batch.points.at(0).time, batch.ingest_time - 5 * kUsPerSecond) << "from the time of ingest on";
   EXPECT_TRUE(refused_.kept.empty());
+}
+
+TEST_F(IngestWorkerTest, TheTypeOfTheDeviceStandsBetweenTheMessageAndItsTopic) {
+  types_.set({"meter", telemetry::PayloadFormat::kJson, nullptr});
+  Message said = message(R"({"rpm":1})");
+  said.metric = "pump";
+  said.format = telemetry::PayloadFormat::kText;
+  ASSERT_TRUE(worker_.submit(said, {}).ok());
+  EXPECT_EQ(decoded(0).points.at(0).metric, "pump.rpm");
+  said.content_type = "text/plain";
+  said.payload = "7";
+  ASSERT_TRUE(worker_.submit(said, {}).ok());
+  EXPECT_EQ(decoded(1).points, (std::vector<telemetry::Point>{{"pump", std::int64_t{7}, {}}}));
+  EXPECT_EQ(types_.asked, 1) << "once, as long as nothing changes";
+  types_.set({"meter", telemetry::PayloadFormat::kCbor, nullptr});
+  ASSERT_TRUE(worker_.submit(message("\xa1\x64pump\x05"), {}).ok());
+  EXPECT_EQ(decoded(2).points, (std::vector<telemetry::Point>{{"pump", std::int64_t{5}, {}}}));
+  EXPECT_EQ(types_.asked, 2);
+  EXPECT_TRUE(refused_.kept.empty());
+}
+
+TEST_F(IngestWorkerTest, JsonThatIsSaidStaysJsonWhereTheHashLeavesItOut) {
+  types_.set({"meter", telemetry::PayloadFormat::kCbor, nullptr});
+  Message said = message(R"({"a":1})");
+  said.said = telemetry::PayloadFormat::kJson;
+  ASSERT_TRUE(worker_.submit(said, {}).ok());
+  ASSERT_EQ(publisher_.records.size(), 1U);
+  EXPECT_EQ(decoded(0).points.at(0).metric, "a");
+}
+
+TEST_F(IngestWorkerTest, ProtocolBuffersAreThoseOfTheType) {
+  const test::DescriptorSet set("syntax = \"proto3\"; message R { optional double power = 1; }");
+  types_.set({"meter", telemetry::PayloadFormat::kJson, *telemetry::MessageSchema::build(set.bytes(), "R")});
+  const std::string payload = set.encode("R", "power: 0");
+  Message said = message(payload);
+  said.content_type = "application/protobuf";
+  ASSERT_TRUE(worker_.submit(said, {}).ok());
+  ASSERT_EQ(publisher_.records.size(), 1U);
+  EXPECT_EQ(decoded(0).points, (std::vector<telemetry::Point>{{"power", 0.0, {}}}));
+}
+
+TEST_F(IngestWorkerTest, ADescriptorThatCannotBeUsedRefusesProtocolBuffersOnly) {
+  types_.set({"meter", telemetry::PayloadFormat::kProtobuf, nullptr, "'R' is odd"});
+  ASSERT_TRUE(worker_.submit(message("x"), {}).ok());
+  ASSERT_EQ(refused_.kept.size(), 1U);
+  EXPECT_EQ(refused_.kept[0].error->fault, telemetry::PayloadFault::kUnsupported);
+  EXPECT_EQ(refused_.kept[0].error->message,
+            "the descriptor of device type 'meter' cannot be used by this gateway: 'R' is odd");
+  Message said = message(R"({"a":1})");
+  said.content_type = "application/json";
+  ASSERT_TRUE(worker_.submit(said, {}).ok());
+  EXPECT_EQ(publisher_.records.size(), 1U);
 }
 
 TEST_F(IngestWorkerTest, AContentTypeThatIsNotKnownIsRefusedAndNamed) {

@@ -93,7 +93,7 @@ class JournalFeedTest : public ::testing::Test {
         journal::Journal::open({.folder = folder_ + "/journal", .file_bytes = limit / 256, .limit_bytes = limit});
     ASSERT_TRUE(opened.ok());
     journal_ = std::move(*opened);
-    worker_ = std::make_unique<IngestWorker>(log_, refused_, names_, limiter_);
+    worker_ = std::make_unique<IngestWorker>(log_, refused_, names_, limiter_, types_);
     feed_ = std::make_shared<JournalFeed>(
         JournalFeedOptions{.command_topic = "c", .most_entries = most_entries_}, *journal_, *worker_, refused_,
         devices_,
@@ -153,6 +153,7 @@ class JournalFeedTest : public ::testing::Test {
   FakeDevices devices_;
   MetricNames names_{100};
   FakeLimits limits_;
+  FakeTypes types_;
   Limiter limiter_{limits_, gateway_metrics_};
   std::vector<kafka::OutgoingRecord> commands_;
   bool commands_fail_ = false;
