@@ -84,8 +84,8 @@ class DerivedTest : public WriterTest {
   std::int64_t alerts() { return ask("SELECT count(*) FROM storage.alert"); }
   // Everything in the two topics is accounted for, the markers at their ends included.
   [[nodiscard]] bool all_read() {
-    // Of read_committed the end would be that of the last transaction whose markers are written, which may be later than
-    // its commit's answer.
+    // Of read_committed the end would be that of the last transaction whose markers are written, which may be later
+    // than its commit's answer.
     kafka::ConsumerOptions options;
     options.isolation = kafka::Isolation::kReadUncommitted;
     kafka::Consumer broker(config_.kafka, options);
