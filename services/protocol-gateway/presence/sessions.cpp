@@ -189,7 +189,7 @@ void Sessions::end_orphans() {
   std::erase_if(orphans_, [this](const SessionTable::Orphan& one) {
     auto value = table_.ended(one, now_us());
     return !value ||
-           log_.write(partition_of_key(one.key, log_.partitions()), one.key, std::move(*value), {}).ok();  // or later
+           log_.write(partition_of_key(one.key, log_.partitions()), one.key, std::move(value), {}).ok();  // or later
   });
 }
 
