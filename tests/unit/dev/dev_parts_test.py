@@ -18,7 +18,7 @@ from millrace_dev import environment, fuzz, screen, services, testing, toolchain
 from millrace_dev.layout import Layout, private_folder  # noqa: E402
 from millrace_dev.processes import Process, wait_until  # noqa: E402
 from millrace_dev.say import DevError  # noqa: E402
-from millrace_dev.settings import DEFAULT_PORTS, Settings  # noqa: E402
+from millrace_dev.settings import DEFAULT_PORTS, Settings, free_ports  # noqa: E402
 from millrace_dev.stack import Stack  # noqa: E402
 
 NOT_READY = (b'{"ready":false,"stopping":false,"checks":{"kafka":{"ok":false,"detail":"no broker answers"},'
@@ -161,6 +161,15 @@ class Folder(unittest.TestCase):
                 (first / "left").touch()
                 self.assertEqual(testing.fresh_folder(layout), first)
                 self.assertEqual(list(first.iterdir()), [])
+
+
+class Ports(unittest.TestCase):
+    def test_tests_that_run_at_once_choose_from_different_ports(self):
+        chosen = []
+        for part in ("0/2", "1/2"):
+            with mock.patch.dict(os.environ, MILLRACE_TEST_PORTS=part):
+                chosen.append([port for _ in range(5) for port in free_ports().values()])
+        self.assertLess(max(chosen[0]), min(chosen[1]))
 
 
 class Halves(unittest.TestCase):

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <string>
 #include <utility>
@@ -161,7 +162,7 @@ class Client {
 
   Broker::Connected connected;
   std::vector<ReasonCode> ends;
-  int wakes = 0;
+  std::atomic<int> wakes{0};  // by whatever thread publishes
 
  private:
   static bool d_is_exactly_once(const Session::Outgoing& next) {

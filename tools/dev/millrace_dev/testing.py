@@ -204,7 +204,8 @@ def _pytest(layout, label, results, environment):
             log = open_logs.enter_context(open(results / f"pytest-{number}.log", "w+", encoding="utf-8"))
             command = ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--durations=10",
                        f"--junitxml={results / f'pytest-{number}.xml'}", *map(str, half)]
-            running.append((subprocess.Popen(command, env=environment, cwd=layout.root, stdout=log,
+            ports = {"MILLRACE_TEST_PORTS": f"{number}/{len(halves)}"}
+            running.append((subprocess.Popen(command, env={**environment, **ports}, cwd=layout.root, stdout=log,
                                              stderr=subprocess.STDOUT), log))
         codes = [child.wait() for child, _ in running]
         logs = []
