@@ -1,6 +1,7 @@
 // Certificates made while a test runs.
 #pragma once
 
+#include <atomic>
 #include <ctime>
 #include <memory>
 #include <string>
@@ -61,7 +62,7 @@ inline TestCertificate make_certificate(const CertificateWish& wish, const TestC
                                     : EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", wish.curve.c_str());
   TestCertificate made{{key, EVP_PKEY_free}, {X509_new(), X509_free}};
   X509* raw = made.certificate.get();
-  static long serial = static_cast<long>(std::time(nullptr)) * 1000;
+  static std::atomic<long> serial{static_cast<long>(std::time(nullptr)) * 1000};
   X509_set_version(raw, 2);
   ASN1_INTEGER_set(X509_get_serialNumber(raw), serial++);
   X509_gmtime_adj(X509_getm_notBefore(raw), wish.from_s);
