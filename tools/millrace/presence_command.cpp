@@ -30,14 +30,6 @@ struct PresenceArguments {
   Format format = Format::kTable;
 };
 
-std::string protocol_text(telemetry::v1::Protocol protocol) {
-  constexpr std::string_view kPrefix = "PROTOCOL_";
-  std::string name = telemetry::v1::Protocol_Name(protocol);
-  if (name.starts_with(kPrefix)) name.erase(0, kPrefix.size());
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-  return name;
-}
-
 bool is_asked_for(const PresenceArguments& arguments, const Presence& record) {
   const auto names = [&](const std::string& wanted) {
     return wanted == record.device() || wanted == record.tenant() + "/" + record.device();

@@ -2,9 +2,21 @@
 
 #include <algorithm>
 #include <cctype>
+#include <string_view>
 #include <utility>
 
 namespace millrace::cli {
+namespace {
+
+/// The name of an enum's value without what all its names begin with; empty for a number that this version does not
+/// know.
+std::string word(std::string name, std::string_view prefix) {
+  if (name.starts_with(prefix)) name.erase(0, prefix.size());
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  return name;
+}
+
+}  // namespace
 
 bool PresenceRoll::take(devices::v1::Presence record, std::uint64_t offset) {
   const std::uint64_t epoch = record.has_epoch() ? record.epoch() : offset;
@@ -17,12 +29,12 @@ bool PresenceRoll::take(devices::v1::Presence record, std::uint64_t offset) {
 }
 
 std::string cause_text(devices::v1::DisconnectCause cause) {
-  constexpr std::string_view kPrefix = "DISCONNECT_CAUSE_";
   if (cause == devices::v1::DISCONNECT_CAUSE_UNSPECIFIED) return {};
-  std::string name = devices::v1::DisconnectCause_Name(cause);
-  name.erase(0, std::min(kPrefix.size(), name.size()));
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-  return name;
+  return word(devices::v1::DisconnectCause_Name(cause), "DISCONNECT_CAUSE_");
+}
+
+std::string protocol_text(telemetry::v1::Protocol protocol) {
+  return word(telemetry::v1::Protocol_Name(protocol), "PROTOCOL_");
 }
 
 }  // namespace millrace::cli

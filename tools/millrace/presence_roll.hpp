@@ -30,5 +30,7 @@ class PresenceRoll {
 
 /// `keep_alive`, `takeover`…; empty for a connection that has not ended.
 [[nodiscard]] std::string cause_text(devices::v1::DisconnectCause cause);
+/// `mqtt5`, `mqtt311`.
+[[nodiscard]] std::string protocol_text(telemetry::v1::Protocol protocol);
 
 }  // namespace millrace::cli

@@ -50,7 +50,8 @@ TEST(PresenceRollTest, WhatHasEndedStaysSo) {
   EXPECT_TRUE(is_connected(roll));
 }
 
-TEST(PresenceRollTest, CausesAreWords) {
+TEST(PresenceRollTest, CausesAndProtocolsAreWords) {
+  EXPECT_EQ(protocol_text(telemetry::v1::PROTOCOL_MQTT5), "mqtt5");
   EXPECT_EQ(cause_text(devices::v1::DISCONNECT_CAUSE_KEEP_ALIVE), "keep_alive");
   EXPECT_EQ(cause_text(devices::v1::DISCONNECT_CAUSE_UNSPECIFIED), "");
 }
