@@ -187,6 +187,20 @@ constexpr std::array kOptions{
            .help = "Sessions of one tenant, those without a connection too; further clients are refused.",
            .least = 1,
            .most = 100'000'000},
+    Option{.key = "MQTT_DEVICE_SESSIONS_LIMIT",
+           .type = Type::kInteger,
+           .default_value = "100",
+           .help = "Sessions of one device (one for each client id), those without a connection too; further clients "
+                   "are refused.",
+           .least = 1,
+           .most = 100'000'000},
+    Option{.key = "MQTT_MEMORY_LIMIT_BYTES",
+           .type = Type::kInteger,
+           .default_value = "536870912",
+           .help = "What the sessions, subscriptions, queued and retained messages of all tenants may occupy together. "
+                   "A tenant gets as much as is still free, a device as much as is still free for its tenant.",
+           .least = 1'048'576,
+           .most = 1'099'511'627'776},
     Option{.key = "BRIDGE_FILE",
            .help = "JSON file of the MQTT brokers that the bridge takes messages from (docs/bridge.md). Empty: off."},
     Option{.key = "BRIDGE_JOURNAL_LIMIT_BYTES",
@@ -311,6 +325,8 @@ Config read_config(const config::Values& values) {
   config.receive_maximum = static_cast<std::uint16_t>(values.integer("MQTT_RECEIVE_MAXIMUM"));
   config.max_session_expiry_s = static_cast<std::uint32_t>(values.integer("MQTT_SESSION_EXPIRY_LIMIT_S"));
   config.max_sessions = size("MQTT_SESSIONS_LIMIT");
+  config.max_sessions_per_device = size("MQTT_DEVICE_SESSIONS_LIMIT");
+  config.mqtt_memory_bytes = size("MQTT_MEMORY_LIMIT_BYTES");
   config.bridge.file = values.string("BRIDGE_FILE");
   config.bridge.folder = config.state_dir + "/bridge";
   config.bridge.journal_bytes = size("BRIDGE_JOURNAL_LIMIT_BYTES");

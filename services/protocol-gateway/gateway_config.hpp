@@ -53,6 +53,8 @@ struct Config {
   std::uint16_t receive_maximum = 0;
   std::uint32_t max_session_expiry_s = 0;
   std::size_t max_sessions = 0;
+  std::size_t max_sessions_per_device = 0;
+  std::size_t mqtt_memory_bytes = 0;
   BridgeOptions bridge;
   std::chrono::milliseconds connect_deadline{10'000};
   std::chrono::milliseconds drain_spread{0};

@@ -178,6 +178,12 @@ GatewayMetrics::GatewayMetrics(Metrics& metrics)
       mqtt_retained(metrics.gauge("millrace_gateway_mqtt_retained_messages", "Retained MQTT messages.")),
       mqtt_retained_bytes(
           metrics.gauge("millrace_gateway_mqtt_retained_bytes", "Retained MQTT messages, with their overhead.")),
+      mqtt_memory_bytes(metrics.gauge("millrace_gateway_mqtt_memory_bytes",
+                                      "What MQTT sessions, subscriptions, queued and retained messages occupy; "
+                                      "MQTT_MEMORY_LIMIT_BYTES bounds it.")),
+      mqtt_memory_refused(metrics.counter("millrace_gateway_mqtt_memory_refused_total",
+                                          "MQTT sessions, subscriptions, messages and places in queues that the bound "
+                                          "on memory had no room for.")),
       mqtt_deliveries(metrics.counter("millrace_gateway_mqtt_deliveries_total",
                                       "MQTT messages put into the queue of a subscriber, once for each.")),
       mqtt_dropped_qos0(metrics.counter("millrace_gateway_mqtt_dropped_qos0_total",

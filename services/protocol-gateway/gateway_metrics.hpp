@@ -67,6 +67,8 @@ struct GatewayMetrics {
   observability::Gauge mqtt_subscriptions;
   observability::Gauge mqtt_retained;
   observability::Gauge mqtt_retained_bytes;
+  observability::Gauge mqtt_memory_bytes;
+  observability::Counter mqtt_memory_refused;
   observability::Counter mqtt_deliveries;
   observability::Counter mqtt_dropped_qos0;
   observability::Counter mqtt_sessions_overflowed;

@@ -65,6 +65,7 @@ std::unique_ptr<RegistryProvisioner> make_provisioner(const Config& config, cons
 mqtt::BrokerLimits broker_limits(const Config& config) {
   mqtt::BrokerLimits limits;
   limits.maximum_sessions = config.max_sessions;
+  limits.maximum_sessions_per_owner = config.max_sessions_per_device;
   return limits;
 }
 
@@ -105,7 +106,7 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
              [this](const std::string& tenant, const mqtt::MessagePtr& will) {
                name_spaces_.of_tenant(tenant).broker().publish(will, nullptr, std::chrono::steady_clock::now());
              }),
-      name_spaces_(threads_, broker_limits(config_),
+      name_spaces_(threads_, broker_limits(config_), config_.mqtt_memory_bytes,
                    [this](const std::string& tenant, const std::string& session, mqtt::MessagePtr will) {
                      wills_.take(tenant, session, std::move(will));
                    }) {}

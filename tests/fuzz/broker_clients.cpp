@@ -54,9 +54,12 @@ std::uint32_t serial_of(std::string_view payload) {
 
 Clients::Clients(std::size_t brokers) : options_(options()), limits_(limits()) {
   for (std::size_t i = 0; i < brokers; ++i) {
-    brokers_.push_back(std::make_unique<Broker>(limits_, [this, i](const std::string&, const MessagePtr& will) {
-      route(*brokers_[i], std::make_shared<Message>(*will), nullptr);
-    }));
+    brokers_.push_back(std::make_unique<Broker>(
+        limits_,
+        [this, i](const std::string&, const MessagePtr& will) {
+          route(*brokers_[i], std::make_shared<Message>(*will), nullptr);
+        },
+        std::make_shared<MemoryShare>(memory_)));
   }
 }
 
@@ -145,6 +148,7 @@ ConnectSpec Clients::spec(Client& client, const ConnectRequested& asked) {
   ConnectSpec spec;
   spec.client_id = asked.connect.client_id.empty() ? "assigned-" + std::to_string(++assigned_)
                                                    : std::string(asked.connect.client_id);
+  spec.owner = spec.client_id.substr(0, 1);
   spec.clean_start = asked.connect.clean_start;
   spec.session_expiry_s = asked.session_expiry_s;
   spec.link = {[signals = client.signals] { signals->woken = true; }, asked.receive_maximum};
@@ -186,10 +190,11 @@ void Clients::take(Client& client, const Publish& publish) {
 }
 
 /// Every message has a number in front of its payload, in the order in which the brokers were given them.
-void Clients::route(Broker& broker, std::shared_ptr<Message> message, const Session* publisher) {
+void Clients::route(Broker& broker, const std::shared_ptr<Message>& message, const Session* publisher) {
   if (!message->payload.empty()) message->payload.insert(0, serial_text(++serial_));
   const bool retained = message->retain;
-  const Broker::Published published = broker.publish(std::move(message), publisher, now_);
+  const auto account = publisher != nullptr ? publisher->memory() : memory_;
+  const Broker::Published published = broker.publish(keep_anyway(std::move(*message), account), publisher, now_);
   require(retained || !published.retained_full, "only a retained message can find no room to be kept");
 }
 
@@ -228,8 +233,8 @@ void Clients::settle(std::size_t slot, ReasonCode reason) {
   serve(slot);
 }
 
-void Clients::publish(std::size_t broker, std::shared_ptr<Message> message) {
-  route(*brokers_[broker % brokers_.size()], std::move(message), nullptr);
+void Clients::publish(std::size_t broker, const std::shared_ptr<Message>& message) {
+  route(*brokers_[broker % brokers_.size()], message, nullptr);
 }
 
 void Clients::pass(std::chrono::seconds time) {
@@ -359,6 +364,9 @@ void Clients::finish() {
     require(counts.connected == 0 && counts.sessions == 0 && counts.subscriptions == 0 && !broker->deadline(),
             "nothing is left of sessions that have ended");
   }
+  last_sent_.clear();
+  brokers_.clear();
+  require(memory_->used() == 0, "what sessions and messages took is given back");
 }
 
 }  // namespace millrace::fuzz

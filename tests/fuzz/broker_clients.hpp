@@ -65,7 +65,7 @@ class Clients {
   void serve(std::size_t slot);
   /// Acknowledges the oldest message that was left for later.
   void settle(std::size_t slot, mqtt::ReasonCode reason);
-  void publish(std::size_t broker, std::shared_ptr<mqtt::Message> message);
+  void publish(std::size_t broker, const std::shared_ptr<mqtt::Message>& message);
   void pass(std::chrono::seconds time);
 
   /// Between two steps: limits are kept, counts agree, and nobody has anything to do who was not woken.
@@ -86,7 +86,7 @@ class Clients {
   void take(Client& client, const mqtt::Publish& publish);
   void subscribe(Client& client, const mqtt::SubscribeRequested& asked);
   void unsubscribe(Client& client, const mqtt::Unsubscribe& asked);
-  void route(mqtt::Broker& broker, std::shared_ptr<mqtt::Message> message, const mqtt::Session* publisher);
+  void route(mqtt::Broker& broker, const std::shared_ptr<mqtt::Message>& message, const mqtt::Session* publisher);
   void read(Client& client);
   void receive(Client& client, const mqtt::Publish& publish);
   void keep(const Client& client);
@@ -96,6 +96,7 @@ class Clients {
 
   mqtt::ServerOptions options_;
   mqtt::BrokerLimits limits_;
+  std::shared_ptr<mqtt::MemoryShare> memory_ = std::make_shared<mqtt::MemoryShare>(std::size_t{16} << 10U);
   mqtt::TimePoint now_{std::chrono::hours(1000)};
   std::uint32_t serial_ = 0;
   std::uint64_t epoch_ = 0;

@@ -28,12 +28,16 @@ namespace {
 constexpr std::uint32_t kForEver = 0xFFFFFFFF;  // section 3.1.2.11.2
 /// Of one session, in what its owner keeps: three bytes each. More than a client may have in flight by default.
 constexpr std::size_t kMostUnreleased = 8192;
+/// What a session costs with an empty queue and no subscriptions, about.
+constexpr std::size_t kSessionBytes = 1024;
+constexpr const char* kNoMemory = "the device keeps as many sessions and messages here as there is room for";
 
 TimePoint after_seconds(TimePoint now, std::uint32_t seconds) { return now + std::chrono::seconds(seconds); }
 
 }  // namespace
 
-Broker::Broker(BrokerLimits limits, WillSink wills) : tables_(std::make_unique<Tables>(limits, std::move(wills))) {}
+Broker::Broker(BrokerLimits limits, WillSink wills, const std::shared_ptr<MemoryShare>& memory)
+    : tables_(std::make_unique<Tables>(limits, std::move(wills), memory)) {}
 Broker::~Broker() = default;
 
 SessionRecord* Broker::Tables::find(std::string_view client_id) const {
@@ -54,15 +58,15 @@ Broker::Connected Broker::connect(ConnectSpec spec, TimePoint now) {
     connected.superseded = true;
     return connected;
   }
-  SessionRecord* record = tables_->open(spec, now, section.after, connected.session_present);
-  if (record == nullptr) return {};
+  SessionRecord* record = tables_->open(spec, now, section.after, connected);
+  if (record == nullptr) return connected;
   tables_->attach(*record, std::move(spec));
   connected.session = record->session;
   connected.attachment = record->attachment;
   return connected;
 }
 
-SessionRecord* Broker::Tables::open(const ConnectSpec& spec, TimePoint now, Afterwards& after, bool& present) {
+SessionRecord* Broker::Tables::open(const ConnectSpec& spec, TimePoint now, Afterwards& after, Connected& answer) {
   SessionRecord* record = find(spec.client_id);
   if (record != nullptr && spec.shared && (!spec.stored || spec.stored->epoch != record->epoch) &&
       !(record->connected() && record->expiry_s == 0)) {
@@ -80,23 +84,42 @@ SessionRecord* Broker::Tables::open(const ConnectSpec& spec, TimePoint now, Afte
       end(*record, {ReasonCode::kSessionTakenOver, "3.1.4 another connection has this client id"}, now, after);
     } else {
       hand_over(*record, now, after);
-      present = true;
+      answer.session_present = true;
       return record;
     }
   }
-  if (sessions.size() >= limits.maximum_sessions) return nullptr;
-  auto made = std::make_unique<SessionRecord>();
-  made->session = std::make_shared<Session>(spec.client_id, limits.session);
-  record = sessions.emplace(spec.client_id, std::move(made)).first->second.get();
-  if (spec.stored && !spec.clean_start && !ends_here) {
+  record = make(spec, answer.why);
+  if (record != nullptr && spec.stored && !spec.clean_start && !ends_here) {
     restore(*record, *spec.stored);
-    present = true;
+    answer.session_present = true;
   }
   return record;
 }
 
+SessionRecord* Broker::Tables::make(const ConnectSpec& spec, const char*& why) {
+  if (sessions.size() >= limits.maximum_sessions) {
+    why = "there are as many sessions as the tenant may have";
+    return nullptr;
+  }
+  if (owners.sessions_of(spec.owner) >= limits.maximum_sessions_per_owner) {
+    why = "there are as many sessions as the device may have";
+    return nullptr;
+  }
+  auto made = std::make_unique<SessionRecord>();
+  made->owner = spec.owner;
+  made->charge = MemoryCharge(owners.share_of(spec.owner));
+  if (!made->charge.take(kSessionBytes)) {
+    why = kNoMemory;
+    return nullptr;
+  }
+  made->session = std::make_shared<Session>(spec.client_id, limits.session, made->charge.share());
+  owners.add_session(spec.owner);
+  return sessions.emplace(spec.client_id, std::move(made)).first->second.get();
+}
+
 void Broker::Tables::restore(SessionRecord& record, const StoredSession& stored) {
   for (const StoredSession::Subscription& one : stored.subscriptions) {
+    record.charge.take_anyway(subscription_bytes(one.filter));
     put_subscription(record, one.filter, {one.maximum_qos, one.no_local, one.retain_as_published, one.subscription_id});
   }
   for (const std::uint16_t id : stored.unreleased) record.session->take(id);
@@ -166,7 +189,12 @@ void Broker::Tables::attach(SessionRecord& record, ConnectSpec&& spec) {
   record.epoch = spec.epoch;
   record.expiry_s = spec.session_expiry_s;
   record.end = std::move(spec.end);
-  if (spec.will) record.will = PendingWill{std::move(spec.will), spec.will_delay_s, spec.will_expiry_s};
+  if (spec.will) {
+    PendingWill will{std::move(spec.will), MemoryCharge(record.session->memory()), spec.will_delay_s,
+                     spec.will_expiry_s};
+    will.charge.take_anyway(will.message->cost());  // one for each connection, and those are counted
+    record.will = std::move(will);
+  }
   if (spec.link.wake) {
     record.wake = std::make_shared<const std::function<void()>>(std::move(spec.link.wake));
     spec.link.wake = [wake = record.wake] { Afterwards::of_this_thread().wake(wake); };
@@ -198,7 +226,9 @@ void Broker::Tables::end(SessionRecord& record, Reason reason, TimePoint now, Af
   }
   publish_will(record, now, after);
   schedule(record, std::nullopt, std::nullopt);
+  const std::string owner = std::move(record.owner);
   sessions.erase(sessions.find(record.session->client_id()));
+  owners.remove_session(owner);
 }
 
 void Broker::Tables::end_overflowed(SessionRecord& record, TimePoint now, Afterwards& after) {
@@ -221,12 +251,13 @@ void Broker::Tables::end_all(const Overflowed& overflowed, TimePoint now) {
 
 void Broker::Tables::publish_will(SessionRecord& record, TimePoint now, Afterwards& after) const {
   if (!record.will) return;
-  const PendingWill will = *std::exchange(record.will, std::nullopt);  // [MQTT-3.1.2-10]
+  const std::optional<PendingWill> will = std::exchange(record.will, std::nullopt);  // [MQTT-3.1.2-10]
   if (!sink) return;
-  auto message = std::make_shared<Message>(*will.message);
-  message->expires_at.reset();
-  if (will.expiry_s) message->expires_at = after_seconds(now, *will.expiry_s);
-  after.wills.push_back({&sink, record.session->client_id(), std::move(message)});
+  Message message = *will->message;
+  message.expires_at.reset();
+  if (will->expiry_s) message.expires_at = after_seconds(now, *will->expiry_s);
+  after.wills.push_back(
+      {&sink, record.session->client_id(), keep_anyway(std::move(message), record.session->memory())});
 }
 
 void Broker::Tables::schedule(SessionRecord& record, std::optional<TimePoint> will_due,

@@ -48,6 +48,7 @@ ReasonCode Broker::Tables::subscribe(SessionRecord& record, const Subscription& 
   std::vector<MessagePtr> messages;
   if (wants_retained && !collect_retained(record, subscription, now, messages)) return ReasonCode::kQuotaExceeded;
 
+  if (is_new && !record.charge.take(subscription_bytes(subscription.filter))) return ReasonCode::kQuotaExceeded;
   put_subscription(record, subscription.filter,
                    {subscription.maximum_qos, subscription.no_local && !shared, subscription.retain_as_published, id});
   for (MessagePtr& message : messages) {
@@ -81,8 +82,9 @@ void Broker::Tables::put_subscription(SessionRecord& record, std::string_view fi
   ++subscriptions;
 }
 
-/// The same sum as Session::offer() makes: what fits here fits there, for nobody else puts anything in meanwhile. A
-/// subscription whose retained messages have no room is refused as a whole rather than answered with some of them.
+/// The same sum as Session::offer() makes: what fits here fits there, for nobody else puts anything in meanwhile (only
+/// the memory that all have in common may still be short: then the session overflows). A subscription whose retained
+/// messages have no room is refused as a whole rather than answered with some of them.
 bool Broker::Tables::collect_retained(const SessionRecord& record, const Subscription& subscription, TimePoint now,
                                       std::vector<MessagePtr>& out) {
   const Session::Load load = record.session->load();
@@ -112,6 +114,7 @@ ReasonCode Broker::unsubscribe(const Session& session, std::string_view filter) 
   if (there == record->subscriptions.end()) return ReasonCode::kNoSubscriptionExisted;
   tables_->tree.remove(filter, there->second);
   record->subscriptions.erase(there);
+  record->charge.give_back(subscription_bytes(filter));
   --tables_->subscriptions;
   return ReasonCode::kSuccess;
 }

@@ -11,6 +11,7 @@
 #include <millrace/mqtt/broker.hpp>
 
 #include "afterwards.hpp"
+#include "owners.hpp"
 #include "retained_store.hpp"
 #include "session_record.hpp"
 #include "table_mutex.hpp"
@@ -22,15 +23,17 @@ struct Broker::Tables {
   using Exclusive = Section<std::unique_lock<TableMutex>>;
   using Shared = Section<std::shared_lock<TableMutex>>;
 
-  Tables(BrokerLimits wanted, WillSink wills)
+  Tables(BrokerLimits wanted, WillSink wills, const std::shared_ptr<MemoryShare>& memory)
       : limits(wanted),
         sink(std::move(wills)),
-        retained({wanted.maximum_retained_messages, wanted.maximum_retained_bytes}) {}
+        owners(memory),
+        retained({wanted.maximum_retained_messages, wanted.maximum_retained_bytes}, memory) {}
 
   const BrokerLimits limits;
   const WillSink sink;
 
   mutable TableMutex mutex;
+  Owners owners;
   StringMap<std::unique_ptr<SessionRecord>> sessions;
   TopicTree tree;
   RetainedStore retained;
@@ -55,8 +58,9 @@ struct Broker::Tables {
     ReasonCode code = ReasonCode::kSuccess;
     const char* why = "";
   };
-  /// The session of a CONNECT: the old one where it goes on, else a new one; null = no room.
-  SessionRecord* open(const ConnectSpec& spec, TimePoint now, Afterwards& after, bool& present);
+  /// The session of a CONNECT: the old one where it goes on, else a new one; null = no room (`answer.why`).
+  SessionRecord* open(const ConnectSpec& spec, TimePoint now, Afterwards& after, Connected& answer);
+  SessionRecord* make(const ConnectSpec& spec, const char*& why);
   void hand_over(SessionRecord& record, TimePoint now, Afterwards& after);
   /// The session as its owner keeps it.
   void restore(SessionRecord& record, const StoredSession& stored);
@@ -74,6 +78,7 @@ struct Broker::Tables {
 
   ReasonCode subscribe(SessionRecord& record, const Subscription& subscription, std::uint32_t id, TimePoint now,
                        Overflowed& overflowed);
+  /// Its memory has been taken.
   void put_subscription(SessionRecord& record, std::string_view filter, const SubscriptionOptions& options);
   /// Retained messages of a subscription, and whether the session has room for all of them.
   bool collect_retained(const SessionRecord& record, const Subscription& subscription, TimePoint now,

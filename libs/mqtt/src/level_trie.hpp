@@ -48,6 +48,9 @@ inline std::size_t count_levels(std::string_view path) {
   return static_cast<std::size_t>(std::count(path.begin(), path.end(), '/')) + 1;
 }
 
+/// What the levels of a path occupy at most, in bytes: a node for each, with its name in a hash table.
+inline std::size_t trie_bytes(std::string_view path) { return 2 * path.size() + 192 * count_levels(path); }
+
 /// `Value` is default-constructible and has empty(); nodes that are empty and have no children do not stay.
 template <typename Value>
 class LevelTrie {

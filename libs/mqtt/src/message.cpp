@@ -1,3 +1,5 @@
+#include <utility>
+
 #include <millrace/mqtt/message.hpp>
 
 namespace millrace::mqtt {
@@ -30,22 +32,46 @@ std::string forwardable_bytes(const Properties& properties) {
 }
 
 template <typename Packet>
-MessagePtr copy(const Packet& packet, TimePoint now) {
-  auto message = std::make_shared<Message>();
-  message->topic = packet.topic;
-  message->payload = packet.payload;
-  message->properties = forwardable_bytes(packet.properties);
-  message->qos = packet.qos;
-  message->retain = packet.retain;
+Message copy(const Packet& packet, TimePoint now) {
+  Message message;
+  message.topic = packet.topic;
+  message.payload = packet.payload;
+  message.properties = forwardable_bytes(packet.properties);
+  message.qos = packet.qos;
+  message.retain = packet.retain;
   if (const auto seconds = packet.properties.number(PropertyId::kMessageExpiryInterval)) {
-    message->expires_at = now + std::chrono::seconds(*seconds);
+    message.expires_at = now + std::chrono::seconds(*seconds);
   }
   return message;
 }
 
+struct Charged {
+  Message message;
+  MemoryCharge charge;
+};
+
+MessagePtr charged(Message&& message, MemoryCharge&& charge) {
+  auto both = std::make_shared<Charged>(std::move(message), std::move(charge));
+  return {both, &both->message};
+}
+
 }  // namespace
 
-MessagePtr make_message(const Publish& publish, TimePoint now) { return copy(publish, now); }
-MessagePtr make_message(const Will& will, TimePoint now) { return copy(will, now); }
+MessagePtr make_message(const Publish& publish, TimePoint now) { return std::make_shared<Message>(copy(publish, now)); }
+MessagePtr make_message(const Will& will, TimePoint now) { return std::make_shared<Message>(copy(will, now)); }
+
+MessagePtr make_message(const Publish& publish, TimePoint now, std::shared_ptr<MemoryShare> share) {
+  MemoryCharge charge(std::move(share));
+  // Before memory is spent on the copy. What the properties lose on their way is not worth counting twice.
+  if (!charge.take(sizeof(Message) + publish.topic.size() + publish.payload.size() + publish.properties.bytes().size()))
+    return nullptr;
+  return charged(copy(publish, now), std::move(charge));
+}
+
+MessagePtr keep_anyway(Message message, std::shared_ptr<MemoryShare> share) {
+  MemoryCharge charge(std::move(share));
+  charge.take_anyway(message.cost());
+  return charged(std::move(message), std::move(charge));
+}
 
 }  // namespace millrace::mqtt

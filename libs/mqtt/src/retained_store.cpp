@@ -10,6 +10,7 @@ bool RetainedStore::store(const MessagePtr& message, std::string_view publisher,
   if (count_levels(message->topic) > kMaximumLevels) return false;
   Entry entry{message, std::string(publisher)};
   if (size_ >= limits_.messages || bytes_ + cost(entry) > limits_.bytes) return false;
+  if (!places_.take(place_bytes(entry))) return false;
   Node& node = trie_.make(message->topic);
   ++size_;
   bytes_ += cost(entry);
@@ -21,6 +22,7 @@ bool RetainedStore::store(const MessagePtr& message, std::string_view publisher,
 void RetainedStore::remove(Node& node) {
   --size_;
   bytes_ -= cost(node.value);
+  places_.give_back(place_bytes(node.value));
   if (node.value.message->expires_at) expiries_.erase({*node.value.message->expires_at, &node});
   node.value = {};
   trie_.prune(node);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -26,7 +27,9 @@ class RetainedStore {
     bool empty() const { return message == nullptr; }
   };
 
-  explicit RetainedStore(RetainedLimits limits) : limits_(limits) {}
+  /// `memory` (may be null) is for the places of the messages; each message is on its publisher's account.
+  explicit RetainedStore(RetainedLimits limits, std::shared_ptr<MemoryShare> memory = nullptr)
+      : limits_(limits), places_(std::move(memory)) {}
 
   /// Keeps the message in place of an earlier one of its topic; an empty payload only takes that away. False: there is
   /// no room, or the topic has more than kMaximumLevels levels. The earlier message is gone then too: it must be
@@ -51,6 +54,9 @@ class RetainedStore {
   using Node = Trie::Node;
 
   static std::size_t cost(const Entry& entry) { return entry.message->cost() + entry.publisher.size(); }
+  static std::size_t place_bytes(const Entry& entry) {
+    return sizeof(Entry) + entry.publisher.size() + trie_bytes(entry.message->topic);
+  }
   void remove(Node& node);
 
   // Each answers false when the callback wants no more. `top` = `node` is the root, where wildcards do not stand for
@@ -81,6 +87,7 @@ class RetainedStore {
   }
 
   const RetainedLimits limits_;
+  MemoryCharge places_;
   Trie trie_;
   std::set<std::pair<TimePoint, Node*>> expiries_;
   std::size_t size_ = 0;

@@ -14,6 +14,17 @@ namespace {
 using Phase = OutgoingWindow::Phase;
 using Wake = std::shared_ptr<const std::function<void()>>;
 
+/// The places of messages in the queue and in the window are counted by this many, so that a client that keeps up never
+/// touches what all have in common. The first ones come with the session.
+constexpr std::size_t kPlacesAtOnce = 8;
+/// Of the message, see make_message(). Rings have up to as many places again that are empty.
+constexpr std::size_t kPlaceBytes = 2 * sizeof(OutgoingWindow::Entry);
+
+std::size_t place_bytes(std::size_t messages) {
+  if (messages <= kPlacesAtOnce) return 0;
+  return (messages + kPlacesAtOnce - 1) / kPlacesAtOnce * kPlacesAtOnce * kPlaceBytes;
+}
+
 bool expired(const Delivery& delivery, TimePoint now) {
   return delivery.message->expires_at && *delivery.message->expires_at <= now;
 }
@@ -25,7 +36,8 @@ void call(const Wake& wake) {
 }  // namespace
 
 struct Session::State {
-  State(std::string id, SessionLimits bounds) : client_id(std::move(id)), limits(bounds) {}
+  State(std::string id, SessionLimits bounds, std::shared_ptr<MemoryShare> memory)
+      : client_id(std::move(id)), limits(bounds), places(std::move(memory)) {}
 
   const std::string client_id;
   const SessionLimits limits;
@@ -43,6 +55,7 @@ struct Session::State {
   TimePoint first_expiry = TimePoint::max();  // no queued message expires before it
   OutgoingWindow window;
   std::size_t bytes = 0;
+  MemoryCharge places;
   struct Incoming {
     PacketIdSet unsettled;
     PacketIdSet taken;
@@ -50,7 +63,9 @@ struct Session::State {
   std::unique_ptr<Incoming> incoming;
 
   bool is_present(Attachment attachment) const { return attachment != 0 && attachment == present; }
-  bool has_room(const Delivery& delivery) const;
+  std::size_t messages() const { return queue.size() + window.unanswered(); }
+  bool has_room(const Delivery& delivery);
+  void leave_places();
   void drop_expired(TimePoint now);
   Delivery pop_queue();
   void finish(OutgoingWindow::Entry& entry);
@@ -61,11 +76,19 @@ struct Session::State {
 };
 
 /// QoS 0 gets at most half the room: a flood of it must not end a session by leaving none for QoS 1 and 2.
-bool Session::State::has_room(const Delivery& delivery) const {
+bool Session::State::has_room(const Delivery& delivery) {
   const std::size_t part = delivery.qos == Qos::kAtMostOnce ? 2 : 1;
-  const std::size_t messages = queue.size() + window.unanswered();
-  return messages < (limits.maximum_messages + part - 1) / part &&
-         bytes + delivery.message->cost() <= limits.maximum_bytes / part;
+  if (messages() >= (limits.maximum_messages + part - 1) / part ||
+      bytes + delivery.message->cost() > limits.maximum_bytes / part) {
+    return false;
+  }
+  const std::size_t wanted = place_bytes(messages() + 1);
+  return wanted <= places.bytes() || places.take(wanted - places.bytes());
+}
+
+void Session::State::leave_places() {
+  const std::size_t wanted = place_bytes(messages());
+  if (places.bytes() > wanted + kPlacesAtOnce * kPlaceBytes || wanted == 0) places.give_back(places.bytes() - wanted);
 }
 
 void Session::State::drop_expired(TimePoint now) {
@@ -79,12 +102,14 @@ void Session::State::drop_expired(TimePoint now) {
     bytes -= delivery.message->cost();
     return true;
   });
+  leave_places();
 }
 
 Delivery Session::State::pop_queue() {
   Delivery delivery = std::move(queue.front());
   queue.pop();
   bytes -= delivery.message->cost();
+  if (delivery.qos == Qos::kAtMostOnce) leave_places();
   return delivery;
 }
 
@@ -92,6 +117,7 @@ void Session::State::finish(OutgoingWindow::Entry& entry) {
   if (entry.counted) --counted;
   if (entry.delivery.message) bytes -= entry.delivery.message->cost();
   window.finish(entry);
+  leave_places();
 }
 
 Session::Outgoing Session::State::next_again() {
@@ -112,7 +138,10 @@ Session::Outgoing Session::State::next_again() {
 }
 
 Session::Outgoing Session::State::next_queued(TimePoint now) {
-  while (!queue.empty() && expired(queue.front(), now)) static_cast<void>(pop_queue());  // [MQTT-3.3.2-5]
+  while (!queue.empty() && expired(queue.front(), now)) {  // [MQTT-3.3.2-5]
+    static_cast<void>(pop_queue());
+    leave_places();
+  }
   if (queue.empty()) {
     hungry = true;
     return {};
@@ -128,11 +157,12 @@ Session::Outgoing Session::State::next_queued(TimePoint now) {
   return outgoing;
 }
 
-Session::Session(std::string client_id, SessionLimits limits)
-    : state_(std::make_unique<State>(std::move(client_id), limits)) {}
+Session::Session(std::string client_id, SessionLimits limits, std::shared_ptr<MemoryShare> memory)
+    : state_(std::make_unique<State>(std::move(client_id), limits, std::move(memory))) {}
 Session::~Session() = default;
 
 const std::string& Session::client_id() const { return state_->client_id; }
+const std::shared_ptr<MemoryShare>& Session::memory() const { return state_->places.share(); }
 
 Session::Attachment Session::attach(Link link) {
   auto wake = std::make_shared<const std::function<void()>>(std::move(link.wake));
@@ -159,6 +189,7 @@ void Session::detach(Attachment attachment) {
     state_->bytes -= delivery.message->cost();
     return true;
   });
+  state_->leave_places();
 }
 
 bool Session::attached() const {

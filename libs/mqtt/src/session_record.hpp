@@ -15,12 +15,15 @@ namespace millrace::mqtt {
 
 struct PendingWill {
   MessagePtr message;
+  MemoryCharge charge;
   std::uint32_t delay_s = 0;
   std::optional<std::uint32_t> expiry_s;
 };
 
 struct SessionRecord {
   std::shared_ptr<Session> session;
+  std::string owner;
+  MemoryCharge charge;                 ///< of the record and of the subscriptions
   Session::Attachment attachment = 0;  ///< 0 = no connection
   std::uint64_t epoch = 0;             ///< of the last connection
   std::uint32_t expiry_s = 0;

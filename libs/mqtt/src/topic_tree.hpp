@@ -93,6 +93,12 @@ class TopicTree {
   Trie wildcards_;
 };
 
+/// What a subscription occupies at most, in bytes.
+inline std::size_t subscription_bytes(std::string_view filter) {
+  const bool wildcard = filter.find_first_of("+#") != std::string_view::npos;
+  return 256 + filter.size() + (wildcard ? trie_bytes(filter) : filter.size());
+}
+
 /// `$share/<group>/<filter>` in its parts; the group of an ordinary filter is empty.
 struct FilterParts {
   std::string_view group;

@@ -168,7 +168,7 @@ void MqttConnection::establish() {
   auto connected = space_->broker().connect(std::move(spec), Clock::now());
   if (!connected.session) {
     return connected.superseded ? refuse_connect(ReasonCode::kServerBusy, "another connection has this client id")
-                                : refuse_connect(ReasonCode::kQuotaExceeded, "there is no room for another session");
+                                : refuse_connect(ReasonCode::kQuotaExceeded, connected.why);
   }
   session_ = std::move(connected.session);
   attachment_ = connected.attachment;
@@ -289,6 +289,7 @@ mqtt::ConnectSpec MqttConnection::connect_spec(const mqtt::ConnectRequested& req
   const mqtt::Connect& connect = requested.connect;
   mqtt::ConnectSpec spec;
   spec.client_id = identity_ ? session_name(identity_->device.device, client_id) : std::string(client_id);
+  if (identity_) spec.owner = identity_->device.device;
   spec.clean_start = connect.clean_start;
   spec.session_expiry_s = std::min(requested.session_expiry_s, context_.options.max_session_expiry_s);
   spec.link.receive_maximum = requested.receive_maximum;

@@ -81,7 +81,8 @@ void MqttConnection::tell_errors(const OverLimit& over, const Identity& whose) {
   mqtt::Publish publish;
   publish.topic = topic;
   publish.payload = payload;
-  static_cast<void>(space_->broker().publish(mqtt::make_message(publish, now), nullptr, now));
+  const auto message = mqtt::make_message(publish, now, session_->memory());
+  if (message) static_cast<void>(space_->broker().publish(message, nullptr, now));
 }
 
 // Nothing behind the message is read meanwhile: must_wait().

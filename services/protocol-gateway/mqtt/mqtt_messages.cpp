@@ -144,7 +144,13 @@ void MqttConnection::publish_as_device(const mqtt::Publish& publish) {
 
 void MqttConnection::publish_locally(const mqtt::Publish& publish) {
   const auto now = Clock::now();
-  const auto published = space_->broker().publish(mqtt::make_message(publish, now), session_.get(), now);
+  const auto message = mqtt::make_message(publish, now, session_->memory());
+  if (!message) {
+    return refuse_publish(publish, ReasonCode::kQuotaExceeded,
+                          "as many messages of this device wait or are retained as there is room for",
+                          publish.qos == Qos::kAtMostOnce ? IngestResult::kDropped : IngestResult::kThrottled);
+  }
+  const auto published = space_->broker().publish(message, session_.get(), now);
   if (publish.qos == Qos::kAtMostOnce) return;
   mqtt::AckOptions answer;
   if (published.matched == 0) answer.reason = ReasonCode::kNoMatchingSubscribers;

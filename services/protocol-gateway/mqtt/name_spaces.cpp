@@ -7,12 +7,14 @@
 namespace millrace::gateway {
 
 NameSpace::NameSpace(boost::asio::io_context& timer_thread, const mqtt::BrokerLimits& limits,
-                     mqtt::Broker::WillSink wills)
+                     const std::shared_ptr<mqtt::MemoryShare>& memory, mqtt::Broker::WillSink wills)
     : timer_(timer_thread),
       broker_(
-          limits, wills ? std::move(wills) : [this](const std::string&, const mqtt::MessagePtr& will) {
-            broker_.publish(will, nullptr, Clock::now());
-          }) {}
+          limits,
+          wills ? std::move(wills)
+                : [this](const std::string&,
+                         const mqtt::MessagePtr& will) { broker_.publish(will, nullptr, Clock::now()); },
+          std::make_shared<mqtt::MemoryShare>(memory)) {}
 
 mqtt::Broker::Left NameSpace::disconnect(const mqtt::Session& session, mqtt::Session::Attachment attachment,
                                          mqtt::Broker::Goodbye goodbye) {
@@ -41,15 +43,20 @@ void NameSpace::arm() {
   });
 }
 
-NameSpaces::NameSpaces(IoThreads& threads, const mqtt::BrokerLimits& limits, TenantWills wills)
-    : threads_(threads), limits_(limits), wills_(std::move(wills)), open_(threads.context(0), limits, {}) {}
+NameSpaces::NameSpaces(IoThreads& threads, const mqtt::BrokerLimits& limits, std::size_t memory_bytes,
+                       TenantWills wills)
+    : threads_(threads),
+      limits_(limits),
+      memory_(std::make_shared<mqtt::MemoryShare>(memory_bytes)),
+      wills_(std::move(wills)),
+      open_(threads.context(0), limits, memory_, {}) {}
 
 NameSpace& NameSpaces::of_tenant(std::string_view tenant) {
   const std::lock_guard lock(mutex_);
   if (const auto found = tenants_.find(tenant); found != tenants_.end()) return *found->second;
   auto& thread = threads_.context(tenants_.size() % threads_.size());
   auto made = std::make_unique<NameSpace>(
-      thread, limits_, [this, name = std::string(tenant)](const std::string& session, mqtt::MessagePtr will) {
+      thread, limits_, memory_, [this, name = std::string(tenant)](const std::string& session, mqtt::MessagePtr will) {
         wills_(name, session, std::move(will));
       });
   return *tenants_.emplace(std::string(tenant), std::move(made)).first->second;
@@ -83,6 +90,10 @@ void NameSpaces::report(const GatewayMetrics& metrics) {
   raise(metrics.mqtt_sessions_overflowed, sum.sessions_overflowed, reported_.sessions_overflowed);
   raise(metrics.mqtt_sessions_expired, sum.sessions_expired, reported_.sessions_expired);
   reported_ = sum;
+  metrics.mqtt_memory_bytes.set(static_cast<double>(memory_->used()));
+  const std::uint64_t refusals = memory_->refused();
+  raise(metrics.mqtt_memory_refused, refusals, reported_refusals_);
+  reported_refusals_ = refusals;
 }
 
 }  // namespace millrace::gateway

@@ -24,8 +24,10 @@ namespace millrace::gateway {
 /// that it needs. Thread-safe. Must outlive the threads' running and end before the io_contexts do.
 class NameSpace {
  public:
-  /// `wills`: where they go; empty: to the subscribers of this name space.
-  NameSpace(boost::asio::io_context& timer_thread, const mqtt::BrokerLimits& limits, mqtt::Broker::WillSink wills);
+  /// `memory`: of all name spaces, of which this one takes a share. `wills`: where they go; empty: to the subscribers
+  /// of this name space.
+  NameSpace(boost::asio::io_context& timer_thread, const mqtt::BrokerLimits& limits,
+            const std::shared_ptr<mqtt::MemoryShare>& memory, mqtt::Broker::WillSink wills);
   NameSpace(const NameSpace&) = delete;
   NameSpace& operator=(const NameSpace&) = delete;
 
@@ -53,8 +55,8 @@ class NameSpaces {
  public:
   using TenantWills = std::function<void(const std::string& tenant, const std::string& session, mqtt::MessagePtr)>;
 
-  /// `threads` must outlive it.
-  NameSpaces(IoThreads& threads, const mqtt::BrokerLimits& limits, TenantWills wills);
+  /// `limits` are of each, `memory_bytes` of all together. `threads` must outlive it.
+  NameSpaces(IoThreads& threads, const mqtt::BrokerLimits& limits, std::size_t memory_bytes, TenantWills wills);
 
   [[nodiscard]] NameSpace& of_tenant(std::string_view tenant);
   [[nodiscard]] NameSpace& open() { return open_; }
@@ -65,11 +67,13 @@ class NameSpaces {
  private:
   IoThreads& threads_;
   mqtt::BrokerLimits limits_;
+  std::shared_ptr<mqtt::MemoryShare> memory_;
   TenantWills wills_;
   NameSpace open_;
   std::mutex mutex_;
   std::unordered_map<std::string, std::unique_ptr<NameSpace>, StringHash, std::equal_to<>> tenants_;
   mqtt::Broker::Counts reported_;
+  std::uint64_t reported_refusals_ = 0;
 };
 
 }  // namespace millrace::gateway

@@ -64,6 +64,8 @@ class GatewayFixture : public ::testing::Test {
     config.receive_maximum = 100;
     config.max_session_expiry_s = 3600;
     config.max_sessions = 1000;
+    config.max_sessions_per_device = 100;
+    config.mqtt_memory_bytes = 256 << 20;
     adjust(config);
     config_ = config;
     app_ = std::make_unique<ProtocolGatewayApp>(config);

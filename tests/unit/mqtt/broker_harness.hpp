@@ -61,11 +61,14 @@ inline MessagePtr expiring(const MessagePtr& from, TimePoint at) {
 
 /// A broker, a clock, and the wills that came due (published unless publish_wills is off).
 struct World {
-  explicit World(BrokerLimits limits = {})
-      : broker(limits, [this](const std::string& client, const MessagePtr& will) {
-          wills.emplace_back(client, will);
-          if (publish_wills) broker.publish(will, nullptr, now);
-        }) {}
+  explicit World(BrokerLimits limits = {}, std::shared_ptr<MemoryShare> memory = nullptr)
+      : broker(
+            limits,
+            [this](const std::string& client, const MessagePtr& will) {
+              wills.emplace_back(client, will);
+              if (publish_wills) broker.publish(will, nullptr, now);
+            },
+            std::move(memory)) {}
 
   Broker::Published publish(const MessagePtr& what, const Session* publisher = nullptr) {
     return broker.publish(what, publisher, now);
@@ -94,6 +97,7 @@ class Client {
   struct Options {
     bool clean_start = true;
     std::uint32_t session_expiry_s = 0;
+    std::string owner{};
     MessagePtr will{};
     std::uint32_t will_delay_s = 0;
     std::optional<std::uint32_t> will_expiry_s{};
@@ -104,6 +108,7 @@ class Client {
   Client(World& world, std::string id, Options options) : world_(&world) {
     ConnectSpec spec;
     spec.client_id = std::move(id);
+    spec.owner = options.owner;
     spec.clean_start = options.clean_start;
     spec.session_expiry_s = options.session_expiry_s;
     spec.will = options.will;

@@ -26,6 +26,7 @@ namespace millrace::mqtt {
 struct BrokerLimits {
   SessionLimits session;
   std::size_t maximum_sessions = 100'000;
+  std::size_t maximum_sessions_per_owner = 100;  ///< see ConnectSpec::owner
   std::size_t maximum_subscriptions_per_session = 1'000;
   std::size_t maximum_subscriptions = 1'000'000;  ///< asked for; stored sessions bring theirs beyond it
   std::size_t maximum_filter_bytes = 1024;        ///< of one topic filter, which may have 128 levels
@@ -55,6 +56,9 @@ struct StoredSession {
 /// What a connection asks of the broker when CONNECT has been let in.
 struct ConnectSpec {
   std::string client_id;  ///< never empty: an assigned one counts
+  /// Who answers for the session (a device, which may have several): its sessions are counted, and what they keep is on
+  /// its own share of the broker's memory. Empty: nobody in particular.
+  std::string owner;
   bool clean_start = true;
   /// Seconds that the session outlives the connection; 0xFFFFFFFF = for ever (section 3.1.2.11.2). 3.1.1: 0 with clean
   /// session, else for ever.
@@ -82,14 +86,16 @@ class Broker {
   /// publish()). The message's expires_at counts from now on. May be empty: then wills go nowhere.
   using WillSink = std::function<void(const std::string& client_id, MessagePtr)>;
 
-  Broker(BrokerLimits limits, WillSink wills);
+  /// `memory`: for sessions, subscriptions, queued and retained messages; null: as the other limits allow.
+  Broker(BrokerLimits limits, WillSink wills, const std::shared_ptr<MemoryShare>& memory = nullptr);
   /// Publishes no wills and calls no `end`. Sessions may outlive it.
   ~Broker();
   Broker(const Broker&) = delete;
   Broker& operator=(const Broker&) = delete;
 
   struct Connected {
-    std::shared_ptr<Session> session;  ///< null: no room (reason kQuotaExceeded), or superseded
+    std::shared_ptr<Session> session;  ///< null: no room (reason kQuotaExceeded; why), or superseded
+    const char* why = "";              ///< which limit it is that leaves no room
     bool superseded = false;           ///< a connection with a greater epoch has the session
     Session::Attachment attachment = 0;
     bool session_present = false;

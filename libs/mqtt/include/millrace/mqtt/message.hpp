@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include <millrace/mqtt/memory_share.hpp>
 #include <millrace/mqtt/packets.hpp>
 #include <millrace/mqtt/protocol.hpp>
 
@@ -34,6 +35,10 @@ using MessagePtr = std::shared_ptr<const Message>;
 
 /// Copies what outlives the packet; `now` starts the message expiry interval. The topic alias must be resolved.
 [[nodiscard]] MessagePtr make_message(const Publish& publish, TimePoint now);
+/// The same on the account of `share` (null: of nobody) for as long as anybody has it. Null: there is no room.
+[[nodiscard]] MessagePtr make_message(const Publish& publish, TimePoint now, std::shared_ptr<MemoryShare> share);
+/// A copy that is charged to `share` though there may be no room.
+[[nodiscard]] MessagePtr keep_anyway(Message message, std::shared_ptr<MemoryShare> share);
 /// The will as the message that it becomes; `now` is the time at which it is published.
 [[nodiscard]] MessagePtr make_message(const Will& will, TimePoint now);
 

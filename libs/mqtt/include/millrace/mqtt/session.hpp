@@ -26,12 +26,15 @@ struct SessionLimits {
 
 class Session {
  public:
-  Session(std::string client_id, SessionLimits limits);
+  /// `memory`: on whose account its queue is, beyond the first few messages (null: nobody's).
+  Session(std::string client_id, SessionLimits limits, std::shared_ptr<MemoryShare> memory = nullptr);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
   [[nodiscard]] const std::string& client_id() const;
+  /// For messages that this client publishes; may be null.
+  [[nodiscard]] const std::shared_ptr<MemoryShare>& memory() const;
 
   // --- the connection ---
 
