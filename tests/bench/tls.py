@@ -2,8 +2,10 @@
 import contextlib
 import os
 import resource
+import secrets
 import ssl
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from bench_lab import Background, bench_lab, figure, mqtt_connections, process_cpu, resident, write_credentials
 from device_fleet import wait_until_known
@@ -16,6 +18,7 @@ from tls_front import Front
 HANDSHAKES = int(os.environ.get("MILLRACE_BENCH_HANDSHAKES", "4000"))
 DEVICES = int(os.environ.get("MILLRACE_BENCH_STORM_DEVICES", "10000"))
 FEW = DEVICES // 5
+WITH_PASSWORDS = DEVICES // 20  # each check costs 19 MiB and tens of milliseconds on purpose
 BESIDE, BESIDE_RATE = 100, 500  # devices and messages/s that go on through another gateway
 STORM_RATE = DEVICES // 5  # messages/s of those that were dropped: each has its turn in five seconds
 SETTLE = 5  # seconds
@@ -32,6 +35,7 @@ def run(layout):
             wait_until_known(lab, ["protocol-gateway", front.service.name], FEW + DEVICES + BESIDE, 120)
         rows = _handshakes(front) + _idle(lab, front, few, many)
         rows += _storm(lab, front, many, beside)
+        rows += _password_storm(lab, front)
     return rows
 
 
@@ -125,3 +129,33 @@ def _stored(lab, prefix, acknowledged):
         eventually(counted, 120, "the database to hold every message", interval=0.5)
     rows, different = database_count(lab, prefix)
     return {"lost": max(0, acknowledged - different), "doubled": rows - different}
+
+
+# --- the storm, with passwords ---
+
+def _password_storm(lab, front):
+    """The restarted gateway remembers no password: Argon2id for every device."""
+    with say.Step(f"{WITH_PASSWORDS} passwords"):
+        file = _write_passwords(lab, "pass", WITH_PASSWORDS)
+    with _over_tls(lab, front, file, WITH_PASSWORDS), say.Step(f"{WITH_PASSWORDS} devices with passwords, dropped at once"):
+        _connected(lab, front, WITH_PASSWORDS)
+        lab.kill(front.service.name)
+        begun = time.monotonic()
+        lab.restart(front.service.name)
+        _connected(lab, front, WITH_PASSWORDS)
+        back = time.monotonic() - begun
+    checks = front.metric("millrace_gateway_password_seconds_count")
+    seconds = front.metric("millrace_gateway_password_seconds_sum") / max(1, checks)
+    return [figure(f"{WITH_PASSWORDS} TLS clients with passwords dropped at once: all back", back, "s"),
+            figure("  checks of passwords for it", checks, ""), figure("  one check, on average", seconds * 1e3, "ms")]
+
+
+def _write_passwords(lab, prefix, count):
+    """The fleet's file has the password where the token would be: MQTT sends both in the same field."""
+    names = list(lab.create_devices([f"{prefix}-{number}" for number in range(count)]))
+    passwords = {name: secrets.token_hex(12) for name in names}
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda name: lab.registry("AddCredential", device=name, password=passwords[name]), names))
+    file = lab.folder / f"{prefix}.csv"
+    file.write_text("device,token\n" + "".join(f"{one},{word}\n" for one, word in passwords.items()), encoding="ascii")
+    return file
