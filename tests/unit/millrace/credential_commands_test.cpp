@@ -12,6 +12,7 @@
 #include "command_error.hpp"
 #include "command_line.hpp"
 #include "millrace/registry/v1/registry.grpc.pb.h"
+#include "said.hpp"
 #include "test_certificates.hpp"
 
 namespace millrace::cli {
@@ -25,7 +26,7 @@ class FakeRegistry : public api::RegistryService::Service {
  public:
   grpc::Status AddCredential(grpc::ServerContext* /*context*/, const api::AddCredentialRequest* request,
                              api::AddCredentialResponse* response) override {
-    added = *request;
+    added.set(*request);
     response->mutable_credential()->set_credential_id("c4");
     response->mutable_credential()->set_kind(api::CREDENTIAL_KIND_TOKEN);
     if (request->proof_case() == api::AddCredentialRequest::PROOF_NOT_SET) response->set_token("mt_drawn");
@@ -49,31 +50,31 @@ class FakeRegistry : public api::RegistryService::Service {
   }
   grpc::Status SetDeviceChildren(grpc::ServerContext* /*context*/, const api::SetDeviceChildrenRequest* request,
                                  api::SetDeviceChildrenResponse* /*response*/) override {
-    children = *request;
+    children.set(*request);
     return grpc::Status::OK;
   }
   grpc::Status SetDeviceTopics(grpc::ServerContext* /*context*/, const api::SetDeviceTopicsRequest* request,
                                api::SetDeviceTopicsResponse* /*response*/) override {
-    topics = *request;
+    topics.set(*request);
     return grpc::Status::OK;
   }
   grpc::Status GetDeviceAccess(grpc::ServerContext* /*context*/, const api::GetDeviceAccessRequest* /*request*/,
                                api::GetDeviceAccessResponse* response) override {
-    *response->mutable_children() = children.children();
-    *response->mutable_topics() = topics.topics();
+    *response->mutable_children() = children.get().children();
+    *response->mutable_topics() = topics.get().topics();
     return grpc::Status::OK;
   }
   grpc::Status SetAuthority(grpc::ServerContext* /*context*/, const api::SetAuthorityRequest* request,
                             api::AuthorityEntry* response) override {
-    authority = *request;
+    authority.set(*request);
     *response = request->authority();
-    response->set_certificate(authority_der);
+    response->set_certificate(authority_der.get());
     return grpc::Status::OK;
   }
   grpc::Status ListAuthorities(grpc::ServerContext* /*context*/, const api::ListAuthoritiesRequest* /*request*/,
                                api::ListAuthoritiesResponse* response) override {
-    *response->add_authorities() = authority.authority();
-    response->mutable_authorities(0)->set_certificate(authority_der);
+    *response->add_authorities() = authority.get().authority();
+    response->mutable_authorities(0)->set_certificate(authority_der.get());
     return grpc::Status::OK;
   }
   grpc::Status SetPolicy(grpc::ServerContext* /*context*/, const api::SetPolicyRequest* request,
@@ -87,12 +88,12 @@ class FakeRegistry : public api::RegistryService::Service {
     return grpc::Status::OK;
   }
 
-  api::AddCredentialRequest added;
-  api::SetDeviceChildrenRequest children;
-  api::SetDeviceTopicsRequest topics;
-  api::SetAuthorityRequest authority;
+  Said<api::AddCredentialRequest> added;
+  Said<api::SetDeviceChildrenRequest> children;
+  Said<api::SetDeviceTopicsRequest> topics;
+  Said<api::SetAuthorityRequest> authority;
   api::PolicyEntry policy;
-  std::string authority_der;
+  Said<std::string> authority_der;
 };
 
 struct Outcome {
@@ -104,7 +105,7 @@ struct Outcome {
 class CredentialCommands : public ::testing::Test {
  protected:
   CredentialCommands() {
-    registry_.authority_der = root_.der();
+    registry_.authority_der.set(root_.der());
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(&registry_);
@@ -145,20 +146,20 @@ TEST_F(CredentialCommands, ATokenIsDrawnAndShownOnce) {
       {"credential", "add", "meter", "--token", "--not-before", "2030-01-01", "--not-after", "2030-03-17T17:46:40Z"});
   EXPECT_EQ(added.code, 0) << added.err;
   EXPECT_EQ(added.out, "added token c4 to device meter; it is shown only now:\nmt_drawn\n");
-  EXPECT_EQ(registry_.added.tenant(), "acme");
-  EXPECT_EQ(registry_.added.device(), "meter");
-  EXPECT_EQ(registry_.added.proof_case(), api::AddCredentialRequest::PROOF_NOT_SET);
-  EXPECT_EQ(registry_.added.not_before_us(), parse_rfc3339("2030-01-01T00:00:00Z").value());
-  EXPECT_EQ(registry_.added.not_after_us(), kTime);
+  EXPECT_EQ(registry_.added.get().tenant(), "acme");
+  EXPECT_EQ(registry_.added.get().device(), "meter");
+  EXPECT_EQ(registry_.added.get().proof_case(), api::AddCredentialRequest::PROOF_NOT_SET);
+  EXPECT_EQ(registry_.added.get().not_before_us(), parse_rfc3339("2030-01-01T00:00:00Z").value());
+  EXPECT_EQ(registry_.added.get().not_after_us(), kTime);
   EXPECT_EQ(run({"credential", "add", "meter", "--token", "--json"}).out,
             "{\"device\":\"meter\",\"id\":\"c4\",\"kind\":\"token\",\"token\":\"mt_drawn\"}\n");
 }
 
 TEST_F(CredentialCommands, APasswordComesFromAFileOrStandardInput) {
   ASSERT_EQ(run({"credential", "add", "meter", "--password-file", file("correct horse\r\n")}).code, 0);
-  EXPECT_EQ(registry_.added.password(), "correct horse");
+  EXPECT_EQ(registry_.added.get().password(), "correct horse");
   ASSERT_EQ(run({"credential", "add", "meter", "--password-file", "-"}, " two lines\n\n").code, 0);
-  EXPECT_EQ(registry_.added.password(), " two lines\n");
+  EXPECT_EQ(registry_.added.get().password(), " two lines\n");
   const Outcome missing = run({"credential", "add", "meter", "--password-file", "no/such/file"});
   EXPECT_EQ(missing.code, kExitFailed);
   EXPECT_TRUE(holds(missing.err, "--password-file: no/such/file cannot be read")) << missing.err;
@@ -168,7 +169,7 @@ TEST_F(CredentialCommands, APasswordComesFromAFileOrStandardInput) {
 
 TEST_F(CredentialCommands, ACertificateIsSentAsItIs) {
   ASSERT_EQ(run({"credential", "add", "meter", "--certificate", file(root_.pem())}).code, 0);
-  EXPECT_EQ(registry_.added.certificate_pem(), root_.pem());
+  EXPECT_EQ(registry_.added.get().certificate_pem(), root_.pem());
 }
 
 TEST_F(CredentialCommands, JustOneProofIsGiven) {
@@ -176,7 +177,7 @@ TEST_F(CredentialCommands, JustOneProofIsGiven) {
   EXPECT_EQ(run({"credential", "add", "meter", "--token", "--password-file", "-"}, "correct horse").code, kExitUsage);
   EXPECT_EQ(run({"credential", "add", "meter", "--token", "--not-after", "2001-01-01"}).code, kExitUsage);
   EXPECT_EQ(run({"credential", "add", "meter", "--token", "--not-before", "soon"}).code, kExitUsage);
-  EXPECT_EQ(registry_.added.device(), "");
+  EXPECT_EQ(registry_.added.get().device(), "");
 }
 
 TEST_F(CredentialCommands, TheyAreListed) {
@@ -195,14 +196,14 @@ TEST_F(CredentialCommands, TheyAreListed) {
 
 TEST_F(CredentialCommands, ChildrenAndTopicsAreReplacedAndShown) {
   EXPECT_EQ(run({"device", "children", "set", "gate", "m-1", "hall-*"}).out, "device gate publishes for 2 children\n");
-  EXPECT_EQ(registry_.children.children(1), "hall-*");
+  EXPECT_EQ(registry_.children.get().children(1), "hall-*");
   EXPECT_EQ(run({"device", "children", "show", "gate"}).out, "m-1\nhall-*\n");
   EXPECT_EQ(run({"device", "children", "show", "gate", "--json"}).out, "[\"m-1\",\"hall-*\"]\n");
 
   const Outcome set = run({"device", "topics", "set", "gate", "--subscribe", "news/#", "--publish", "chat", "--both",
                            "x", "--subscribe", "chat"});
   EXPECT_EQ(set.code, 0) << set.err;
-  ASSERT_EQ(registry_.topics.topics_size(), 3);
+  ASSERT_EQ(registry_.topics.get().topics_size(), 3);
   EXPECT_TRUE(holds(set.out, "publish, subscribe")) << set.out;
   EXPECT_EQ(run({"device", "topics", "show", "gate", "--json"}).out,
             "[{\"filter\":\"chat\",\"publish\":true,\"subscribe\":true},"
@@ -216,9 +217,9 @@ TEST_F(CredentialCommands, NothingIsTakenAwayByAForgottenArgument) {
   EXPECT_EQ(run({"device", "topics", "set", "gate"}).code, kExitUsage);
   EXPECT_EQ(run({"policy", "set"}).code, kExitUsage);
   EXPECT_EQ(run({"device", "children", "set", "gate", "m-2", "--none"}).code, kExitUsage);
-  EXPECT_EQ(registry_.children.children(0), "m-1");
+  EXPECT_EQ(registry_.children.get().children(0), "m-1");
   EXPECT_EQ(run({"device", "children", "set", "gate", "--none"}).out, "device gate publishes for 0 children\n");
-  EXPECT_EQ(registry_.children.children_size(), 0);
+  EXPECT_EQ(registry_.children.get().children_size(), 0);
   EXPECT_EQ(run({"device", "topics", "set", "gate", "--none"}).code, 0);
   EXPECT_EQ(run({"policy", "set", "--none"}).code, 0);
 }
@@ -227,8 +228,8 @@ TEST_F(CredentialCommands, AnAuthorityIsSetAndListedWithWhatItsCertificateSays) 
   const Outcome set = run({"authority", "set", "meters", "--certificate", file(root_.pem()), "--source", "uri",
                            "--pattern", "urn:{device}", "--provisions", "--most-provisioned", "7"});
   EXPECT_EQ(set.code, 0) << set.err;
-  const auto& asked = registry_.authority.authority();
-  EXPECT_EQ(registry_.authority.certificate_pem(), root_.pem());
+  const auto asked = registry_.authority.get().authority();
+  EXPECT_EQ(registry_.authority.get().certificate_pem(), root_.pem());
   EXPECT_EQ(asked.source(), api::SUBJECT_SOURCE_URI);
   EXPECT_EQ(asked.pattern(), "urn:{device}");
   EXPECT_TRUE(asked.enabled() && asked.provisions());
@@ -237,9 +238,9 @@ TEST_F(CredentialCommands, AnAuthorityIsSetAndListedWithWhatItsCertificateSays) 
   EXPECT_TRUE(holds(run({"authority", "list", "--json"}).out, "\"subject\":\"CN=root\",\"certificate_ends\":\"20"));
 
   ASSERT_EQ(run({"authority", "set", "meters", "--certificate", file(root_.pem()), "--disabled"}).code, 0);
-  EXPECT_EQ(registry_.authority.authority().source(), api::SUBJECT_SOURCE_COMMON_NAME);
-  EXPECT_EQ(registry_.authority.authority().pattern(), "{device}");
-  EXPECT_FALSE(registry_.authority.authority().enabled());
+  EXPECT_EQ(registry_.authority.get().authority().source(), api::SUBJECT_SOURCE_COMMON_NAME);
+  EXPECT_EQ(registry_.authority.get().authority().pattern(), "{device}");
+  EXPECT_FALSE(registry_.authority.get().authority().enabled());
   EXPECT_EQ(run({"authority", "set", "meters"}).code, kExitUsage);
   EXPECT_EQ(run({"authority", "set", "m", "--certificate", "x", "--source", "serial"}).code, kExitUsage);
   EXPECT_EQ(run({"authority", "set", "m", "--certificate", "x", "--most-provisioned", "7"}).code, kExitUsage);

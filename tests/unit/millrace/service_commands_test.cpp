@@ -15,6 +15,7 @@
 #include "command_line.hpp"
 #include "millrace/query/v1/query.grpc.pb.h"
 #include "millrace/registry/v1/registry.grpc.pb.h"
+#include "said.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -22,25 +23,6 @@ namespace {
 namespace query = query::v1;
 namespace registry = registry::v1;
 using alerts::v1::Alert;
-
-/// What a test says and a thread of gRPC answers with.
-template <typename Value>
-class Said {
- public:
-  template <typename Change>
-  void change(Change change) {
-    const std::lock_guard lock(mutex_);
-    change(value_);
-  }
-  [[nodiscard]] Value get() const {
-    const std::lock_guard lock(mutex_);
-    return value_;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  Value value_;
-};
 
 class FakeQuery : public query::QueryService::Service {
  public:

@@ -11,6 +11,7 @@
 #include "command_error.hpp"
 #include "command_line.hpp"
 #include "millrace/registry/v1/registry.grpc.pb.h"
+#include "said.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -22,18 +23,19 @@ class FakeRegistry : public api::RegistryService::Service {
  public:
   grpc::Status SetDeviceType(grpc::ServerContext* /*context*/, const api::SetDeviceTypeRequest* request,
                              api::DeviceType* response) override {
-    type = request->type();
-    response->set_type(type.type());
-    response->set_format(type.format());
-    response->set_message(type.message());
-    response->set_descriptor_set_bytes(static_cast<std::int32_t>(type.descriptor_set().size()));
-    if (!type.message().empty()) response->add_zero_is_absent("acme.Reading.on");
+    const api::DeviceTypeEntry& asked = request->type();
+    type.set(asked);
+    response->set_type(asked.type());
+    response->set_format(asked.format());
+    response->set_message(asked.message());
+    response->set_descriptor_set_bytes(static_cast<std::int32_t>(asked.descriptor_set().size()));
+    if (!asked.message().empty()) response->add_zero_is_absent("acme.Reading.on");
     return grpc::Status::OK;
   }
   grpc::Status ListDeviceTypes(grpc::ServerContext* /*context*/, const api::ListDeviceTypesRequest* /*request*/,
                                api::ListDeviceTypesResponse* response) override {
-    response->add_types()->set_type(type.type());
-    response->mutable_types(0)->set_format(type.format());
+    response->add_types()->set_type(type.get().type());
+    response->mutable_types(0)->set_format(type.get().format());
     return grpc::Status::OK;
   }
   grpc::Status DeleteDeviceType(grpc::ServerContext* /*context*/, const api::DeleteDeviceTypeRequest* /*request*/,
@@ -43,26 +45,26 @@ class FakeRegistry : public api::RegistryService::Service {
   grpc::Status GetDevice(grpc::ServerContext* /*context*/, const api::GetDeviceRequest* request,
                          api::Device* response) override {
     response->set_device(request->device());
-    response->set_type(given.type());
+    response->set_type(given.get().type());
     return grpc::Status::OK;
   }
   grpc::Status SetTypeOfDevice(grpc::ServerContext* /*context*/, const api::SetTypeOfDeviceRequest* request,
                                api::Device* response) override {
-    given = *request;
+    given.set(*request);
     response->set_device(request->device());
     response->set_type(request->type());
     return grpc::Status::OK;
   }
   grpc::Status CreateDevice(grpc::ServerContext* /*context*/, const api::CreateDeviceRequest* request,
                             api::CreateDeviceResponse* response) override {
-    created = *request;
+    created.set(*request);
     response->set_token("mt_drawn");
     return grpc::Status::OK;
   }
 
-  api::DeviceTypeEntry type;
-  api::SetTypeOfDeviceRequest given;
-  api::CreateDeviceRequest created;
+  Said<api::DeviceTypeEntry> type;
+  Said<api::SetTypeOfDeviceRequest> given;
+  Said<api::CreateDeviceRequest> created;
 };
 
 struct Outcome {
@@ -111,11 +113,11 @@ TEST_F(TypeCommands, ATypeIsSetWithTheBytesOfItsDescriptor) {
   const Outcome set =
       run({"type", "set", "meter", "--format", "protobuf", "--descriptor", file(bytes), "--message", "acme.Reading"});
   EXPECT_EQ(set.code, 0) << set.err;
-  EXPECT_EQ(registry_.type.tenant(), "acme");
-  EXPECT_EQ(registry_.type.type(), "meter");
-  EXPECT_EQ(registry_.type.format(), api::PAYLOAD_FORMAT_PROTOBUF);
-  EXPECT_EQ(registry_.type.descriptor_set(), bytes);
-  EXPECT_EQ(registry_.type.message(), "acme.Reading");
+  EXPECT_EQ(registry_.type.get().tenant(), "acme");
+  EXPECT_EQ(registry_.type.get().type(), "meter");
+  EXPECT_EQ(registry_.type.get().format(), api::PAYLOAD_FORMAT_PROTOBUF);
+  EXPECT_EQ(registry_.type.get().descriptor_set(), bytes);
+  EXPECT_EQ(registry_.type.get().message(), "acme.Reading");
   EXPECT_TRUE(holds(set.out, "3 bytes")) << set.out;
   EXPECT_TRUE(holds(set.out, "note: acme.Reading.on: 0 is no point; declare it `optional` if it can be 0")) << set.out;
   EXPECT_EQ(run({"type", "set", "fan", "--format", "senml-cbor", "--json"}).out,
@@ -132,7 +134,7 @@ TEST_F(TypeCommands, WhatIsWrongIsSaidBeforeTheCall) {
                              file(std::string(256 * 1024 + 1, 'x')), "--message", "R"});
   EXPECT_EQ(large.code, kExitFailed);
   EXPECT_TRUE(holds(large.err, "--descriptor: more than 262144 bytes")) << large.err;
-  EXPECT_EQ(registry_.type.type(), "");
+  EXPECT_EQ(registry_.type.get().type(), "");
   const Outcome used = run({"type", "delete", "meter"});
   EXPECT_EQ(used.code, kExitFailed);
   EXPECT_TRUE(holds(used.err, "devices have it")) << used.err;
@@ -141,13 +143,13 @@ TEST_F(TypeCommands, WhatIsWrongIsSaidBeforeTheCall) {
 TEST_F(TypeCommands, ADeviceIsGivenOne) {
   EXPECT_EQ(run({"device", "type", "m-1"}).out, "device m-1 has no type\n");
   EXPECT_EQ(run({"device", "type", "m-1", "meter"}).out, "device m-1 is of type meter\n");
-  EXPECT_EQ(registry_.given.type(), "meter");
+  EXPECT_EQ(registry_.given.get().type(), "meter");
   EXPECT_EQ(run({"device", "type", "m-1", "--json"}).out, "{\"device\":\"m-1\",\"type\":\"meter\"}\n");
   EXPECT_EQ(run({"device", "type", "m-1", "--none"}).out, "device m-1 has no type\n");
-  EXPECT_EQ(registry_.given.type(), "");
+  EXPECT_EQ(registry_.given.get().type(), "");
   EXPECT_EQ(run({"device", "type", "m-1", "meter", "--none"}).code, kExitUsage);
   EXPECT_EQ(run({"device", "create", "m-2", "--type", "meter"}).code, 0);
-  EXPECT_EQ(registry_.created.type(), "meter");
+  EXPECT_EQ(registry_.created.get().type(), "meter");
 }
 
 }  // namespace
