@@ -113,6 +113,13 @@ Counter handshakes(Metrics& metrics, const char* outcome) {
                          {{"outcome", outcome}});
 }
 
+Counter stored_answers(Metrics& metrics, const char* outcome) {
+  return metrics.counter("millrace_gateway_stored_answers_total",
+                         "Answers of ack level `stored`, by what was known of the message: in the database, refused by "
+                         "it, still on the way at the deadline, or not known because the log was cut.",
+                         {{"outcome", outcome}});
+}
+
 Counter tls_handshakes(Metrics& metrics, const char* outcome) {
   return metrics.counter("millrace_gateway_tls_handshakes_total",
                          "TLS handshakes of MQTT and HTTP, by outcome; timeout counts slow PROXY headers too.",
@@ -151,6 +158,12 @@ GatewayMetrics::GatewayMetrics(Metrics& metrics)
           metrics.counter("millrace_gateway_producer_restarts_total", "Producers replaced after a fatal error.")),
       refused_queue(
           metrics.gauge("millrace_gateway_refused_queue_messages", "Refused payloads on their way to telemetry.dead.")),
+      stored_answers_waiting(metrics.gauge("millrace_gateway_stored_answers_waiting",
+                                           "Messages in Kafka whose answer waits for the database.")),
+      stored_answers_stored(stored_answers(metrics, "stored")),
+      stored_answers_not_stored(stored_answers(metrics, "not_stored")),
+      stored_answers_pending(stored_answers(metrics, "pending")),
+      stored_answers_unknown(stored_answers(metrics, "unknown")),
       disconnects(disconnect_counters(metrics)),
       mqtt_connections(metrics.gauge("millrace_gateway_mqtt_connections", "Open MQTT connections.")),
       mqtt_connects_accepted(connects(metrics, "accepted")),

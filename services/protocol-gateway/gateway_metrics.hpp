@@ -46,6 +46,11 @@ struct GatewayMetrics {
   observability::Gauge stalled;
   observability::Counter producer_restarts;
   observability::Gauge refused_queue;
+  observability::Gauge stored_answers_waiting;
+  observability::Counter stored_answers_stored;
+  observability::Counter stored_answers_not_stored;
+  observability::Counter stored_answers_pending;
+  observability::Counter stored_answers_unknown;
 
   std::vector<observability::Counter> disconnects;  // by DisconnectCause
   observability::Gauge mqtt_connections;

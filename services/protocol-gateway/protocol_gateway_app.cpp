@@ -9,6 +9,9 @@ namespace {
 
 constexpr std::chrono::seconds kGoodbye{2};
 
+/// Waiting for the database at once: about 25 MB.
+constexpr std::size_t kMostStoredAnswers = 200'000;
+
 std::size_t thread_count(const Config& config) {
   return config.io_threads != 0 ? config.io_threads : std::max<std::size_t>(1, std::thread::hardware_concurrency());
 }
@@ -97,6 +100,8 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
       leases_({config_.kafka, topics_.limit_leases(), config_.limit_lease}, limiter_, registry_limits_),
       generations_(config_.kafka, topics_.storage_progress(), topics_.telemetry()),
       threads_(thread_count(config_)),
+      stored_answers_(kMostStoredAnswers, gateway_metrics_,
+                      [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
       publisher_(publisher_options(config_, topics_), gateway_metrics_, generations_,
                  [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
       dead_letters_(dead_letter_options(config_, topics_), gateway_metrics_,
@@ -170,6 +175,9 @@ void ProtocolGatewayApp::wire() {
                                                 config_.answer_deadline);
   coap_ = std::make_unique<CoapServer>(config_.coap, registry_, authenticator_, publisher_, dead_letters_,
                                        metric_names_, limiter_, gateway_metrics_);
+  publisher_.hold_with(stored_answers_);
+  generations_.on_position(
+      [this](telemetry_log::StoredPosition position) { stored_answers_.take(std::move(position)); });
   publisher_.on_accepting([this] {
     listener_->resume_held();
     if (bridge_) bridge_->wake();

@@ -87,6 +87,7 @@ class ProtocolGatewayApp final : public runtime::App {
   std::unique_ptr<MqttContext> mqtt_context_;
   std::vector<std::unique_ptr<IngestWorker>> workers_;
   IoThreads threads_;
+  StoredAnswers stored_answers_;
   KafkaPublisher publisher_;
   DeadLetters dead_letters_;
   Durability durability_;

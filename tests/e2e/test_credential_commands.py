@@ -133,7 +133,7 @@ def test_a_policy_is_set_and_taken_away(millrace):
         assert code == 0 and "news/#" in out, err
         assert read(millrace, "policy", "show") == {
             "tenant": TENANT, "device_topics": [{"filter": "news/#", "publish": False, "subscribe": True}],
-            "receipts": True}
+            "receipts": True, "ack": "bus"}
         assert millrace("policy", "set")[0] == 2
     finally:
         assert millrace("policy", "set", "--none")[0] == 0

@@ -17,6 +17,10 @@ class CoapDevice:
                          (URI_QUERY, f"device={device}@{tenant}".encode()), (URI_QUERY, f"token={token}".encode())]
         self._id = random.randrange(1 << 15)
 
+    def add_options(self, *options):
+        """Of all requests from now on."""
+        self._options.extend(options)
+
     def post(self, payload):
         """(code such as "2.04", Max-Age or None, payload); repeats as RFC 7252 section 4.2 says."""
         self._id += 1

@@ -51,7 +51,11 @@ std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSetting
   topics.push_back({names.rules(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
   // One partition: the registry's changes have one order.
   topics.push_back({names.registry(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
-  topics.push_back({names.storage_progress(), 1, settings.replication, {{"cleanup.policy", "compact"}}});
+  // Rewritten with each commit that answers wait for and read whole at each start of a gateway: kept short.
+  topics.push_back({names.storage_progress(),
+                    1,
+                    settings.replication,
+                    {{"cleanup.policy", "compact"}, {"segment.bytes", kSmallSegmentBytes}}});
   // The offset of a device's `connected` record is its epoch, so neither partition count may change. Stamped by the
   // broker: how long a session has been without a connection is measured by one clock.
   topics.push_back({names.presence(),

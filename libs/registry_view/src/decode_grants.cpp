@@ -143,6 +143,7 @@ Result<TenantPolicyPtr> read_policy(const registry::v1::PolicyEntry& entry) {
   auto policy = std::make_shared<TenantPolicy>();
   if (auto status = read_rules(entry.device_topics(), policy->device_topics); !status.ok()) return status.error();
   policy->receipts = entry.receipts();
+  policy->answers_when_stored = entry.ack_level() == registry::v1::ACK_LEVEL_STORED;
   return TenantPolicyPtr(std::move(policy));
 }
 

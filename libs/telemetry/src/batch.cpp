@@ -74,6 +74,7 @@ bool has_its_type(std::uint32_t tag) {
     case v1::TelemetryBatch::kProtocolFieldNumber:
     case v1::TelemetryBatch::kQosFieldNumber:
     case v1::TelemetryBatch::kEventTimeUsFieldNumber:
+    case v1::TelemetryBatch::kAnswerWhenStoredFieldNumber:
       return type == WireFormatLite::WIRETYPE_VARINT;
     default:
       return true;
@@ -129,6 +130,10 @@ bool read_fact(CodedInputStream& in, std::uint32_t tag, Batch& out) {
       out.replay = Replay{replay.dead_letter(), replay.source()};
       return true;
     }
+    case v1::TelemetryBatch::kAnswerWhenStoredFieldNumber:
+      if (!in.ReadVarint64(&number)) return false;
+      out.answer_when_stored = number != 0;
+      return true;
     default:
       return WireFormatLite::SkipField(&in, tag);
   }
@@ -149,6 +154,7 @@ Result<std::uint32_t> read_facts(CodedInputStream& in, Batch& out) {
   out.traceparent.clear();
   out.event_time.reset();
   out.replay.reset();
+  out.answer_when_stored = false;
   bool has_id = false;
   std::uint32_t tag = 0;
   while ((tag = in.ReadTag()) != 0) {
@@ -239,6 +245,7 @@ void BatchCodec::encode(const Batch& batch, std::string& out) {
     message.mutable_replay()->set_dead_letter(batch.replay->dead_letter);
     message.mutable_replay()->set_source(batch.replay->source);
   }
+  message.set_answer_when_stored(batch.answer_when_stored);
   points_to_proto(batch.points, *message.mutable_points());
   message.SerializeToString(&out);
 }

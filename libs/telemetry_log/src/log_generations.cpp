@@ -24,9 +24,11 @@ void LogGenerations::take(const kafka::Record& record) {
     begins_[progress.partition()] = {progress.generation(), progress.generation_from()};
   }
   const std::int32_t before = generations_[partition].exchange(progress.generation(), std::memory_order_relaxed);
-  if (before == progress.generation()) return;
-  log_.info("a partition is in another generation of the log",
-            {{"partition", progress.partition()}, {"generation", progress.generation()}});
+  if (before != progress.generation()) {
+    log_.info("a partition is in another generation of the log",
+              {{"partition", progress.partition()}, {"generation", progress.generation()}});
+  }
+  if (on_position_) on_position_(position_of(progress));
 }
 
 LogGenerations::Generation LogGenerations::generation(std::int32_t partition) const {

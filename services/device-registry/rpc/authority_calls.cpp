@@ -73,6 +73,9 @@ RegistryService::Reactor* RegistryService::SetPolicy(Context* context, const v1:
     const auto tenant = rpc::tenant_of(call.caller, request->policy().tenant());
     if (!tenant.ok()) return tenant.error();
     if (auto valid = check_topics("policy.device_topics", request->policy().device_topics()); !valid.ok()) return valid;
+    if (!v1::AckLevel_IsValid(request->policy().ack_level())) {
+      return Error{ErrorKind::kInvalid, "policy.ack_level is 0 (bus), 1 (bus) or 2 (stored)"};
+    }
     v1::PolicyEntry policy = request->policy();
     policy.set_tenant(*tenant);
     auto status =

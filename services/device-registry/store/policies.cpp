@@ -13,7 +13,9 @@ using postgres::Params;
 
 Status set_policy(Connection& connection, const v1::PolicyEntry& policy) {
   if (auto status = lock_tenant(connection, policy.tenant()); !status.ok()) return status;
-  if (policy.device_topics().empty() && !policy.receipts()) return delete_policy(connection, policy.tenant());
+  const bool is_default =
+      policy.device_topics().empty() && !policy.receipts() && policy.ack_level() != v1::ACK_LEVEL_STORED;
+  if (is_default) return delete_policy(connection, policy.tenant());
   auto done = connection.exec(
       "INSERT INTO registry.tenant_policy (tenant, entry) VALUES ($1, $2::bytea)"
       " ON CONFLICT (tenant) DO UPDATE SET entry = excluded.entry",

@@ -59,6 +59,9 @@ bool JournalFeed::drain(runtime::Deadline deadline) {
 void JournalFeed::settle(std::uint64_t token, const Outcome& outcome) {
   switch (outcome.kind) {
     case Outcome::Kind::kAcknowledged:
+    case Outcome::Kind::kInLog:
+    case Outcome::Kind::kStored:
+    case Outcome::Kind::kNotStored:
     case Outcome::Kind::kKeptAsRefused:
       return mark(token, true);
     case Outcome::Kind::kRefused:

@@ -90,8 +90,21 @@ CoapAnswer coap_unknown() {
                       "\"outcome\":\"unknown\"");
 }
 
+CoapAnswer coap_pending(const telemetry::Receipt& receipt) {
+  return {.code = CoapCode::kChanged, .payload = "{\"receipt\":\"" + receipt.to_string() + "\",\"state\":\"pending\"}"};
+}
+
 CoapAnswer coap_answer(const Outcome& outcome) {
   switch (outcome.kind) {
+    case Outcome::Kind::kInLog:
+      return coap_pending(outcome.receipt);
+    case Outcome::Kind::kStored:
+      return {.code = CoapCode::kChanged,
+              .payload = "{\"receipt\":\"" + outcome.receipt.to_string() + "\",\"state\":\"stored\"}"};
+    case Outcome::Kind::kNotStored:
+      return coap_problem(CoapCode::kUnprocessable, "/problems/not-storable", "the database refused points",
+                          outcome.error.message,
+                          "\"reason\":\"not_storable\",\"receipt\":\"" + outcome.receipt.to_string() + "\"");
     case Outcome::Kind::kAcknowledged:
       return {.code = CoapCode::kChanged, .payload = "{\"receipt\":\"" + outcome.receipt.to_string() + "\"}"};
     case Outcome::Kind::kKeptAsRefused:

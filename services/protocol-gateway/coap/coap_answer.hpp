@@ -9,7 +9,8 @@
 
 namespace millrace::gateway {
 
-/// Response codes as they stand on the wire (RFC 7252 section 12.1.2, RFC 7959 section 2.9, RFC 8516).
+/// Response codes as they stand on the wire (RFC 7252 section 12.1.2, RFC 7959 section 2.9, RFC 8132 section 5, RFC
+/// 8516).
 enum class CoapCode : std::uint8_t {
   kChanged = 0x44,
   kContinue = 0x5f,
@@ -20,6 +21,7 @@ enum class CoapCode : std::uint8_t {
   kIncomplete = 0x88,
   kTooLarge = 0x8d,
   kUnsupportedFormat = 0x8f,
+  kUnprocessable = 0x96,
   kTooManyRequests = 0x9d,
   kInternalError = 0xa0,
   kUnavailable = 0xa3,
@@ -68,6 +70,9 @@ struct CoapAnswer {
 
 /// 5.04: it was produced, and nobody knows yet.
 [[nodiscard]] CoapAnswer coap_unknown();
+
+/// 2.04 at the deadline: Kafka has it, the database does not have it yet.
+[[nodiscard]] CoapAnswer coap_pending(const telemetry::Receipt& receipt);
 
 /// What a message that was taken is answered.
 [[nodiscard]] CoapAnswer coap_answer(const Outcome& outcome);

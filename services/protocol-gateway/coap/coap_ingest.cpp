@@ -3,6 +3,7 @@
 #include <millrace/base/digest.hpp>
 
 #include "http/credentials.hpp"
+#include "ingest/ack_level.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -96,11 +97,11 @@ CoapIngest::Refused CoapIngest::take(const CoapRequest& request, std::uint64_t i
     return Refusal{IngestResult::kThrottled,
                    coap_unavailable("messages cannot be made durable at the moment; nothing was taken")};
   }
-  if (!request.block1) return submit(request, query, identity, request.payload, id);
+  if (!request.block1) return submit(request, query, identity, request.payload, id, now);
   std::string body;
   bool whole = false;
   if (Refused refused = assemble(request, *identity, now, body, whole); refused || !whole) return refused;
-  return submit(request, query, identity, body, id);
+  return submit(request, query, identity, body, id, now);
 }
 
 CoapIngest::Refused CoapIngest::check_form(const CoapRequest& request, CoapQuery& query) const {
@@ -179,7 +180,12 @@ CoapIngest::Refused CoapIngest::assemble(const CoapRequest& request, const Ident
 
 CoapIngest::Refused CoapIngest::submit(const CoapRequest& request, const CoapQuery& query,
                                        const std::shared_ptr<const Identity>& identity, std::string_view payload,
-                                       std::uint64_t id) {
+                                       std::uint64_t id, Clock::time_point now) {
+  const auto ack = parse_ack_level(query.ack);
+  if (!ack.ok()) {
+    return Refusal{IngestResult::kInvalid,
+                   bad_request("/problems/query", "the query was refused", ack.error().message)};
+  }
   const std::string topic = request.metric.empty() ? std::string(kPath) : std::string(kPath) + "/" + request.metric;
   const auto of_path = request.metric.empty() ? std::nullopt : std::optional(telemetry::PayloadFormat::kText);
   Message message{.identity = identity,
@@ -198,7 +204,9 @@ CoapIngest::Refused CoapIngest::submit(const CoapRequest& request, const CoapQue
   message.facts.coap_message_id = request.exchange.message_id;
   message.facts.coap_token.assign(request.token);
   message.facts.coap_confirmable = request.confirmable;
-  const Submitted taken = worker_.submit(message, {sink_, id});
+  const bool by_policy = !*ack && options_.answers_when_stored && options_.answers_when_stored(identity->device.tenant);
+  message.until_stored = by_policy || *ack == AckLevel::kStored;
+  const Submitted taken = worker_.submit(message, {sink_, id, now + options_.answer_deadline});
   if (taken.ok()) return std::nullopt;
   if (taken.over_limit()) {
     worker_.limiter().note(*taken.over_limit(), Limiter::Action::kRefused);
@@ -210,6 +218,10 @@ CoapIngest::Refused CoapIngest::submit(const CoapRequest& request, const CoapQue
 const CoapAnswer* CoapIngest::settle(std::uint64_t id, const Outcome& outcome, Clock::time_point now) {
   const auto found = waiting_.find(id);
   if (found == waiting_.end()) return nullptr;
+  if (outcome.kind == Outcome::Kind::kInLog && !found->second.answered) {
+    found->second.in_log = outcome.receipt;
+    return nullptr;
+  }
   const Waiting waiting = found->second;
   waiting_.erase(found);
   in_flight_.store(waiting_.size(), std::memory_order_relaxed);
@@ -225,11 +237,19 @@ void CoapIngest::expire(Clock::time_point now, const std::function<void(std::uin
   for (auto next = next_deadline(); next && *next <= now; next = next_deadline()) {
     const std::uint64_t id = deadlines_.front().second;
     deadlines_.pop_front();
-    Waiting& waiting = waiting_.at(id);
-    waiting.answered = true;
-    CoapAnswer unknown = coap_unknown();
-    unknown.block1 = waiting.block1;
-    const CoapAnswer* kept = keep(std::move(unknown), waiting.key, id);
+    const auto found = waiting_.find(id);
+    const Waiting waiting = found->second;
+    CoapAnswer late = waiting.in_log ? coap_pending(*waiting.in_log) : coap_unknown();
+    if (waiting.in_log) {
+      // Nothing more is heard of it.
+      metrics_.stored_answers_pending.add();
+      waiting_.erase(found);
+      in_flight_.store(waiting_.size(), std::memory_order_relaxed);
+    } else {
+      found->second.answered = true;
+    }
+    late.block1 = waiting.block1;
+    const CoapAnswer* kept = keep(std::move(late), waiting.key, id);
     count(*kept, now - waiting.taken);
     answer(id, *kept);
   }

@@ -58,6 +58,8 @@ struct CoapIngestOptions {
   std::size_t max_exchanges = 100'000;
   std::chrono::milliseconds answer_deadline{10'000};
   BlockTransferLimits blocks;
+  /// Whether a tenant's ack level is `stored`, for messages that do not say it. Empty: no tenant's.
+  std::function<bool(std::string_view tenant)> answers_when_stored = {};
 };
 
 /// The conversation of CoAP with devices, without libcoap: who is it, was it here before, is it whole, and which answer
@@ -94,7 +96,8 @@ class CoapIngest {
     CoapExchangeKey key;
     Clock::time_point taken;
     std::optional<CoapBlock> block1;
-    bool answered = false;  // by the deadline
+    bool answered = false;                          // by the deadline
+    std::optional<telemetry::Receipt> in_log = {};  // of ack level `stored`
   };
   struct Refusal {
     IngestResult result;
@@ -110,7 +113,7 @@ class CoapIngest {
                                  std::string& body, bool& whole);
   [[nodiscard]] Refused submit(const CoapRequest& request, const CoapQuery& query,
                                const std::shared_ptr<const Identity>& identity, std::string_view payload,
-                               std::uint64_t id);
+                               std::uint64_t id, Clock::time_point now);
   const CoapAnswer* keep(CoapAnswer answer, const CoapExchangeKey& key, std::uint64_t id);
   void count(const CoapAnswer& answer, Clock::duration took) const;
 

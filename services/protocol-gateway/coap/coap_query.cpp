@@ -21,6 +21,7 @@ std::string_view* member_named(CoapQuery& query, std::string_view name) {
   if (name == "token") return &query.token;
   if (name == "mid") return &query.message_id;
   if (name == "traceparent") return &query.traceparent;
+  if (name == "ack") return &query.ack;
   return nullptr;
 }
 
@@ -31,7 +32,7 @@ Result<CoapQuery> parse_coap_query(std::span<const std::string_view> items) {
   for (const std::string_view item : items) {
     const std::size_t equals = std::min(item.find('='), item.size());
     std::string_view* member = member_named(query, item.substr(0, equals));
-    if (member == nullptr) return bad("the query parameters are device, token, mid and traceparent");
+    if (member == nullptr) return bad("the query parameters are device, token, mid, ack and traceparent");
     if (!member->empty()) return bad("a query parameter is given twice");
     *member = item.substr(std::min(equals + 1, item.size()));
     if (member->empty()) return bad("a query parameter has no value");

@@ -13,6 +13,7 @@ struct CoapQuery {
   std::string_view token;        ///< without DTLS only
   std::string_view message_id;   ///< `mid`: explicit id, 1 to 128 visible ASCII characters
   std::string_view traceparent;  ///< W3C trace context
+  std::string_view ack;          ///< ack level
 };
 
 /// `items` as `name=value`, one for each option. kInvalid names a parameter that is unknown, empty, given twice or

@@ -39,6 +39,14 @@ Authenticator::Admitted admit(Authenticator& authenticator, std::string_view ten
   return Error{ErrorKind::kUnauthenticated, admitted.error().message + "; CoAP takes tokens only"};
 }
 
+CoapIngestOptions with_policy(CoapIngestOptions options, const registry_view::RegistryView& registry) {
+  options.answers_when_stored = [&registry](std::string_view tenant) {
+    const auto policy = registry.policy(tenant);
+    return policy && policy->answers_when_stored;
+  };
+  return options;
+}
+
 }  // namespace
 
 class CoapServer::Impl {
@@ -52,7 +60,7 @@ class CoapServer::Impl {
         inbox_(std::make_shared<OutcomeInbox>()),
         types_(registry),
         ingest_(
-            options_.ingest,
+            with_policy(options_.ingest, registry),
             [&authenticator](std::string_view tenant, std::string_view device, const Sha256& token) {
               return admit(authenticator, tenant, device, token);
             },

@@ -11,6 +11,7 @@
 #include "http/kept_request.hpp"
 #include "http/metric_path.hpp"
 #include "identity/children.hpp"
+#include "ingest/ack_level.hpp"
 #include "mqtt/topic_rights.hpp"
 
 namespace millrace::gateway {
@@ -45,6 +46,17 @@ Response payload_problem(const Outcome& outcome) {
   extra += ",\"receipt\":\"" + outcome.receipt.to_string() + "\"";
   const int status = error.fault == telemetry::PayloadFault::kTooLarge ? 413 : 400;
   return problem(status, "/problems/invalid-payload", "the payload was refused", error.message, extra);
+}
+
+Response in_log(int status, const telemetry::Receipt& receipt, std::string_view state) {
+  std::string body = "{\"receipt\":\"" + receipt.to_string() + "\"";
+  if (!state.empty()) body.append(",\"state\":\"").append(state).append("\"");
+  return {status, "application/json", body + "}", {}};
+}
+
+Response not_stored(const Outcome& outcome) {
+  return problem(422, "/problems/not-storable", "the database refused points", outcome.error.message,
+                 "\"reason\":\"not_storable\",\"receipt\":\"" + outcome.receipt.to_string() + "\"");
 }
 
 Response unknown_outcome() {
@@ -108,7 +120,16 @@ class TelemetryHandler::Pending final : public AckSink {
     if (answered_) return;
     switch (outcome.kind) {
       case Outcome::Kind::kAcknowledged:
-        answer({202, "application/json", "{\"receipt\":\"" + outcome.receipt.to_string() + "\"}", {}});
+        answer(in_log(202, outcome.receipt, {}));
+        break;
+      case Outcome::Kind::kInLog:
+        in_log_ = outcome.receipt;
+        break;
+      case Outcome::Kind::kStored:
+        answer(in_log(200, outcome.receipt, "stored"));
+        break;
+      case Outcome::Kind::kNotStored:
+        answer(not_stored(outcome));
         break;
       case Outcome::Kind::kKeptAsRefused:
         answer(payload_problem(outcome));
@@ -122,6 +143,15 @@ class TelemetryHandler::Pending final : public AckSink {
     }
   }
 
+  void answer_late(const GatewayMetrics& metrics) {
+    if (in_log_) {
+      metrics.stored_answers_pending.add();
+      answer(in_log(202, *in_log_, "pending"));
+    } else {
+      metrics.ingested(telemetry::Protocol::kHttp, IngestResult::kUnknown).add();
+      answer(unknown_outcome());
+    }
+  }
   void answer(Response response) {
     answered_ = true;
     responder_.send(std::move(response));
@@ -132,6 +162,7 @@ class TelemetryHandler::Pending final : public AckSink {
  private:
   http::Responder responder_;
   steady_clock::time_point deadline_;
+  std::optional<telemetry::Receipt> in_log_;  // of ack level `stored`
   bool answered_ = false;
 };
 
@@ -170,10 +201,7 @@ void TelemetryHandler::expire(std::size_t index) {
   std::deque<std::shared_ptr<Pending>>& waiting = deadlines_[index]->waiting;
   const auto now = steady_clock::now();
   while (!waiting.empty() && (waiting.front()->answered() || waiting.front()->deadline() <= now)) {
-    if (!waiting.front()->answered()) {
-      metrics_.ingested(telemetry::Protocol::kHttp, IngestResult::kUnknown).add();
-      waiting.front()->answer(unknown_outcome());
-    }
+    if (!waiting.front()->answered()) waiting.front()->answer_late(metrics_);
     waiting.pop_front();
   }
 }
@@ -237,6 +265,11 @@ std::shared_ptr<const Identity> TelemetryHandler::speaker(const std::shared_ptr<
   return child_identity(registry_, *identity, device);
 }
 
+bool TelemetryHandler::answers_when_stored(const std::string& tenant) const {
+  const auto policy = registry_.policy(tenant);
+  return policy && policy->answers_when_stored;
+}
+
 void TelemetryHandler::ingest(const http::Request& request, const http::Responder& responder) {
   auto shown = shown_by(request);
   if (!shown.ok()) return refuse(shown.error(), responder);
@@ -268,6 +301,12 @@ void TelemetryHandler::take(const http::Request& request, const std::shared_ptr<
     metrics_.ingested(kHttp, IngestResult::kInvalid).add();
     responder.send(problem(400, "/problems/idempotency-key", "the Idempotency-Key was refused",
                            "one of 1 to 128 visible ASCII characters is expected"));
+    return;
+  }
+  const auto ack = ack_level_of_query(request.query());
+  if (!ack.ok()) {
+    metrics_.ingested(kHttp, IngestResult::kInvalid).add();
+    responder.send(problem(400, "/problems/query", "the query was refused", ack.error().message));
     return;
   }
   const std::string_view type = said_type(request);
@@ -307,8 +346,10 @@ void TelemetryHandler::take(const http::Request& request, const std::shared_ptr<
                   .traceparent = observability::is_traceparent(traceparent) ? traceparent : "",
                   .facts = {}};
   message.facts.message_id.assign(id);
-  auto pending = std::make_shared<Pending>(responder, steady_clock::now() + answer_deadline_);
-  const Submitted taken = worker.submit(message, {pending, 0});
+  message.until_stored = *ack ? **ack == AckLevel::kStored : answers_when_stored(whose->device.tenant);
+  const auto deadline = steady_clock::now() + answer_deadline_;
+  auto pending = std::make_shared<Pending>(responder, deadline);
+  const Submitted taken = worker.submit(message, {pending, 0, deadline});
   if (!taken.ok()) {
     metrics_.ingested(kHttp, IngestResult::kThrottled).add();
     if (taken.over_limit()) worker.limiter().note(*taken.over_limit(), Limiter::Action::kRefused);

@@ -49,6 +49,7 @@ class TelemetryHandler {
                                                         std::string_view device) const;
   void take(const http::Request& request, const std::shared_ptr<const Identity>& identity,
             const http::Responder& responder);
+  [[nodiscard]] bool answers_when_stored(const std::string& tenant) const;
   void refuse(const Error& error, const http::Responder& responder);
   void arm(std::size_t index);
   void expire(std::size_t index);

@@ -98,6 +98,7 @@ Submitted IngestWorker::submit(const Message& message, Waiter waiter) {
   batch_.qos = message.qos;
   batch_.topic.assign(message.topic);
   batch_.traceparent.assign(message.traceparent);
+  batch_.answer_when_stored = message.until_stored && waiter.sink != nullptr;
   auto record = fresh_record();
   codec_.encode(batch_, record->value);
   record->identity = message.identity;
@@ -106,6 +107,7 @@ Submitted IngestWorker::submit(const Message& message, Waiter waiter) {
   record->named = message.kept.has_value();
   record->counter = batch_.ingest_id.counter;
   record->ingest_time = batch_.ingest_time;
+  record->until_stored = batch_.answer_when_stored;
   record->taken = std::chrono::steady_clock::now();
   return publisher_.submit(std::move(record));
 }

@@ -54,9 +54,14 @@ Status KafkaPublisher::submit(std::unique_ptr<InFlight> record) {
   if (!connected_.load(std::memory_order_acquire)) {
     return Error{ErrorKind::kUnavailable, "Kafka cannot be reached"};
   }
+  if (record->until_stored && answers_ != nullptr && answers_->full()) {
+    return Error{ErrorKind::kUnavailable,
+                 "too many answers wait for the database; send it again later, or with the ack level 'bus'"};
+  }
   const int index = partition_of(record->identity->key, static_cast<int>(partitions_.size()));
   Partition& partition = *partitions_[static_cast<std::size_t>(index)];
   const std::size_t cost = cost_of(*record);
+  if (record->until_stored && answers_ != nullptr) record->mark = answers_->mark(index);
   const std::lock_guard lock(partition.mutex);
   record->partition = index;
   const bool named = record->named;
@@ -82,6 +87,7 @@ Status KafkaPublisher::submit(std::unique_ptr<InFlight> record) {
 void KafkaPublisher::on_reports(std::span<const kafka::DeliveryReport> reports) {
   std::vector<Settlement> settlements;
   settlements.reserve(reports.size());
+  std::vector<StoredAnswers::Held> held;
   std::vector<std::unique_ptr<InFlight>> freed;
   freed.reserve(reports.size());
   count_accepted(reports);
@@ -95,11 +101,17 @@ void KafkaPublisher::on_reports(std::span<const kafka::DeliveryReport> reports) 
       metrics_.processing_seconds.observe(std::chrono::duration<double>(clock - record.taken).count());
     }
     const std::lock_guard lock(partition.mutex);
-    settlements.push_back({std::move(record.waiter), settle_record(record, report)});
+    Settlement settlement{std::move(record.waiter), settle_record(record, report)};
+    if (record.until_stored && answers_ != nullptr && settlement.outcome.kind == Outcome::Kind::kAcknowledged) {
+      held.push_back({std::move(settlement), record.mark});
+    } else {
+      settlements.push_back(std::move(settlement));
+    }
     record.settled = true;
     release(partition, freed);
   }
   settle_(std::move(settlements));
+  if (!held.empty()) answers_->hold(std::move(held));
   keep_spare(std::move(freed));
 }
 

@@ -20,6 +20,7 @@
 
 #include "gateway_metrics.hpp"
 #include "ingest/publisher.hpp"
+#include "ingest/stored_answers.hpp"
 #include "io/settlement.hpp"
 
 namespace millrace::gateway {
@@ -50,6 +51,10 @@ class KafkaPublisher final : public RecordPublisher {
   /// Called on the supervisor's thread whenever accepting() has become true or crowded() false.
   /// Before start().
   void on_accepting(std::function<void()> callback) { on_accepting_ = std::move(callback); }
+
+  /// Where answers of ack level `stored` wait; without it they are given as those of `bus`. Must outlive the publisher.
+  /// Before start().
+  void hold_with(StoredAnswers& answers) { answers_ = &answers; }
 
   /// Connects in the background, for as long as it takes.
   void start();
@@ -104,6 +109,7 @@ class KafkaPublisher final : public RecordPublisher {
   const telemetry_log::LogGenerations& generations_;
   Settle settle_;
   std::function<void()> on_accepting_;
+  StoredAnswers* answers_ = nullptr;
   observability::Logger log_{"publisher"};
   observability::LogLimiter limiter_;
   telemetry::StartId start_id_{};

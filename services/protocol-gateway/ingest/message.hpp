@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -39,12 +40,18 @@ struct Message {
     TimeUs taken = 0;
   };
   std::optional<Kept> kept = std::nullopt;
+
+  /// The answer waits until the database has the points (ack level `stored`).
+  bool until_stored = false;
 };
 
 /// What became of a message that was taken.
 struct Outcome {
   enum class Kind {
     kAcknowledged,   ///< Kafka has it at `receipt`
+    kInLog,          ///< the same at ack level `stored`: the answer still waits for the database
+    kStored,         ///< the database has it, or what it is a copy of
+    kNotStored,      ///< Kafka has it, the database refused at least one point for good; `error` says which and why
     kKeptAsRefused,  ///< undecodable; the bytes are kept in telemetry.dead at `receipt`, `payload_error` says why
     kRefused,        ///< surely not in the log; `error` says why
     kUnknown,        ///< nobody knows
@@ -60,7 +67,8 @@ class AckSink {
  public:
   virtual ~AckSink() = default;
   [[nodiscard]] virtual std::size_t io_index() const = 0;
-  /// Once for each token that was submitted; outcomes of one thread's batch come in a row.
+  /// Once for each token that was submitted; outcomes of one thread's batch come in a row. At ack level `stored` kInLog
+  /// may come before that, and then nothing more once the waiter's deadline is over.
   virtual void settle(std::uint64_t token, const Outcome& outcome) = 0;
   /// After the last settle() of a batch: write what has gathered.
   virtual void flush() = 0;
@@ -70,6 +78,8 @@ class AckSink {
 struct Waiter {
   std::shared_ptr<AckSink> sink;
   std::uint64_t token = 0;
+  /// At ack level `stored`: from then on it waits no more.
+  std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max();
 };
 
 }  // namespace millrace::gateway

@@ -12,6 +12,13 @@
 
 namespace millrace::gateway {
 
+/// How far a partition was stored, as far as the gateway knew, when a record was produced: the record's offset cannot
+/// be smaller.
+struct StoredMark {
+  std::int32_t generation = 0;
+  std::int64_t next_offset = 0;
+};
+
 /// A record on its way into the log. The publisher owns it until its outcome is known, so that its bytes can be
 /// produced again.
 struct InFlight {
@@ -25,6 +32,8 @@ struct InFlight {
   std::uint64_t counter = 0;
   bool named = false;  ///< the counter is given, and is not the publisher's own
   bool settled = false;
+  bool until_stored = false;  ///< the answer waits for the database
+  StoredMark mark;            ///< where it does; the publisher sets it
 };
 
 /// Port to the log of telemetry.

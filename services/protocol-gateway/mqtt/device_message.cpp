@@ -11,12 +11,14 @@ DeviceMessage read_properties(const mqtt::Properties& properties) {
   DeviceMessage said;
   bool has_message_id = false;
   bool has_traceparent = false;
+  bool has_ack = false;
   mqtt::PropertyReader reader = properties.reader();
   for (mqtt::Property property; reader.next(property);) {
     if (property.id == mqtt::PropertyId::kContentType) said.content_type = property.text;
     if (property.id != mqtt::PropertyId::kUserProperty) continue;
     if (property.text == "message-id" && !std::exchange(has_message_id, true)) said.message_id = property.value;
     if (property.text == "traceparent" && !std::exchange(has_traceparent, true)) said.traceparent = property.value;
+    if (property.text == "ack" && !std::exchange(has_ack, true)) said.ack = property.value;
   }
   if (!observability::is_traceparent(said.traceparent)) said.traceparent = {};
   return said;

@@ -12,6 +12,7 @@ struct DeviceMessage {
   std::string_view content_type;
   std::string_view message_id;   ///< user property `message-id`
   std::string_view traceparent;  ///< valid, or empty
+  std::string_view ack;          ///< user property `ack`, as it came
 };
 
 inline constexpr std::size_t kMaxMessageIdBytes = 128;

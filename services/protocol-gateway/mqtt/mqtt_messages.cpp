@@ -1,9 +1,11 @@
 // Messages and subscriptions: between the client, the ingest core and the broker.
 #include <array>
+#include <span>
 #include <vector>
 
 #include <boost/asio/post.hpp>
 
+#include "ingest/ack_level.hpp"
 #include "mqtt/device_message.hpp"
 #include "mqtt/mqtt_answers.hpp"
 #include "mqtt/mqtt_connection.hpp"
@@ -177,6 +179,11 @@ void MqttConnection::ingest(const mqtt::Publish& publish, const TopicPolicy::Pub
     return refuse_publish(publish, ReasonCode::kQuotaExceeded, "the user property message-id is longer than 128 bytes",
                           IngestResult::kInvalid);
   }
+  const auto ack = parse_ack_level(said.ack);
+  if (!ack.ok()) {
+    return refuse_publish(publish, ReasonCode::kImplementationSpecificError,
+                          "the user property ack: " + ack.error().message, IngestResult::kInvalid);
+  }
   const bool answered = publish.qos != Qos::kAtMostOnce;
   Message message{.identity = whose,
                   .protocol = protocol_of(connection_.version()),
@@ -195,6 +202,7 @@ void MqttConnection::ingest(const mqtt::Publish& publish, const TopicPolicy::Pub
   message.facts.connection_epoch = telemetry_epoch(epoch_.value_or(0));
   message.facts.packet_id = publish.packet_id;
   message.facts.dup = publish.dup;
+  message.until_stored = *ack ? **ack == AckLevel::kStored : rights_.answers_when_stored();
   unanswered_ = !answered;
   const Submitted taken =
       context_.workers[io_index_]->submit(message, answered ? Waiter{shared_from_this(), token_of(publish)} : Waiter{});
@@ -209,17 +217,20 @@ void MqttConnection::ingest(const mqtt::Publish& publish, const TopicPolicy::Pub
 // Also when the connection is over: the session keeps what became of a QoS 2 message, for the client that sends it
 // again over its next connection.
 void MqttConnection::settle(std::uint64_t token, const Outcome& outcome) {
+  if (outcome.kind == Outcome::Kind::kInLog) return;
   const auto packet_id = static_cast<std::uint16_t>(token);
   in_flight_bytes_ -= token >> kPacketIdBits;
-  if (outcome.kind != Outcome::Kind::kAcknowledged) return answer_refused(packet_id, outcome);
+  const bool is_stored = outcome.kind == Outcome::Kind::kStored;
+  if (outcome.kind != Outcome::Kind::kAcknowledged && !is_stored) return answer_refused(packet_id, outcome);
   if (connection_.version() == Version::k311 || closing_ || ended_ || !wants_receipts()) {
     connection_.acknowledge(packet_id);
     return;
   }
   const std::string receipt = outcome.receipt.to_string();
-  const std::array<mqtt::UserProperty, 1> properties{{{"receipt", receipt}}};
-  connection_.acknowledge(packet_id,
-                          {.reason = ReasonCode::kSuccess, .reason_string = "", .user_properties = properties});
+  const std::array<mqtt::UserProperty, 2> properties{{{"receipt", receipt}, {"state", "stored"}}};
+  connection_.acknowledge(packet_id, {.reason = ReasonCode::kSuccess,
+                                      .reason_string = "",
+                                      .user_properties = std::span(properties).first(is_stored ? 2 : 1)});
 }
 
 void MqttConnection::answer_refused(std::uint16_t packet_id, const Outcome& outcome) {
@@ -231,6 +242,15 @@ void MqttConnection::answer_refused(std::uint16_t packet_id, const Outcome& outc
     const std::array<mqtt::UserProperty, 2> properties{{{"receipt", receipt}, {"reason", reason}}};
     connection_.acknowledge(packet_id, {.reason = v5 ? ReasonCode::kPayloadFormatInvalid : ReasonCode::kSuccess,
                                         .reason_string = outcome.payload_error->message,
+                                        .user_properties = properties});
+    return;
+  }
+  if (outcome.kind == Outcome::Kind::kNotStored) {
+    // As above: for 3.1.1 it is kept among the dead letters, and sending it again would not help.
+    const std::string receipt = outcome.receipt.to_string();
+    const std::array<mqtt::UserProperty, 2> properties{{{"receipt", receipt}, {"reason", "not_storable"}}};
+    connection_.acknowledge(packet_id, {.reason = v5 ? ReasonCode::kImplementationSpecificError : ReasonCode::kSuccess,
+                                        .reason_string = outcome.error.message,
                                         .user_properties = properties});
     return;
   }

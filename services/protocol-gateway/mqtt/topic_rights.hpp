@@ -24,6 +24,8 @@ class TopicRights {
   [[nodiscard]] bool may_subscribe(std::string_view device, std::string_view filter) const;
   [[nodiscard]] bool any_local() const { return !rules().empty(); }
   [[nodiscard]] bool receipts() const { return policy_ && policy_->receipts; }
+  /// The tenant's ack level is `stored`.
+  [[nodiscard]] bool answers_when_stored() const { return policy_ && policy_->answers_when_stored; }
 
  private:
   [[nodiscard]] const std::vector<registry_view::TopicRule>& rules() const;

@@ -69,6 +69,7 @@ struct Slice {
   std::vector<DeadLetter> dead;
   std::vector<ReplayRecord> replays;
   std::vector<kafka::Record> records;  ///< for the bytes of a dead letter
+  bool awaited = false;                ///< an answer waits for at least one of them
 };
 
 /// What one transaction stores: rows in log order within each partition.

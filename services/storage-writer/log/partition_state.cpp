@@ -59,6 +59,7 @@ void RecordTaker::take(kafka::Record record, PartitionState& state, Batch& batch
                           -1,
                           -1});
   }
+  slice.awaited = slice.awaited || message_.answer_when_stored;
   state.last = mark_of(record.value(), message_);
   state.next_offset = offset + 1;
   slice.end = state.next_offset;

@@ -40,16 +40,19 @@ Committer::Committer(const Config& config, Handover& handover, NameTable& names,
       store_(config.database, config.topics.telemetry()),
       series_(config.max_series),
       days_(kSampleDays, config.max_partitions),
-      producer_(std::make_unique<kafka::SyncProducer>(config.kafka, std::chrono::seconds{10})) {}
+      producer_(std::make_unique<kafka::SyncProducer>(config.kafka, std::chrono::seconds{10})),
+      announcer_(config.kafka, config.topics.storage_progress()) {}
 
 Committer::~Committer() = default;
 
 void Committer::start() {
+  announcer_.start();
   thread_ = std::jthread([this] { run(); });
 }
 
 void Committer::join() {
   if (thread_.joinable()) thread_.join();
+  announcer_.stop();
 }
 
 Committer::State Committer::state() const {
@@ -103,24 +106,54 @@ void Committer::open(const Opening& opening) {
   }
 }
 
-// Tells the gateways which generation of the log their receipts are of, before anything of it is stored.
+// Tells the gateways which generation of the log their receipts are of, before anything of it is stored; and whoever
+// waits for an answer what the partitions' last writer may not have said any more.
 Status Committer::announce(const Opening& opening) {
+  auto tails = store_.dead_tails(opening.partitions);
+  if (!tails) return tails.error();
+  tails_ = std::move(*tails);
+  announcer_.forget();
   std::vector<kafka::OutgoingRecord> records;
-  const std::string topic = config_.topics.telemetry();
   for (const auto& [partition, one] : opening.partitions) {
-    storage::v1::Progress progress;
-    progress.set_topic(topic);
-    progress.set_partition(partition);
-    progress.set_generation(one.generation);
-    progress.set_next_offset(one.next_offset);
-    progress.set_time_us(now_us());
-    progress.set_generation_from(one.generation_from);
-    records.push_back({.topic = config_.topics.storage_progress(),
-                       .key = topic + "/" + std::to_string(partition),
-                       .value = progress.SerializeAsString()});
+    records.push_back(record_of(config_.topics.storage_progress(), progress_of(partition)));
   }
   auto sent = producer_->send(records);
   return sent ? Status{} : Status{sent.error()};
+}
+
+storage::v1::Progress Committer::progress_of(std::int32_t partition) {
+  const Opening::Partition& one = opening_.partitions[partition];
+  storage::v1::Progress progress;
+  progress.set_topic(config_.topics.telemetry());
+  progress.set_partition(partition);
+  progress.set_generation(one.generation);
+  progress.set_next_offset(one.next_offset);
+  progress.set_time_us(now_us());
+  progress.set_generation_from(one.generation_from);
+  tails_[partition].write_to(progress);
+  return progress;
+}
+
+// After the commit. A copy answers as its original: where that is too old to be remembered, the database knows.
+void Committer::tell_waiting(std::int32_t partition, const Slice& slice) {
+  DeadTail& tail = tails_[partition];
+  tail.add(slice);
+  if (!slice.awaited) return;
+  if (const auto originals = DeadTail::unknown_originals(slice, tail); !originals.empty()) {
+    const auto dead = store_.dead_among(partition, slice.generation, originals);
+    if (!dead) {
+      // Nothing is said of them; whoever waits for one of them asks again.
+      log_.limited(limiter_, observability::Level::kWarn, "cannot tell whether copies are of dead letters",
+                   {{"error", dead.error().message}});
+      tail = DeadTail(slice.end);
+    } else {
+      for (const DroppedCopy& copy : slice.copies) {
+        const auto original = dead->find(copy.original);
+        if (original != dead->end()) tail.add(copy.offset, original->second.points, original->second.reason);
+      }
+    }
+  }
+  announcer_.publish(progress_of(partition));
 }
 
 // `latest` lacks what was stored after its own offset: the rows themselves tell.
@@ -361,6 +394,7 @@ void Committer::committed(const Batch& batch, const Changes& changes) {
     opening_.partitions[partition].next_offset = slice.end;
     metrics_.records.add(static_cast<double>(slice.end - slice.begin));
     metrics_.copies.add(static_cast<double>(slice.copies.size()));
+    tell_waiting(partition, slice);
     handover_.report_committed(partition, slice.end);
   }
 }

@@ -14,6 +14,8 @@
 #include <millrace/kafka/topics.hpp>
 #include <millrace/observability/log.hpp>
 
+#include "announce/announcer.hpp"
+#include "announce/dead_tail.hpp"
 #include "batch/handover.hpp"
 #include "batch/name_table.hpp"
 #include "store/day_partitions.hpp"
@@ -55,6 +57,8 @@ class Committer {
   void open(const Opening& opening);
   [[nodiscard]] Status learn_touched(const Opening& opening);
   [[nodiscard]] Status announce(const Opening& opening);
+  [[nodiscard]] storage::v1::Progress progress_of(std::int32_t partition);
+  void tell_waiting(std::int32_t partition, const Slice& slice);
   void store(Batch& batch);
   [[nodiscard]] Outcome try_store(Batch& batch);
   [[nodiscard]] Outcome after_failure(Batch& batch, const Error& error, std::span<const std::size_t> order,
@@ -82,8 +86,10 @@ class Committer {
   Store store_;
   SeriesTable series_;
   DayPartitions days_;
-  std::unique_ptr<kafka::SyncProducer> producer_;  // of dead letters and progress
-  std::vector<std::int32_t> ids_;                  // by index of the name table
+  std::unique_ptr<kafka::SyncProducer> producer_;  // of dead letters, and of positions when partitions are taken
+  Announcer announcer_;
+  std::map<std::int32_t, DeadTail> tails_;  // of the current epoch, by partition
+  std::vector<std::int32_t> ids_;           // by index of the name table
   std::size_t buried_in_batch_ = 0;
   std::int32_t coming_checked_ = 0;  // day for which the coming days exist
   Opening opening_;                  // of the current epoch; latest_offset and next_offset move on

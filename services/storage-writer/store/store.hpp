@@ -12,6 +12,7 @@
 #include <millrace/postgres/connection.hpp>
 #include <millrace/postgres/copy.hpp>
 
+#include "announce/dead_tail.hpp"
 #include "batch/batch.hpp"
 #include "batch/handover.hpp"
 #include "store/resolver.hpp"
@@ -46,6 +47,14 @@ class Store final : public StoredSamples {
   [[nodiscard]] Status create_offset(std::int32_t partition, std::int64_t next_offset, std::string_view cluster_id);
 
   [[nodiscard]] Result<std::int64_t> default_partition_rows();
+
+  /// The dead records below each position, as a writer that went away may not have said them.
+  [[nodiscard]] Result<std::map<std::int32_t, DeadTail>> dead_tails(
+      const std::map<std::int32_t, Opening::Partition>& partitions);
+  /// Those of the offsets whose records are dead, with what is known of each.
+  [[nodiscard]] Result<std::map<std::int64_t, DeadTail::Record>> dead_among(std::int32_t partition,
+                                                                            std::int32_t generation,
+                                                                            std::span<const std::int64_t> offsets);
 
   Result<std::vector<std::optional<TimeUs>>> max_times(std::span<const SeriesKey> series) override;
   Result<std::vector<StoredSample>> find(std::span<const SampleKey> keys) override;

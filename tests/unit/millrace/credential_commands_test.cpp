@@ -252,7 +252,11 @@ TEST_F(CredentialCommands, APolicyIsSetAndShown) {
   EXPECT_TRUE(holds(set.out, "news/#  subscribe")) << set.out;
   EXPECT_EQ(run({"policy", "show", "--json"}).out,
             "{\"tenant\":\"acme\",\"device_topics\":[{\"filter\":\"news/#\",\"publish\":false,\"subscribe\":true}],"
-            "\"receipts\":true}\n");
+            "\"receipts\":true,\"ack\":\"bus\"}\n");
+  EXPECT_EQ(run({"policy", "set", "--ack", "stored", "--json"}).out,
+            "{\"tenant\":\"acme\",\"device_topics\":[],\"receipts\":false,\"ack\":\"stored\"}\n");
+  EXPECT_EQ(run({"policy", "set", "--ack", "bus"}).code, kExitUsage) << "that is no policy";
+  EXPECT_EQ(run({"policy", "set", "--ack", "disk"}).code, kExitUsage);
 }
 
 }  // namespace

@@ -19,9 +19,10 @@ class SilentSink final : public AckSink {
 
 class CoapIngestTest : public ::testing::Test {
  protected:
-  static CoapIngestOptions options() {
+  CoapIngestOptions options() {
     CoapIngestOptions options;
     options.answer_deadline = seconds(10);
+    options.answers_when_stored = [this](std::string_view tenant) { return tenant == "acme" && stored_by_policy_; };
     return options;
   }
   static Result<std::shared_ptr<const Identity>> authenticate(std::string_view tenant, std::string_view device,
@@ -47,6 +48,7 @@ class CoapIngestTest : public ::testing::Test {
     return outcome;
   }
 
+  bool stored_by_policy_ = false;
   observability::Metrics registry_;
   GatewayMetrics metrics_{registry_};
   FakePublisher publisher_;
@@ -94,6 +96,58 @@ TEST_F(CoapIngestTest, TheDeadlineSaysUnknownAndARetransmissionLearnsMoreLater) 
   EXPECT_EQ(ingest_.settle(taken.id, acknowledged(), now_ + seconds(12)), nullptr) << "one answer was sent";
   EXPECT_EQ(ingest_.handle(request(1), now_ + seconds(13)).answer->code, CoapCode::kChanged);
   EXPECT_EQ(ingest_.next_deadline(), std::nullopt);
+}
+
+TEST_F(CoapIngestTest, ADeadlineAtLevelStoredSaysPendingAndIsTheEndOfIt) {
+  CoapRequest asking = request(1);
+  asking.query.push_back("ack=stored");
+  const CoapReply taken = ingest_.handle(asking, now_);
+  const InFlight& record = *publisher_.records.at(0);
+  EXPECT_TRUE(record.until_stored);
+  EXPECT_EQ(record.waiter.until, now_ + seconds(10));
+  Outcome in_log = acknowledged();
+  in_log.kind = Outcome::Kind::kInLog;
+  EXPECT_EQ(ingest_.settle(taken.id, in_log, now_ + seconds(1)), nullptr) << "no answer yet";
+  std::vector<CoapAnswer> answers;
+  ingest_.expire(now_ + seconds(10), [&](std::uint64_t, const CoapAnswer& answer) { answers.push_back(answer); });
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(answers[0].code, CoapCode::kChanged);
+  EXPECT_EQ(answers[0].payload, R"({"receipt":"3:4711","state":"pending"})");
+  EXPECT_EQ(ingest_.in_flight(), 0U) << "the holder of answers gives up at the same time";
+  ASSERT_NE(ingest_.handle(asking, now_ + seconds(11)).answer, nullptr);
+  EXPECT_EQ(ingest_.handle(asking, now_ + seconds(11)).answer->payload, answers[0].payload);
+}
+
+TEST_F(CoapIngestTest, AReportBehindTheDeadlineAtLevelStoredIsKeptForARetransmission) {
+  CoapRequest asking = request(1);
+  asking.query.push_back("ack=stored");
+  const CoapReply taken = ingest_.handle(asking, now_);
+  std::vector<CoapCode> codes;
+  ingest_.expire(now_ + seconds(10), [&](std::uint64_t, const CoapAnswer& answer) { codes.push_back(answer.code); });
+  EXPECT_EQ(codes, std::vector{CoapCode::kTimeout}) << "nobody knew that Kafka has it";
+  Outcome in_log = acknowledged();
+  in_log.kind = Outcome::Kind::kInLog;
+  EXPECT_EQ(ingest_.settle(taken.id, in_log, now_ + seconds(12)), nullptr);
+  EXPECT_EQ(ingest_.handle(asking, now_ + seconds(13)).answer->payload, R"({"receipt":"3:4711","state":"pending"})");
+  EXPECT_EQ(ingest_.in_flight(), 0U);
+}
+
+TEST_F(CoapIngestTest, TheLevelIsTheMessagesThenTheTenants) {
+  const auto level_of = [&](std::uint16_t id, std::string_view said) {
+    CoapRequest asking = request(id);
+    if (!said.empty()) asking.query.push_back(said);
+    EXPECT_NE(ingest_.handle(asking, now_).id, 0U);
+    return publisher_.records.back()->until_stored;
+  };
+  EXPECT_FALSE(level_of(1, ""));
+  stored_by_policy_ = true;
+  EXPECT_TRUE(level_of(2, ""));
+  EXPECT_FALSE(level_of(3, "ack=bus"));
+  stored_by_policy_ = false;
+  EXPECT_TRUE(level_of(4, "ack=stored"));
+  CoapRequest wrong = request(5);
+  wrong.query.push_back("ack=disk");
+  EXPECT_EQ(ingest_.handle(wrong, now_).answer->code, CoapCode::kBadRequest);
 }
 
 TEST_F(CoapIngestTest, WhatCannotBeTakenIsPushedBackBeforeItIsProduced) {

@@ -168,6 +168,14 @@ TEST(CoapAnswers, FollowTheOutcome) {
   outcome.kind = Outcome::Kind::kAcknowledged;
   outcome.receipt = {3, 4711, 0, false};
   EXPECT_EQ(coap_answer(outcome), (CoapAnswer{.code = CoapCode::kChanged, .payload = R"({"receipt":"3:4711"})"}));
+  outcome.kind = Outcome::Kind::kStored;
+  EXPECT_EQ(coap_answer(outcome),
+            (CoapAnswer{.code = CoapCode::kChanged, .payload = R"({"receipt":"3:4711","state":"stored"})"}));
+  outcome.kind = Outcome::Kind::kNotStored;
+  outcome.error = {ErrorKind::kInvalid, "point 1 is a dead letter"};
+  EXPECT_EQ(coap_answer(outcome).code, CoapCode::kUnprocessable);
+  for (const char* member : {R"("reason":"not_storable")", R"("receipt":"3:4711")", "point 1 is a dead letter"})
+    EXPECT_NE(coap_answer(outcome).payload.find(member), std::string::npos) << coap_answer(outcome).payload;
   outcome.kind = Outcome::Kind::kUnknown;
   EXPECT_EQ(coap_answer(outcome).code, CoapCode::kTimeout);
   EXPECT_NE(coap_answer(outcome).payload.find(R"("outcome":"unknown")"), std::string::npos);

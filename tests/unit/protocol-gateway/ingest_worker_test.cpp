@@ -76,6 +76,26 @@ TEST_F(IngestWorkerTest, ARecordCarriesWhatTheMessageSaid) {
   EXPECT_EQ(telemetry::device_time(batch, batch.points[0]), parse_rfc3339("2026-01-02T03:04:05Z").value());
 }
 
+TEST_F(IngestWorkerTest, OnlyAnAnswerCanWaitForTheDatabase) {
+  class Sink final : public AckSink {
+   public:
+    [[nodiscard]] std::size_t io_index() const override { return 0; }
+    void settle(std::uint64_t /*token*/, const Outcome& /*outcome*/) override {}
+    void flush() override {}
+  };
+  Message said = message(R"({"a":1})");
+  said.until_stored = true;
+  ASSERT_TRUE(worker_.submit(said, {std::make_shared<Sink>(), 1}).ok());
+  EXPECT_TRUE(publisher_.records[0]->until_stored);
+  EXPECT_TRUE(decoded(0).answer_when_stored);
+  ASSERT_TRUE(worker_.submit(said, {}).ok());
+  EXPECT_FALSE(publisher_.records[1]->until_stored) << "QoS 0";
+  EXPECT_FALSE(decoded(1).answer_when_stored) << "the writer publishes nothing for it";
+  said.until_stored = false;
+  ASSERT_TRUE(worker_.submit(said, {std::make_shared<Sink>(), 1}).ok());
+  EXPECT_FALSE(decoded(2).answer_when_stored);
+}
+
 TEST_F(IngestWorkerTest, TheHashTellsTopicAndPayloadApart) {
   Message other_topic = message(R"({"a":1})");
   other_topic.topic = "devices/m-1/status";

@@ -176,6 +176,7 @@ TEST(DeviceMessages, PropertiesAreReadInOneWalkAndTheFirstOfANameCounts) {
   mqtt::PropertyWriter writer;
   writer.add(mqtt::PropertyId::kContentType, "application/cbor");
   writer.add_user("other", "x").add_user("message-id", "7").add_user("message-id", "8").add_user("traceparent", trace);
+  writer.add_user("ack", "stored").add_user("ack", "bus");
   mqtt::PropertyWriter stored;
   stored.add_encoded(writer.view().bytes());
   for (const auto& properties : {writer.view(), stored.view()}) {
@@ -183,6 +184,7 @@ TEST(DeviceMessages, PropertiesAreReadInOneWalkAndTheFirstOfANameCounts) {
     EXPECT_EQ(said.content_type, "application/cbor");
     EXPECT_EQ(said.message_id, "7");
     EXPECT_EQ(said.traceparent, trace);
+    EXPECT_EQ(said.ack, "stored");
   }
   writer.clear();
   writer.add_user("traceparent", "nonsense");

@@ -71,6 +71,7 @@ class GrantBookTest : public ::testing::Test {
     Entry entry;
     entry.mutable_policy()->set_tenant("acme");
     entry.mutable_policy()->set_receipts(true);
+    entry.mutable_policy()->set_ack_level(registry::v1::ACK_LEVEL_STORED);
     auto* rule = entry.mutable_policy()->add_device_topics();
     rule->set_filter("plant/#");
     rule->set_subscribe(true);
@@ -166,6 +167,7 @@ TEST_F(GrantBookTest, ATenantHasItsPolicyUntilTheTombstone) {
   put("policy/acme", policy());
   ASSERT_NE(book().policy("acme"), nullptr);
   EXPECT_TRUE(book().policy("acme")->receipts);
+  EXPECT_TRUE(book().policy("acme")->answers_when_stored);
   EXPECT_EQ(book().policy("acme")->device_topics.at(0).filter, "plant/#");
   ASSERT_TRUE(apply(state_, "policy/acme", std::nullopt).ok());
   EXPECT_EQ(book().policy("acme"), nullptr);

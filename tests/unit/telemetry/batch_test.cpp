@@ -81,6 +81,7 @@ TEST(BatchCodec, AReplaySaysSoInTheFactsToo) {
   BatchCodec codec;
   Batch batch = sample_batch();
   batch.replay = Replay{"dead:1:12", "3:4711.1"};
+  batch.answer_when_stored = true;
   std::string bytes;
   codec.encode(batch, bytes);
   Batch decoded;
@@ -89,9 +90,11 @@ TEST(BatchCodec, AReplaySaysSoInTheFactsToo) {
   Batch facts;
   ASSERT_TRUE(decode_facts(bytes, facts).ok());
   EXPECT_EQ(facts.replay, batch.replay);
+  EXPECT_TRUE(facts.answer_when_stored);
   codec.encode(sample_batch(), bytes);
   ASSERT_TRUE(codec.decode(bytes, decoded).ok());
   EXPECT_FALSE(decoded.replay) << "nothing is left of the record before";
+  EXPECT_FALSE(decoded.answer_when_stored);
 }
 
 TEST(BatchCodec, CounterIsSetInTheEncodedBytes) {

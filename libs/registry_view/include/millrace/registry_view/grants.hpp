@@ -56,7 +56,8 @@ using DeviceGrantsPtr = std::shared_ptr<const DeviceGrants>;
 /// What a tenant lets all of its devices do.
 struct TenantPolicy {
   std::vector<TopicRule> device_topics;
-  bool receipts = false;  ///< version 5 clients get them without asking
+  bool receipts = false;             ///< version 5 clients get them without asking
+  bool answers_when_stored = false;  ///< ack level `stored` for messages that do not say it themselves
 };
 /// Null: nothing.
 using TenantPolicyPtr = std::shared_ptr<const TenantPolicy>;

@@ -88,6 +88,7 @@ struct Batch {
   std::string traceparent;
   std::optional<TimeUs> event_time;  ///< for all points without a time of their own
   std::optional<Replay> replay;      ///< none: a device's message
+  bool answer_when_stored = false;   ///< a gateway waits for the writer's position
   std::vector<Point> points;
   bool operator==(const Batch&) const = default;
 };

@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -11,6 +12,7 @@
 #include <millrace/kafka/topic_follower.hpp>
 #include <millrace/observability/log.hpp>
 #include <millrace/runtime/health.hpp>
+#include <millrace/telemetry_log/stored_position.hpp>
 
 namespace millrace::telemetry_log {
 
@@ -19,6 +21,10 @@ namespace millrace::telemetry_log {
 class LogGenerations {
  public:
   LogGenerations(kafka::Settings settings, std::string progress_topic, std::string telemetry_topic);
+
+  /// Called on the follower's thread with every position that a partition of `telemetry` has reached, after of()
+  /// already tells its generation; must not block. Before start().
+  void on_position(std::function<void(StoredPosition)> callback) { on_position_ = std::move(callback); }
 
   void start() { follower_.start(); }
   void stop() { follower_.stop(); }
@@ -47,6 +53,7 @@ class LogGenerations {
   void take(const kafka::Record& record);
 
   std::string telemetry_topic_;
+  std::function<void(StoredPosition)> on_position_;
   observability::Logger log_{"log_generations"};
   observability::LogLimiter limiter_;
   std::array<std::atomic<std::int32_t>, kMostPartitions> generations_{};
