@@ -14,7 +14,7 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tools" / "dev"))
 
-from millrace_dev import environment, fuzz, screen, services, testing, toolchain, up  # noqa: E402
+from millrace_dev import arrow, environment, fuzz, screen, services, testing, toolchain, up  # noqa: E402
 from millrace_dev.layout import Layout, private_folder  # noqa: E402
 from millrace_dev.processes import Process, wait_until  # noqa: E402
 from millrace_dev.say import DevError  # noqa: E402
@@ -140,6 +140,31 @@ class Tools(unittest.TestCase):
         with mock.patch.object(toolchain, "install", side_effect=DevError("no network")), contextlib.redirect_stderr(said):
             up._install_tools(None)
         self.assertIn("no network", said.getvalue())
+
+
+class Arrow(unittest.TestCase):
+    def test_without_it_one_line_says_what_is_missing(self):
+        for machine, failure, said in (("x86_64", DevError("no network\nand more"), "no network"), ("aarch64", None, "aarch64")):
+            with tempfile.TemporaryDirectory() as name:
+                layout = SimpleNamespace(root=Layout().root, tools=Path(name), install_logs=Path(name))
+                told = io.StringIO()
+                with mock.patch.object(arrow, "_install", side_effect=failure), contextlib.redirect_stderr(told), \
+                        mock.patch.object(arrow.platform, "machine", return_value=machine):
+                    self.assertFalse(arrow.offer(layout))
+                self.assertEqual(told.getvalue().count("\n"), 1)
+                self.assertIn(said, told.getvalue())
+                self.assertIn("parquet-worker is not built", told.getvalue())
+
+    def test_cmake_looks_again_once_it_came(self):
+        with tempfile.TemporaryDirectory() as name:
+            layout = SimpleNamespace(tools=Path(name))
+            made = Path(name) / "build.ninja"
+            made.touch()
+            self.assertFalse(arrow.newer_than(layout, made))
+            (Path(name) / "arrow").mkdir()
+            (Path(name) / "arrow" / "installed").touch()
+            os.utime(made, (1, 1))
+            self.assertTrue(arrow.newer_than(layout, made))
 
 
 FUZZ_LOG = """INFO: seed corpus: files: 12

