@@ -63,7 +63,7 @@ void Authenticator::stop() {
   static_cast<void>(pool_->drain(std::chrono::steady_clock::now() + kDrain));
 }
 
-int Authenticator::retry_after_s() const { return static_cast<int>(1 / options_.guard.device.per_second); }
+int Authenticator::retry_after_s() const { return static_cast<int>(1 / options_.guard.pair.per_second); }
 
 std::optional<TimeUs> Authenticator::valid_until(const Identity& identity) const {
   return gateway::valid_until(source_, identity, now_us());
@@ -80,7 +80,14 @@ void Authenticator::admit_later(Shown shown, Later later) {
     const auto found = certificates_.check(shown.chain, shown.tenant, shown.device, now_us());
     if (found.provisions) return provision(std::move(shown), *found.provisions, found.new_device, std::move(later));
   }
-  if (const auto attempt = password_try(shown)) return check_later(attempt, later);
+  if (const auto attempt = password_try(shown)) {
+    // It may have been right for somebody else since; what is remembered is let in whatever others have guessed.
+    if (auto identity = remembered(*attempt)) {
+      metrics_.count(Shows::kPassword, Outcome::kAccepted);
+      return later(std::move(identity));
+    }
+    return check_later(attempt, later);
+  }
   // The registry has moved since.
   auto admitted = admit(shown);
   later(admitted ? std::move(*admitted) : Error{ErrorKind::kUnavailable, "the registry is changing; try again"});
@@ -167,7 +174,7 @@ void Authenticator::check_later(const std::shared_ptr<Try>& attempt, const Later
   if (guard_.begin(attempt->key, attempt->address, attempt->begun).count() > 0) {
     metrics_.count(Shows::kPassword, Outcome::kThrottled);
     return later(
-        Error{ErrorKind::kThrottled, "too many wrong passwords for this device or from this address; try again in " +
+        Error{ErrorKind::kThrottled, "too many wrong passwords for this device, or from this address; try again in " +
                                          std::to_string(retry_after_s()) + " s"});
   }
   if (pool_->try_submit([this, attempt, later] { check(*attempt, later); })) return;

@@ -72,7 +72,8 @@ class Authenticator {
   [[nodiscard]] std::optional<Admitted> admit(const Shown& shown);
 
   /// Calls `later` once, perhaps before it returns, else on another thread. Also kThrottled after too many wrong
-  /// passwords (try again after retry_after_s()), and kUnavailable where too many are waiting.
+  /// passwords (try again after retry_after_s()), unless the password is remembered, and kUnavailable where too many
+  /// are waiting.
   void admit_later(Shown shown, Later later);
 
   /// For those who show the digest of a token and nothing else.

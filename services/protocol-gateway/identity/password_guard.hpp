@@ -12,19 +12,22 @@
 
 namespace millrace::gateway {
 
-/// How often passwords may be tried that turn out to be wrong, by device and by address. What is right costs nothing,
-/// so that a fleet behind one address is not held up. Bounded; thread-safe.
+/// How often passwords may be tried that turn out to be wrong: for one device from one address, so that whoever guesses
+/// elsewhere does not shut the device out, from one address for all devices, and, far looser, for one device from all
+/// addresses. What is right costs nothing, so that a fleet behind one address is not held up. Bounded: the pair,
+/// address or device that was not used longest is forgotten. Thread-safe.
 class PasswordGuard {
  public:
   using Clock = std::chrono::steady_clock;
   struct Options {
-    TokenRate device{0.1, 10};  ///< wrong passwords for one device
-    TokenRate address{1, 256};  ///< wrong passwords from one address, those that are being checked too
-    std::size_t most = 50'000;  ///< devices and addresses remembered, each
+    TokenRate pair{0.1, 10};    ///< wrong passwords for one device from one address
+    TokenRate address{1, 256};  ///< from one address, those that are being checked too
+    TokenRate device{1, 100};   ///< for one device from all addresses
+    std::size_t most = 50'000;  ///< pairs, addresses and devices remembered, each
   };
 
   explicit PasswordGuard(const Options& options)
-      : options_(options), devices_(options.most), addresses_(options.most) {}
+      : options_(options), pairs_(options.most), addresses_(options.most), devices_(options.most) {}
 
   /// Zero: the password may be tried, which takes one try until give_back(). Else how long to wait.
   [[nodiscard]] std::chrono::milliseconds begin(std::string_view device_key, std::string_view address,
@@ -48,11 +51,17 @@ class PasswordGuard {
     std::list<Entry> order_;  // the last one used first
     std::unordered_map<std::string_view, std::list<Entry>::iterator> places_;
   };
+  struct Share {
+    Table* table;
+    std::string_view name;
+    TokenRate rate;
+  };
 
   Options options_;
   std::mutex mutex_;
-  Table devices_;
+  Table pairs_;
   Table addresses_;
+  Table devices_;
 };
 
 /// What of an address tells its owner: all of IPv4, the first 64 bits of IPv6 (RFC 6177: a site has at least those).

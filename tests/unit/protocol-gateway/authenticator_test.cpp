@@ -123,7 +123,7 @@ class AuthenticatorTest : public ::testing::Test {
     m1_->tokens = {sha256("mt_plain")};
   }
   void begin(Provisioner* provisioner = nullptr) {
-    options_.guard.device = {0.001, 3};
+    options_.guard.pair = {0.001, 3};
     authenticator_ = std::make_unique<Authenticator>(options_, source_, metrics_, provisioner);
   }
   static Shown with_secret(const std::string& secret, const std::string& device = "m-1") {
@@ -228,6 +228,39 @@ TEST_F(AuthenticatorTest, APasswordMayBeOneOfSeveralAndHasItsWindow) {
   EXPECT_EQ(kind_of(later(with_secret(kPassword))), ErrorKind::kUnauthenticated);
 }
 
+// Whoever guesses from elsewhere does not shut the device out.
+TEST_F(AuthenticatorTest, AGuesserIsHeldUpAtItsOwnAddressAndTheDeviceIsNot) {
+  source_.add_password(*m1_, phc());
+  begin();
+  Shown guess = with_secret("wrong password");
+  guess.peer.host = "198.51.100.7";
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(kind_of(later(guess)), ErrorKind::kUnauthenticated);
+  EXPECT_EQ(kind_of(later(guess)), ErrorKind::kThrottled);
+  EXPECT_TRUE(later(with_secret(kPassword)).ok()) << "the device, from its own address, for the first time";
+}
+
+// From very many addresses a device can be held up, but not with a password that was right before.
+TEST_F(AuthenticatorTest, ARememberedPasswordIsLetInWhateverAllOthersGuess) {
+  options_.guard.device = {0.001, 6};
+  source_.add_password(*m1_, phc());
+  begin();
+  ASSERT_TRUE(later(with_secret(kPassword)).ok());
+  ErrorKind last = ErrorKind::kInternal;
+  int looked_at = 0;
+  for (int i = 0; i < 20; ++i) {
+    Shown guess = with_secret("wrong password");
+    guess.peer.host = "198.51.100." + std::to_string(i);
+    last = kind_of(later(guess));
+    if (last == ErrorKind::kUnauthenticated) ++looked_at;
+  }
+  EXPECT_EQ(last, ErrorKind::kThrottled) << "each of them came from an address of its own";
+  EXPECT_EQ(looked_at, 6);
+  Shown device = with_secret(kPassword);
+  device.peer.host = "203.0.113.9";
+  EXPECT_TRUE(now(device).ok());
+  EXPECT_TRUE(later(device).ok());
+}
+
 TEST_F(AuthenticatorTest, WrongPasswordsAreLimitedByDeviceAndRightOnesAreNot) {
   source_.add_password(*m1_, phc());
   begin();
@@ -260,7 +293,7 @@ TEST_F(AuthenticatorTest, PasswordsThatFindNoRoomAreToldToComeAgain) {
   source_.add_password(*m1_, phc());
   options_.threads = 1;
   options_.queue = 1;
-  options_.guard.device = {1, 100};
+  options_.guard.pair = {1, 100};
   authenticator_ = std::make_unique<Authenticator>(options_, source_, metrics_, nullptr);
   std::mutex mutex;
   std::vector<ErrorKind> answers;
@@ -464,14 +497,37 @@ TEST(PasswordGuard, OneOwnersAddressesAreOne) {
 }
 
 TEST(PasswordGuard, TriesComeBackWithTime) {
-  PasswordGuard guard({.device = {0.1, 2}, .address = {1, 100}, .most = 2});
+  PasswordGuard guard({.pair = {0.1, 2}, .address = {1, 100}, .device = {1, 100}, .most = 2});
   PasswordGuard::Clock::time_point now{seconds(1000)};
   EXPECT_EQ(guard.begin("d", "a", now).count(), 0);
   EXPECT_EQ(guard.begin("d", "a", now).count(), 0);
   EXPECT_EQ(guard.begin("d", "a", now), seconds(10));
+  EXPECT_EQ(guard.begin("d", "b", now).count(), 0) << "another address";
   EXPECT_EQ(guard.begin("d", "a", now + seconds(10)).count(), 0);
   guard.give_back("d", "a");
   EXPECT_EQ(guard.begin("d", "a", now + seconds(10)).count(), 0);
+}
+
+// A refusal takes nothing of the limits that would have allowed the try.
+TEST(PasswordGuard, WhatIsRefusedIsNotCounted) {
+  PasswordGuard guard({.pair = {0.1, 1}, .address = {0.1, 3}, .device = {0.1, 4}, .most = 10});
+  const PasswordGuard::Clock::time_point now{seconds(1000)};
+  EXPECT_EQ(guard.begin("d", "a", now).count(), 0);
+  for (int i = 0; i < 10; ++i) EXPECT_GT(guard.begin("d", "a", now).count(), 0);
+  EXPECT_EQ(guard.begin("e", "a", now).count(), 0);
+  EXPECT_EQ(guard.begin("f", "a", now).count(), 0);
+  EXPECT_GT(guard.begin("g", "a", now).count(), 0) << "the address has had its three";
+  for (const char* address : {"b", "c", "d"}) EXPECT_EQ(guard.begin("d", address, now).count(), 0) << address;
+  EXPECT_GT(guard.begin("d", "e", now).count(), 0) << "the device has had its four";
+}
+
+// Who is over the limit of its address cannot make room for itself by naming other devices.
+TEST(PasswordGuard, AnAddressOverItsLimitPushesNobodyOut) {
+  PasswordGuard guard({.pair = {0.1, 1}, .address = {0.1, 2}, .device = {0.1, 100}, .most = 4});
+  const PasswordGuard::Clock::time_point now{seconds(1000)};
+  EXPECT_EQ(guard.begin("victim", "a", now).count(), 0);
+  for (int i = 0; i < 100; ++i) static_cast<void>(guard.begin("d" + std::to_string(i), "b", now));
+  EXPECT_GT(guard.begin("victim", "a", now).count(), 0) << "its one try is still known to be spent";
 }
 
 TEST(Recent, TheOneNotAskedForMakesRoom) {
