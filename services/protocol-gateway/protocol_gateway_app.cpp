@@ -107,14 +107,11 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
       dead_letters_(dead_letter_options(config_, topics_), gateway_metrics_,
                     [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
       durability_(config_.kafka, topics_.telemetry()),
-      wills_(threads_, workers_, registry_, gateway_metrics_,
+      wills_(threads_, workers_, registry_, authenticator_, gateway_metrics_,
              [this](const std::string& tenant, const mqtt::MessagePtr& will) {
                name_spaces_.of_tenant(tenant).broker().publish(will, nullptr, std::chrono::steady_clock::now());
              }),
-      name_spaces_(threads_, broker_limits(config_), config_.mqtt_memory_bytes,
-                   [this](const std::string& tenant, const std::string& session, mqtt::MessagePtr will) {
-                     wills_.take(tenant, session, std::move(will));
-                   }) {}
+      name_spaces_(threads_, broker_limits(config_), config_.mqtt_memory_bytes) {}
 
 ProtocolGatewayApp::~ProtocolGatewayApp() {
   // Callbacks into the parts end before the parts do.
@@ -158,7 +155,7 @@ void ProtocolGatewayApp::wire() {
   options.max_session_expiry_s = config_.max_session_expiry_s;
   options.connects_per_s = static_cast<double>(config_.connects_per_s);
   mqtt_context_.reset(new MqttContext{options, threads_, workers_, registry_, authenticator_, *presence_, *sessions_,
-                                      gateway_metrics_, name_spaces_});
+                                      gateway_metrics_, name_spaces_, wills_});
   metrics_.on_collect([this] {
     name_spaces_.report(gateway_metrics_);
     authenticator_.report();

@@ -25,7 +25,7 @@ struct Ending {
 };
 
 struct DueWill {
-  const Broker::WillSink* sink = nullptr;
+  WillSink sink;
   std::string client_id;
   MessagePtr message;
 };
@@ -61,7 +61,7 @@ class Afterwards {
       drain(endings, [](const Ending& ending) {
         if (ending.reason && ending.end) ending.end(*ending.reason, ending.why);
       });
-      drain(wills, [](const DueWill& will) { (*will.sink)(will.client_id, will.message); });
+      drain(wills, [](const DueWill& will) { will.sink(will.client_id, will.message); });
     }
     running_ = false;
   }

@@ -191,7 +191,7 @@ void Broker::Tables::attach(SessionRecord& record, ConnectSpec&& spec) {
   record.end = std::move(spec.end);
   if (spec.will) {
     PendingWill will{std::move(spec.will), MemoryCharge(record.session->memory()), spec.will_delay_s,
-                     spec.will_expiry_s};
+                     spec.will_expiry_s, std::move(spec.will_sink)};
     will.charge.take_anyway(will.message->cost());  // one for each connection, and those are counted
     record.will = std::move(will);
   }
@@ -251,13 +251,14 @@ void Broker::Tables::end_all(const Overflowed& overflowed, TimePoint now) {
 
 void Broker::Tables::publish_will(SessionRecord& record, TimePoint now, Afterwards& after) const {
   if (!record.will) return;
-  const std::optional<PendingWill> will = std::exchange(record.will, std::nullopt);  // [MQTT-3.1.2-10]
-  if (!sink) return;
+  std::optional<PendingWill> will = std::exchange(record.will, std::nullopt);  // [MQTT-3.1.2-10]
+  if (!will->sink) will->sink = sink;
+  if (!will->sink) return;
   Message message = *will->message;
   message.expires_at.reset();
   if (will->expiry_s) message.expires_at = after_seconds(now, *will->expiry_s);
   after.wills.push_back(
-      {&sink, record.session->client_id(), keep_anyway(std::move(message), record.session->memory())});
+      {std::move(will->sink), record.session->client_id(), keep_anyway(std::move(message), record.session->memory())});
 }
 
 void Broker::Tables::schedule(SessionRecord& record, std::optional<TimePoint> will_due,

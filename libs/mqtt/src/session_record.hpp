@@ -18,6 +18,7 @@ struct PendingWill {
   MemoryCharge charge;
   std::uint32_t delay_s = 0;
   std::optional<std::uint32_t> expiry_s;
+  WillSink sink;  ///< empty: the broker's
 };
 
 struct SessionRecord {

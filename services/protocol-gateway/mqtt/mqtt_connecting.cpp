@@ -303,6 +303,11 @@ mqtt::ConnectSpec MqttConnection::connect_spec(const mqtt::ConnectRequested& req
     spec.will = mqtt::make_message(*connect.will, Clock::now());
     spec.will_delay_s = connect.will->properties.number(mqtt::PropertyId::kWillDelayInterval).value_or(0);
     spec.will_expiry_s = connect.will->properties.number(mqtt::PropertyId::kMessageExpiryInterval);
+    if (identity_) {
+      spec.will_sink = [&wills = context_.wills, whose = identity_](const std::string& session, mqtt::MessagePtr will) {
+        wills.take(whose, session, std::move(will));
+      };
+    }
   }
   return spec;
 }

@@ -17,6 +17,7 @@
 #include "io/io_threads.hpp"
 #include "mqtt/connection_directory.hpp"
 #include "mqtt/name_spaces.hpp"
+#include "mqtt/will_ingest.hpp"
 #include "presence/presence.hpp"
 #include "presence/sessions.hpp"
 
@@ -51,6 +52,7 @@ struct MqttContext {
   Sessions& sessions;
   GatewayMetrics& metrics;
   NameSpaces& spaces;
+  WillIngest& wills;
   ConnectionDirectory connections = {};
   Admission connects{options.connects_per_s};  // of the accepting thread
   std::atomic<std::size_t> open_connections{0};

@@ -1,19 +1,15 @@
 #include "mqtt/name_spaces.hpp"
 
-#include <utility>
-
 #include <boost/asio/post.hpp>
 
 namespace millrace::gateway {
 
 NameSpace::NameSpace(boost::asio::io_context& timer_thread, const mqtt::BrokerLimits& limits,
-                     const std::shared_ptr<mqtt::MemoryShare>& memory, mqtt::Broker::WillSink wills)
+                     const std::shared_ptr<mqtt::MemoryShare>& memory)
     : timer_(timer_thread),
       broker_(
           limits,
-          wills ? std::move(wills)
-                : [this](const std::string&,
-                         const mqtt::MessagePtr& will) { broker_.publish(will, nullptr, Clock::now()); },
+          [this](const std::string&, const mqtt::MessagePtr& will) { broker_.publish(will, nullptr, Clock::now()); },
           std::make_shared<mqtt::MemoryShare>(memory)) {}
 
 mqtt::Broker::Left NameSpace::disconnect(const mqtt::Session& session, mqtt::Session::Attachment attachment,
@@ -43,23 +39,17 @@ void NameSpace::arm() {
   });
 }
 
-NameSpaces::NameSpaces(IoThreads& threads, const mqtt::BrokerLimits& limits, std::size_t memory_bytes,
-                       TenantWills wills)
+NameSpaces::NameSpaces(IoThreads& threads, const mqtt::BrokerLimits& limits, std::size_t memory_bytes)
     : threads_(threads),
       limits_(limits),
       memory_(std::make_shared<mqtt::MemoryShare>(memory_bytes)),
-      wills_(std::move(wills)),
-      open_(threads.context(0), limits, memory_, {}) {}
+      open_(threads.context(0), limits, memory_) {}
 
 NameSpace& NameSpaces::of_tenant(std::string_view tenant) {
   const std::lock_guard lock(mutex_);
   if (const auto found = tenants_.find(tenant); found != tenants_.end()) return *found->second;
   auto& thread = threads_.context(tenants_.size() % threads_.size());
-  auto made = std::make_unique<NameSpace>(
-      thread, limits_, memory_, [this, name = std::string(tenant)](const std::string& session, mqtt::MessagePtr will) {
-        wills_(name, session, std::move(will));
-      });
-  return *tenants_.emplace(std::string(tenant), std::move(made)).first->second;
+  return *tenants_.emplace(std::string(tenant), std::make_unique<NameSpace>(thread, limits_, memory_)).first->second;
 }
 
 void NameSpaces::report(const GatewayMetrics& metrics) {

@@ -24,10 +24,10 @@ namespace millrace::gateway {
 /// that it needs. Thread-safe. Must outlive the threads' running and end before the io_contexts do.
 class NameSpace {
  public:
-  /// `memory`: of all name spaces, of which this one takes a share. `wills`: where they go; empty: to the subscribers
-  /// of this name space.
+  /// `memory`: of all name spaces, of which this one takes a share. Wills that name no sink go to the subscribers of
+  /// this name space.
   NameSpace(boost::asio::io_context& timer_thread, const mqtt::BrokerLimits& limits,
-            const std::shared_ptr<mqtt::MemoryShare>& memory, mqtt::Broker::WillSink wills);
+            const std::shared_ptr<mqtt::MemoryShare>& memory);
   NameSpace(const NameSpace&) = delete;
   NameSpace& operator=(const NameSpace&) = delete;
 
@@ -53,10 +53,8 @@ class NameSpace {
 /// All name spaces of this gateway; a tenant's is made when its first connection comes. Thread-safe.
 class NameSpaces {
  public:
-  using TenantWills = std::function<void(const std::string& tenant, const std::string& session, mqtt::MessagePtr)>;
-
   /// `limits` are of each, `memory_bytes` of all together. `threads` must outlive it.
-  NameSpaces(IoThreads& threads, const mqtt::BrokerLimits& limits, std::size_t memory_bytes, TenantWills wills);
+  NameSpaces(IoThreads& threads, const mqtt::BrokerLimits& limits, std::size_t memory_bytes);
 
   [[nodiscard]] NameSpace& of_tenant(std::string_view tenant);
   [[nodiscard]] NameSpace& open() { return open_; }
@@ -68,7 +66,6 @@ class NameSpaces {
   IoThreads& threads_;
   mqtt::BrokerLimits limits_;
   std::shared_ptr<mqtt::MemoryShare> memory_;
-  TenantWills wills_;
   NameSpace open_;
   std::mutex mutex_;
   std::unordered_map<std::string, std::unique_ptr<NameSpace>, StringHash, std::equal_to<>> tenants_;

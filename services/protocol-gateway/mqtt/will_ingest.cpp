@@ -4,8 +4,6 @@
 
 #include <boost/asio/post.hpp>
 
-#include <millrace/base/ids.hpp>
-
 #include "identity/children.hpp"
 #include "mqtt/device_message.hpp"
 
@@ -19,25 +17,27 @@ telemetry::Protocol protocol_of(const mqtt::Message& will) {
 
 }  // namespace
 
-void WillIngest::take(const std::string& tenant, const std::string& session, mqtt::MessagePtr will) {
+void WillIngest::take(std::shared_ptr<const Identity> whose, const std::string& session, mqtt::MessagePtr will) {
   const std::size_t index = std::hash<std::string>{}(session) % threads_.size();
-  boost::asio::post(threads_.context(index),
-                    [this, index, tenant, session, will = std::move(will)] { publish(index, tenant, session, will); });
+  boost::asio::post(threads_.context(index), [this, index, whose = std::move(whose), session, will = std::move(will)] {
+    publish(index, *whose, session, will);
+  });
 }
 
-void WillIngest::publish(std::size_t io_index, const std::string& tenant, const std::string& session,
+void WillIngest::publish(std::size_t io_index, const Identity& whose, const std::string& session,
                          const mqtt::MessagePtr& will) {
-  const SessionOwner owner = owner_of(session);
-  auto device = registry_.find(tenant, owner.device);
-  const TopicRights rights = TopicRights::of(registry_, tenant, owner.device);
-  const auto publishing = TopicPolicy::of_device(owner.device, &rights).publishing(will->topic);
-  if (!device || !device->enabled || publishing.use == TopicPolicy::Use::kForbidden) return refuse(*will);
+  const auto& [tenant, device, device_key, enabled] = whose.device;
+  if (!authenticator_.valid_until(whose)) return refuse(*will);
+  const TopicRights rights = TopicRights::of(registry_, tenant, device);
+  const auto publishing = TopicPolicy::of_device(device, &rights).publishing(will->topic);
+  if (publishing.use == TopicPolicy::Use::kForbidden) return refuse(*will);
   if (publishing.use == TopicPolicy::Use::kLocal) return locally_(tenant, will);
-  auto own = std::make_shared<Identity>();
-  own->device = std::move(*device);
-  own->key = record_key(tenant, owner.device);
-  if (publishing.child.empty()) return submit(io_index, std::move(own), owner.client_id, publishing, *will);
-  auto child = child_identity(registry_, *own, publishing.child);
+  if (publishing.child.empty()) {
+    // What `whose` is held to belongs to the thread of the connection.
+    auto own = std::make_shared<const Identity>(Identity{whose.device, whose.proof, whose.key});
+    return submit(io_index, std::move(own), owner_of(session).client_id, publishing, *will);
+  }
+  auto child = child_identity(registry_, whose, publishing.child);
   if (!child) return refuse(*will);
   submit(io_index, std::move(child), session, publishing, *will);
 }

@@ -142,6 +142,42 @@ TEST_F(IdentityTest, TheEndOfAWindowEndsTheSession) {
   EXPECT_EQ(post("{\"a\":1}", "", "mt_short").status, 401);
 }
 
+// A will that waits for its delay is due when a connection with clean start ends its session.
+TEST_F(IdentityTest, AWillDoesNotOutliveTheCredentialOfItsConnection) {
+  Entry both = device_credentials();
+  add(both, "c1").set_token_sha256(std::string(bytes_of(sha256("mt_one"))));
+  add(both, "c2").set_token_sha256(std::string(bytes_of(sha256("mt_two"))));
+  put(both);
+  ASSERT_TRUE(eventually([&] { return login("mt_two") == ReasonCode::kSuccess; }));
+  mqtt::PropertyWriter delay;
+  delay.add(mqtt::PropertyId::kWillDelayInterval, 600U);
+  mqtt::Will will{"devices/m-1/status", "", mqtt::Qos::kAtLeastOnce, false, delay.view()};
+  const auto with_will = [&](const char* client_id, const char* token, const char* payload) {
+    will.payload = payload;
+    auto device = std::make_unique<MqttClient>(app_->mqtt_address(), Version::k5);
+    EXPECT_EQ(
+        device->connect({.password = token, .client_id = client_id, .clean = false, .expiry_s = 600, .will = will})
+            .reason,
+        ReasonCode::kSuccess);
+    return device;
+  };
+  static_cast<void>(with_will("cut", "mt_one", R"({"cut":1})"));
+  static_cast<void>(with_will("good", "mt_two", R"({"good":1})"));
+  const auto closed = with_will("closed", "mt_one", R"({"closed":1})");
+  Entry second = device_credentials();
+  add(second, "c2").set_token_sha256(std::string(bytes_of(sha256("mt_two"))));
+  put(second);
+  EXPECT_EQ(closed->answer().reason, ReasonCode::kNotAuthorized);
+  EXPECT_TRUE(closed->socket().at_end());
+  for (const char* client_id : {"cut", "closed", "good"}) {
+    EXPECT_EQ(client().connect({.password = "mt_two", .client_id = client_id}).reason, ReasonCode::kSuccess);
+  }
+  ASSERT_TRUE(eventually([&] { return !stored_metric("status.good").empty(); }));
+  EXPECT_EQ(post(R"({"after":1})").status, 202);
+  EXPECT_TRUE(stored_metric("status.cut").empty());
+  EXPECT_TRUE(stored_metric("status.closed").empty());
+}
+
 TEST_F(IdentityTest, ACredentialThatIsTakenAwayEndsItsSessionsOnly) {
   put(with_password());
   std::optional<MqttClient> by_password;

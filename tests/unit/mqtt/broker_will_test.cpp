@@ -26,6 +26,27 @@ TEST(BrokerWill, IsPublishedWhenTheConnectionFails) {
   EXPECT_EQ(world.wills.size(), 1U);  // [MQTT-3.1.2-10]: once
 }
 
+TEST(BrokerWill, GoesWhereItsConnectionSaid) {
+  World world;
+  std::vector<std::pair<std::string, std::string>> elsewhere;
+  ConnectSpec spec;
+  spec.client_id = "a";
+  spec.session_expiry_s = 60;
+  spec.will = message("w", "mine");
+  spec.will_delay_s = 10;
+  spec.will_sink = [&](const std::string& client, const MessagePtr& will) {
+    elsewhere.emplace_back(client, will->payload);
+  };
+  const auto connected = world.broker.connect(std::move(spec), world.now);
+  world.broker.disconnect(*connected.session, connected.attachment, {}, world.now);
+  world.pass(10s);
+  EXPECT_EQ(elsewhere, (std::vector<std::pair<std::string, std::string>>{{"a", "mine"}}));
+  EXPECT_TRUE(world.wills.empty());
+  Client again(world, "a", lasting(0, 0, "of the next connection"));
+  again.drop();
+  EXPECT_EQ(world.will_payloads(), Texts{"of the next connection"}) << "each connection has its own";
+}
+
 TEST(BrokerWill, ThereIsNoneUnlessConnectHadOne) {
   World world;
   Client a(world, "a");

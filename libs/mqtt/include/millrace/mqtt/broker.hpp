@@ -53,6 +53,10 @@ struct StoredSession {
   bool operator==(const StoredSession&) const = default;
 };
 
+/// Where wills go when they are due: the owner decides (a topic of `devices/` is ingest, others come back by
+/// publish()). The message's expires_at counts from now on.
+using WillSink = std::function<void(const std::string& client_id, MessagePtr)>;
+
 /// What a connection asks of the broker when CONNECT has been let in.
 struct ConnectSpec {
   std::string client_id;  ///< never empty: an assigned one counts
@@ -78,15 +82,17 @@ struct ConnectSpec {
   MessagePtr will;  ///< null = none; expires_at is set when it is published
   std::uint32_t will_delay_s = 0;
   std::optional<std::uint32_t> will_expiry_s;
+  /// Where this will goes; empty: to the broker's sink. Perhaps destroyed with the broker locked: what it owns must not
+  /// come back to the broker in its destructor.
+  WillSink will_sink;
 };
 
 class Broker {
  public:
-  /// Where wills go when they are due: the owner decides (a topic of `devices/` is ingest, others come back by
-  /// publish()). The message's expires_at counts from now on. May be empty: then wills go nowhere.
-  using WillSink = std::function<void(const std::string& client_id, MessagePtr)>;
+  using WillSink = mqtt::WillSink;
 
-  /// `memory`: for sessions, subscriptions, queued and retained messages; null: as the other limits allow.
+  /// `wills`: for those that name no sink of their own; may be empty: then these go nowhere. `memory`: for sessions,
+  /// subscriptions, queued and retained messages; null: as the other limits allow.
   Broker(BrokerLimits limits, WillSink wills, const std::shared_ptr<MemoryShare>& memory = nullptr);
   /// Publishes no wills and calls no `end`. Sessions may outlive it.
   ~Broker();
