@@ -93,6 +93,7 @@ void MqttConnection::request_epoch() {
   visit_ = context_.presence.visit(identity_->device.tenant, identity_->device.device, pending_->client_id);
   visit_.protocol = protocol_of(connection_.version());
   visit_.address = peer_.address.to_string();
+  visit_.device_key = identity_->device.device_key;
   context_.connections.enter(identity_->key, shared_from_this());
   if (!context_.sessions.accepting()) {
     return refuse_connect(ReasonCode::kServerUnavailable, "the sessions are not known yet; connect again later");

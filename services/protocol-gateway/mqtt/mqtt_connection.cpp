@@ -302,7 +302,15 @@ void MqttConnection::close(ReasonCode reason, std::string_view why, DisconnectCa
   connection_.disconnect(reason, why, reason == ReasonCode::kServerMoved ? context_.options.server_reference : "");
   context_.metrics.mqtt_closed_by_server.add();
   // A gateway that goes down says nothing of its clients; section 3.1.2.5 allows to put wills off then.
-  begin_closing({.publish_will = cause != DisconnectCause::kDrain, .session_expiry_s = std::nullopt});
+  mqtt::Broker::Goodbye goodbye{.publish_will = cause != DisconnectCause::kDrain, .session_expiry_s = std::nullopt};
+  if (cause == DisconnectCause::kRevoked && is_deleted()) goodbye.session_expiry_s = 0;  // nobody can come for it
+  begin_closing(goodbye);
+}
+
+bool MqttConnection::is_deleted() const {
+  if (!identity_) return false;
+  const auto known = context_.registry.find(identity_->device.tenant, identity_->device.device);
+  return !known || known->device_key != identity_->device.device_key;
 }
 
 void MqttConnection::superseded(std::uint64_t epoch) {

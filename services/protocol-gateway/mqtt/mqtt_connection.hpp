@@ -107,6 +107,7 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   void say_gone() const;
   [[nodiscard]] bool leave_if_answered();
   void check_validity();
+  [[nodiscard]] bool is_deleted() const;
   void check_subscriptions();
   void close(mqtt::ReasonCode reason, std::string_view why, DisconnectCause cause);
   void begin_closing(mqtt::Broker::Goodbye goodbye);

@@ -39,6 +39,7 @@ struct Visit {
   std::string start;             ///< which start of the gateway, 16 bytes
   std::uint64_t connection = 0;  ///< number within the start
   TimeUs connected = 0;
+  std::int32_t device_key = 0;  ///< the registry's number of the device; not in records of presence
   bool operator==(const Visit&) const = default;
 };
 

@@ -25,6 +25,7 @@ std::string encode(const SessionRecord& record) {
     added.set_subscription_id(one.subscription_id);
   }
   for (const std::uint16_t id : record.session.unreleased) out.add_unreleased(id);
+  out.set_device_key(record.device_key);
   return out.SerializeAsString();
 }
 
@@ -42,6 +43,7 @@ Result<SessionRecord> decode_session(std::string_view bytes) {
   record.disconnected = in.disconnected_us();
   record.session.epoch = in.epoch();
   record.session.expiry_s = in.expiry_s();
+  record.device_key = in.device_key();
   for (const auto& one : in.subscriptions()) {
     if (one.maximum_qos() > 2 || !mqtt::valid_topic_filter(one.filter())) {
       return Error{ErrorKind::kCorrupt, "the session has a subscription that is none"};
@@ -110,12 +112,12 @@ void SessionTable::clear() {
   due_.clear();
 }
 
-std::optional<mqtt::StoredSession> SessionTable::find(std::string_view key, TimeUs now) const {
+std::optional<mqtt::StoredSession> SessionTable::find(std::string_view key, std::int32_t device_key, TimeUs now) const {
   const auto known = sessions_.find(key);
   if (known == sessions_.end()) return std::nullopt;
   if (known->second.expires != 0 && known->second.expires <= now) return std::nullopt;
   auto record = decode_session(known->second.value);
-  if (!record.ok()) return std::nullopt;
+  if (!record.ok() || record->device_key != device_key) return std::nullopt;
   return std::move(record->session);
 }
 

@@ -27,6 +27,7 @@ struct SessionRecord {
   bool connected = false;
   TimeUs disconnected = 0;
   mqtt::StoredSession session;
+  std::int32_t device_key = 0;  ///< the registry's number of the device
   bool operator==(const SessionRecord&) const = default;
 };
 
@@ -68,8 +69,9 @@ class SessionTable {
   [[nodiscard]] std::string value_of(std::string_view key) const;
   void clear();
 
-  /// The session, unless there is none or its time is over.
-  [[nodiscard]] std::optional<mqtt::StoredSession> find(std::string_view key, TimeUs now) const;
+  /// The session, unless there is none, its time is over, or it is that of a device which had this id before.
+  [[nodiscard]] std::optional<mqtt::StoredSession> find(std::string_view key, std::int32_t device_key,
+                                                        TimeUs now) const;
   /// Whether there is a record, expired or not.
   [[nodiscard]] bool contains(std::string_view key) const { return sessions_.contains(key); }
 

@@ -92,7 +92,7 @@ void Sessions::issue(int partition, Marks& marks) {
 
 std::optional<mqtt::StoredSession> Sessions::find(const Visit& visit) const {
   const std::lock_guard lock(mutex_);
-  return table_.find(session_key(visit), now_us());
+  return table_.find(session_key(visit), visit.device_key, now_us());
 }
 
 bool Sessions::contains(const Visit& visit) const {
@@ -101,9 +101,9 @@ bool Sessions::contains(const Visit& visit) const {
 }
 
 Status Sessions::write(const Visit& visit, mqtt::StoredSession session, bool connected, Done done) {
-  SessionRecord record{visit.tenant,      visit.device, visit.client_id,
-                       visit.gateway,     connected,    connected ? 0 : now_us(),
-                       std::move(session)};
+  SessionRecord record{visit.tenant,       visit.device,    visit.client_id,
+                       visit.gateway,      connected,       connected ? 0 : now_us(),
+                       std::move(session), visit.device_key};
   std::string value = encode(record);
   if (value.size() > kMaxRecordBytes) {
     return Error{ErrorKind::kTooLarge, "the session's subscriptions have more than 128 KiB"};

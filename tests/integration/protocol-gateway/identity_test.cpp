@@ -178,6 +178,43 @@ TEST_F(IdentityTest, AWillDoesNotOutliveTheCredentialOfItsConnection) {
   EXPECT_TRUE(stored_metric("status.closed").empty());
 }
 
+// The registry gives each device a number of its own.
+TEST_F(IdentityTest, ADeviceMadeAnewUnderAnIdGetsNothingOfTheOldOne) {
+  const auto put_device = [&](int key, const char* token, int revision) {
+    Entry entry;
+    entry.ParseFromString(device_entry("m-3", key, token, revision));
+    put_registry("device/acme/m-3", entry);
+  };
+  const MqttClient::Login old_login{
+      .user = "m-3@acme", .password = "mt_old", .client_id = "lasting", .clean = false, .expiry_s = 600};
+  MqttClient::Login new_login = old_login;
+  new_login.password = "mt_new";
+  mqtt::PropertyWriter delay;
+  delay.add(mqtt::PropertyId::kWillDelayInterval, 600U);
+  MqttClient::Login open_login = old_login;
+  open_login.client_id = "open";
+  open_login.will = mqtt::Will{"devices/m-3/status", R"({"remade":1})", mqtt::Qos::kAtLeastOnce, false, delay.view()};
+  put_device(9, "mt_old", 10);
+  ASSERT_TRUE(eventually([&] { return client().connect(open_login).reason == ReasonCode::kSuccess; }));
+  {
+    MqttClient device = client();
+    ASSERT_EQ(device.connect(old_login).reason, ReasonCode::kSuccess);
+    ASSERT_EQ(device.subscribe({"devices/m-3/commands/#"}), std::vector{ReasonCode::kGrantedQos1});
+  }
+  EXPECT_TRUE(client().connect(old_login).session_present);
+
+  put_device(10, "mt_new", 11);
+  MqttClient::Connected again;
+  ASSERT_TRUE(eventually([&] { return (again = client().connect(new_login)).reason == ReasonCode::kSuccess; }));
+  EXPECT_FALSE(again.session_present);
+  EXPECT_TRUE(client().connect(new_login).session_present) << "from here on it is its own";
+  new_login.client_id = "open";
+  new_login.clean = true;
+  EXPECT_EQ(client().connect(new_login).reason, ReasonCode::kSuccess);
+  EXPECT_EQ(post(R"({"after":1})").status, 202);
+  EXPECT_TRUE(stored_metric("status.remade").empty());
+}
+
 TEST_F(IdentityTest, ACredentialThatIsTakenAwayEndsItsSessionsOnly) {
   put(with_password());
   std::optional<MqttClient> by_password;

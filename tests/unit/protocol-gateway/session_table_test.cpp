@@ -7,8 +7,10 @@
 namespace millrace::gateway {
 namespace {
 
+constexpr std::int32_t kDeviceKey = 7;
+
 SessionRecord record(const std::string& gateway, bool connected, std::uint32_t expiry_s = 60) {
-  SessionRecord record{"acme", "m-1", "c/1", gateway, connected, connected ? 0 : 1'000'000, {}};
+  SessionRecord record{"acme", "m-1", "c/1", gateway, connected, connected ? 0 : 1'000'000, {}, kDeviceKey};
   record.session = {17, expiry_s, {{"devices/m-1/commands/#", mqtt::Qos::kExactlyOnce, true, true, 268'435'455}}, {}};
   if (!connected) record.session.unreleased = {1, 65535};
   return record;
@@ -39,18 +41,29 @@ class SessionTableTest : public ::testing::Test {
 };
 
 TEST_F(SessionTableTest, HoldsWhatTheLastRecordSays) {
-  EXPECT_FALSE(table_.find(kKey, 0));
+  EXPECT_FALSE(table_.find(kKey, kDeviceKey, 0));
   apply(record("gw-2", true));
-  EXPECT_EQ(table_.find(kKey, 1'000 * kExpires)->epoch, 17U) << "a connected session does not expire";
+  EXPECT_EQ(table_.find(kKey, kDeviceKey, 1'000 * kExpires)->epoch, 17U) << "a connected session does not expire";
   ASSERT_TRUE(table_.apply(kKey, std::nullopt).ok());
   EXPECT_FALSE(table_.contains(kKey));
   ASSERT_TRUE(table_.apply(kKey, std::nullopt).ok());
 }
 
+TEST_F(SessionTableTest, ADeviceMadeAnewUnderAnIdHasNoPartInItsSessions) {
+  apply(record("gw-1", false));
+  EXPECT_FALSE(table_.find(kKey, kDeviceKey + 1, 0));
+  EXPECT_TRUE(table_.contains(kKey)) << "it is overwritten or removed when the new one connects";
+  EXPECT_TRUE(table_.find(kKey, kDeviceKey, 0));
+  SessionRecord unknown = record("gw-1", false);
+  unknown.device_key = 0;
+  apply(unknown);
+  EXPECT_FALSE(table_.find(kKey, kDeviceKey, 0));
+}
+
 TEST_F(SessionTableTest, AnExpiredSessionIsNoneAndTheGatewayThatHadItSaysSo) {
   apply(record("gw-1", false));
-  EXPECT_TRUE(table_.find(kKey, kExpires - 1));
-  EXPECT_FALSE(table_.find(kKey, kExpires));
+  EXPECT_TRUE(table_.find(kKey, kDeviceKey, kExpires - 1));
+  EXPECT_FALSE(table_.find(kKey, kDeviceKey, kExpires));
   EXPECT_TRUE(table_.take_expired(kExpires - 1).empty());
   EXPECT_EQ(table_.take_expired(kExpires), std::vector<std::string>{kKey});
   EXPECT_TRUE(table_.take_expired(kExpires).empty()) << "the tombstone is under way";
@@ -69,7 +82,7 @@ TEST_F(SessionTableTest, WhatAnEarlierStartLeftConnectedEndsAndThenExpires) {
   const auto value = table_.ended(orphans[0], 1'000'000);
   ASSERT_TRUE(value);
   ASSERT_TRUE(table_.apply(kKey, *value).ok());
-  EXPECT_EQ(table_.find(kKey, kExpires - 1)->subscriptions.size(), 1U) << "nothing of it is lost";
+  EXPECT_EQ(table_.find(kKey, kDeviceKey, kExpires - 1)->subscriptions.size(), 1U) << "nothing of it is lost";
   EXPECT_EQ(table_.take_expired(kExpires), std::vector<std::string>{kKey});
 }
 
@@ -97,7 +110,7 @@ TEST_F(SessionTableTest, WhatAHungGatewayWritesLateChangesNothingAndIsMadeGood) 
   late.session.epoch = 5;
   apply(record("gw-1", true));
   EXPECT_EQ(*table_.apply(kKey, encode(late)), Effect::kAssert);
-  EXPECT_EQ(table_.find(kKey, 0)->epoch, 17U);
+  EXPECT_EQ(table_.find(kKey, kDeviceKey, 0)->epoch, 17U);
   apply(record("gw-1", false));
   EXPECT_EQ(*table_.apply(kKey, encode(late)), Effect::kRewrite);
   EXPECT_EQ(table_.value_of(kKey), encode(record("gw-1", false)));
@@ -121,7 +134,7 @@ TEST_F(SessionTableTest, AConnectionEndsTheWaiting) {
   EXPECT_TRUE(table_.take_expired(1'000 * kExpires).empty());
   apply(record("gw-1", false, mqtt::kNeverExpires));
   EXPECT_TRUE(table_.take_expired(1'000'000 * kExpires).empty());
-  EXPECT_TRUE(table_.find(kKey, 1'000'000 * kExpires));
+  EXPECT_TRUE(table_.find(kKey, kDeviceKey, 1'000'000 * kExpires));
 }
 
 }  // namespace
