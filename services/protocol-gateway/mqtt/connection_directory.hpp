@@ -23,11 +23,17 @@ class ConnectionDirectory {
   [[nodiscard]] std::vector<std::shared_ptr<MqttConnection>> of(std::string_view tenant, std::string_view device) const;
   [[nodiscard]] std::vector<std::shared_ptr<MqttConnection>> all() const;
 
+  /// A connection that has entered, of this tenant, hears or asks to hear what is meant for another device.
+  void hears_others(const std::string& tenant, const std::shared_ptr<MqttConnection>& connection);
+  /// All of these that the tenant has.
+  [[nodiscard]] std::vector<std::shared_ptr<MqttConnection>> hearing_others(const std::string& tenant) const;
+
  private:
   using Connections = std::unordered_map<const MqttConnection*, std::weak_ptr<MqttConnection>>;
 
   mutable std::mutex mutex_;
   std::unordered_map<std::string, Connections> devices_;
+  std::unordered_map<std::string, Connections> hearing_others_;  // by tenant
 };
 
 }  // namespace millrace::gateway

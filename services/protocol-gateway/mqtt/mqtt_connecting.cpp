@@ -31,6 +31,24 @@ TopicPolicy MqttConnection::policy() {
   return TopicPolicy::of_device(device, &rights_);
 }
 
+// A child's topics are for who speaks for it, as long as it is not disabled. It is entered before the registry is
+// asked: what is disabled later comes by check_again().
+bool MqttConnection::may_hear(std::string_view filter) {
+  if (!policy().may_subscribe(filter)) return false;
+  const std::string_view child = policy().child_of(filter);
+  if (child.empty()) return true;
+  context_.connections.hears_others(identity_->device.tenant, shared_from_this());
+  const auto known = context_.registry.find(identity_->device.tenant, child);
+  return !known || known->enabled;
+}
+
+/// The first subscription that is not allowed; empty: all are.
+std::string_view MqttConnection::first_forbidden(const mqtt::StoredSession& session) {
+  const auto forbidden = std::ranges::find_if(
+      session.subscriptions, [this](const auto& subscription) { return !may_hear(subscription.filter); });
+  return forbidden == session.subscriptions.end() ? std::string_view() : forbidden->filter;
+}
+
 bool MqttConnection::wants_receipts() {
   if (asks_for_receipts_) return true;
   static_cast<void>(policy());
@@ -164,7 +182,7 @@ void MqttConnection::establish() {
     spec.shared = true;
     spec.stored = context_.sessions.find(visit_);
     // What the device may not hear any more may wait in it already.
-    if (spec.stored && !policy().first_forbidden(*spec.stored).empty()) spec.clean_start = true;
+    if (spec.stored && !first_forbidden(*spec.stored).empty()) spec.clean_start = true;
   }
   auto connected = space_->broker().connect(std::move(spec), Clock::now());
   if (!connected.session) {

@@ -396,8 +396,11 @@ bool MqttConnection::leave_if_answered() {
 
 void MqttConnection::stop_reading() { draining_ = true; }
 
+// A fleet of children that is disabled at once is one look.
 void MqttConnection::check_again() {
+  if (checking_.exchange(true)) return;
   boost::asio::post(stream_.get_executor(), [self = shared_from_this()] {
+    self->checking_.store(false);
     // Who has no session yet is looked at before it is opened; from then on CONNACK may still wait for Kafka.
     if (!self->pending_ || self->session_) self->check_validity();
     self->check_subscriptions();
@@ -421,7 +424,7 @@ void MqttConnection::check_subscriptions() {
   if (closing_ || ended_ || !session_ || access_ == MqttAccess::kOpen) return;
   const auto session = space_->broker().snapshot(*session_);
   if (!session) return;
-  const std::string_view forbidden = policy().first_forbidden(*session);
+  const std::string_view forbidden = first_forbidden(*session);
   if (forbidden.empty()) return;
   close(ReasonCode::kAdministrativeAction,
         "the device may not subscribe to '" + std::string(forbidden) + "' any more; connect again",

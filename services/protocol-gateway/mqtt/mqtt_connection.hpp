@@ -132,6 +132,8 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   void refuse_connect(mqtt::ReasonCode reason, std::string_view why);
   [[nodiscard]] mqtt::ConnectSpec connect_spec(const mqtt::ConnectRequested& requested, std::string_view client_id);
   [[nodiscard]] TopicPolicy policy();
+  [[nodiscard]] bool may_hear(std::string_view filter);
+  [[nodiscard]] std::string_view first_forbidden(const mqtt::StoredSession& session);
   [[nodiscard]] bool wants_receipts();
 
   // mqtt_limits.cpp
@@ -198,8 +200,9 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   Clock::time_point told_at_{};  // on the topic errors
   Limiter::Connection place_;    // among those that the device and its tenant may have
   std::uint64_t repeated_ = 0;
-  std::atomic<bool> woken_{false};  // process() is on its way
-  bool receives_ = false;           // the session may have something for the client
+  std::atomic<bool> woken_{false};     // process() is on its way
+  std::atomic<bool> checking_{false};  // what the device may do is looked at again soon
+  bool receives_ = false;              // the session may have something for the client
   bool reading_ = false;
   bool write_pending_ = false;
   bool trying_again_ = false;

@@ -170,6 +170,9 @@ void MqttListener::on_revocation(const registry_view::Revocation& revocation) {
   for (const auto& connection : context_.connections.of(revocation.tenant, revocation.device)) {
     connection->check_again();
   }
+  if (revocation.kind != registry_view::Revocation::Kind::kDisabled) return;
+  // Whoever speaks for it may not hear what is meant for it any more.
+  for (const auto& connection : context_.connections.hearing_others(revocation.tenant)) connection->check_again();
 }
 
 void MqttListener::on_newer(const Visit& visit, std::uint64_t epoch) {

@@ -56,8 +56,7 @@ void MqttConnection::on_subscribe(const mqtt::SubscribeRequested& requested) {
   std::vector<ReasonCode> codes;
   mqtt::SubscriptionReader reader = requested.subscribe.reader();
   for (mqtt::Subscription subscription; reader.next(subscription);) {
-    const bool forbidden =
-        mqtt::valid_topic_filter(subscription.filter) && !policy().may_subscribe(subscription.filter);
+    const bool forbidden = mqtt::valid_topic_filter(subscription.filter) && !may_hear(subscription.filter);
     codes.push_back(forbidden ? ReasonCode::kNotAuthorized
                               : space_->broker().subscribe(*session_, subscription, requested.subscription_id, now));
   }

@@ -65,11 +65,10 @@ bool TopicPolicy::may_subscribe(std::string_view filter) const {
   return below == "errors" || below == "commands" || below.starts_with(kCommands);
 }
 
-std::string_view TopicPolicy::first_forbidden(const mqtt::StoredSession& session) const {
-  for (const auto& subscription : session.subscriptions) {
-    if (!may_subscribe(subscription.filter)) return subscription.filter;
-  }
-  return {};
+std::string_view TopicPolicy::child_of(std::string_view filter) const {
+  if (device_.empty()) return {};
+  const std::string_view device = of_device_topic(filter).device;
+  return device == device_ || device == "+" ? std::string_view() : device;
 }
 
 const mqtt::Offers& TopicPolicy::offers() const {

@@ -3,7 +3,6 @@
 #include <optional>
 #include <string_view>
 
-#include <millrace/mqtt/broker.hpp>
 #include <millrace/mqtt/server_connection.hpp>
 #include <millrace/telemetry/payload_format.hpp>
 
@@ -46,8 +45,8 @@ class TopicPolicy {
   /// `filter` is a valid topic filter.
   [[nodiscard]] bool may_subscribe(std::string_view filter) const;
 
-  /// The first subscription that is not allowed; empty: all are.
-  [[nodiscard]] std::string_view first_forbidden(const mqtt::StoredSession& session) const;
+  /// The child that a filter which is allowed is about; empty: none, or whichever there is.
+  [[nodiscard]] std::string_view child_of(std::string_view filter) const;
 
   /// What CONNACK says of it.
   [[nodiscard]] const mqtt::Offers& offers() const;

@@ -99,6 +99,37 @@ TEST_F(RightsTest, AGatewaySpeaksForItsChildren) {
   EXPECT_EQ(device.answer().reason, ReasonCode::kNotAuthorized);
 }
 
+TEST_F(RightsTest, WhatIsMeantForADisabledChildIsNotHeard) {
+  const auto put_child = [&](int revision, bool enabled) {
+    Entry child;
+    child.ParseFromString(device_entry("m-2", 8, kSecondToken, revision, enabled));
+    put_registry("device/acme/m-2", child);
+  };
+  Entry entry = grants();
+  entry.mutable_credentials()->add_children("m-2");
+  entry.mutable_credentials()->add_children("later-*");
+  put(entry);
+  ASSERT_TRUE(may_subscribe("devices/m-2/commands/#"));
+  const MqttClient::Login login{.client_id = "lasting", .clean = false, .expiry_s = 600};
+  MqttClient device = client();
+  ASSERT_EQ(device.connect(login).reason, ReasonCode::kSuccess);
+  ASSERT_EQ(device.subscribe({"devices/m-2/commands/#", "devices/later-1/commands"}),
+            (std::vector{ReasonCode::kGrantedQos1, ReasonCode::kGrantedQos1}));
+  MqttClient other = client();
+  ASSERT_EQ(other.connect({.client_id = "other"}).reason, ReasonCode::kSuccess);
+  ASSERT_EQ(other.subscribe({"devices/m-1/commands/#", "devices/later-1/commands"}),
+            (std::vector{ReasonCode::kGrantedQos1, ReasonCode::kGrantedQos1}));
+  put_child(20, false);
+  const MqttClient::Answer answer = device.answer();
+  EXPECT_EQ(answer.type, PacketType::kDisconnect);
+  EXPECT_EQ(answer.reason, ReasonCode::kAdministrativeAction);
+  EXPECT_EQ(other.subscribe({"devices/m-2/commands", "devices/m-2/errors", "devices/m-1/errors"}),
+            (std::vector{ReasonCode::kNotAuthorized, ReasonCode::kNotAuthorized, ReasonCode::kGrantedQos1}));
+  EXPECT_FALSE(client().connect(login).session_present) << "its subscription has gone with it";
+  put_child(21, true);
+  EXPECT_TRUE(may_subscribe("devices/m-2/commands/#"));
+}
+
 TEST_F(RightsTest, LocalTopicsGoFromDeviceToDeviceOfOneTenant) {
   MqttClient before = client();
   const auto told = before.connect({.client_id = "before"});
