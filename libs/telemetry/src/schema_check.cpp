@@ -1,3 +1,4 @@
+#include <string>
 #include <vector>
 
 #include "message_schema_impl.hpp"
@@ -59,6 +60,11 @@ class Reachable {
         const FieldDescriptor& field = *message.field(k);
         if (Status status = check_field(field); !status.ok()) return status;
         if (field.message_type() != nullptr) enter(field.message_type());
+        if (found_.size() > kMaxMessageKinds) {
+          return refused(schema_.root->full_name(),
+                         "leads to more than " + std::to_string(kMaxMessageKinds) +
+                             " kinds of messages, the most that are taken: leave out fields that devices do not send");
+        }
         if (!is_value(message) && is_value(field) && (i != 0 || !is_reserved_name(field.name()))) ++metrics_;
       }
     }

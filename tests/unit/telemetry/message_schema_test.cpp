@@ -1,8 +1,10 @@
 // Messages of registered descriptors: written by Protocol Buffers' own code, read by ours.
 #include <limits>
+#include <string>
 #include <thread>
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <millrace/telemetry/message_schema.hpp>
 #include <millrace/telemetry/payload.hpp>
@@ -366,6 +368,59 @@ TEST_F(SchemaTest, WhatIsNoSet) {
   EXPECT_NE(MessageSchema::build(std::string(kMaxDescriptorSetBytes + 1, 'x'), "R").error().message.find("262144"),
             std::string::npos);
   EXPECT_NE(MessageSchema::build("x", "").error().message.find("name of the message"), std::string::npos);
+}
+
+/// R, which has a message of the kind M1, which has one of the kind M2, and so on: `kinds` in all.
+std::string chain_of(int kinds) {
+  google::protobuf::FileDescriptorSet set;
+  auto& file = *set.add_file();
+  file.set_name("f");
+  for (int i = 0; i < kinds; ++i) {
+    auto& message = *file.add_message_type();
+    message.set_name(i == 0 ? "R" : "M" + std::to_string(i));
+    auto& field = *message.add_field();
+    field.set_name("a");
+    field.set_number(1);
+    field.set_label(google::protobuf::FieldDescriptorProto::LABEL_OPTIONAL);
+    if (i + 1 < kinds) {
+      field.set_type_name(".M" + std::to_string(i + 1));
+    } else {
+      field.set_type(google::protobuf::FieldDescriptorProto::TYPE_INT32);
+    }
+  }
+  return set.SerializeAsString();
+}
+
+TEST_F(SchemaTest, AChainOfKindsIsBounded) {
+  for (const int kinds : {static_cast<int>(kMaxMessageKinds) + 1, 6'000}) {
+    const auto schema = MessageSchema::build(chain_of(kinds), "R");
+    ASSERT_FALSE(schema) << kinds;
+    EXPECT_EQ(
+        schema.error().message,
+        "'R' leads to more than 1000 kinds of messages, the most that are taken: leave out fields that devices do "
+        "not send");
+  }
+}
+
+// As much as a thread has where stacks are small.
+TEST_F(SchemaTest, TheLongestChainIsTakenOnASmallStack) {
+  struct Built {
+    std::string set = chain_of(kMaxMessageKinds);
+    bool ok = false;
+  } built;
+  pthread_attr_t attributes;
+  ASSERT_EQ(pthread_attr_init(&attributes), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&attributes, std::size_t{512} * 1024), 0);
+  pthread_t thread{};
+  const auto build = [](void* argument) -> void* {
+    auto& into = *static_cast<Built*>(argument);
+    into.ok = MessageSchema::build(into.set, "R").ok();
+    return nullptr;
+  };
+  ASSERT_EQ(pthread_create(&thread, &attributes, build, &built), 0);
+  ASSERT_EQ(pthread_join(thread, nullptr), 0);
+  pthread_attr_destroy(&attributes);
+  EXPECT_TRUE(built.ok);
 }
 
 TEST_F(SchemaTest, WhatIsWrongIsSaidInTheAnswerAlone) {
