@@ -53,6 +53,20 @@ constexpr std::array kOptions{
                "the others their core; more wait in the kernel's backlog. 0: no limit.",
            .least = 0,
            .most = 1'000'000},
+    Option{.key = "TLS_HANDSHAKES_LIMIT",
+           .type = Type::kInteger,
+           .default_value = "4000",
+           .help = "TLS handshakes under way at once over all listeners, about 50 KiB each; more wait for their turn, "
+                   "until HANDSHAKE_DEADLINE_MS.",
+           .least = 1,
+           .most = 1'000'000},
+    Option{.key = "TLS_HANDSHAKES_PER_ADDRESS_LIMIT",
+           .type = Type::kInteger,
+           .default_value = "500",
+           .help = "How many of these may come from one address (of IPv6: one /64). Behind a balancer that sends no "
+                   "PROXY header, where all come from its address, set it to TLS_HANDSHAKES_LIMIT.",
+           .least = 1,
+           .most = 1'000'000},
     Option{.key = "MQTT_CONNECTS_PER_S",
            .type = Type::kInteger,
            .default_value = "5000",
@@ -295,6 +309,7 @@ Config read_config(const config::Values& values) {
   config.balancers = values.string("PROXY_PROTOCOL_FROM");
   config.handshake_deadline = ms("HANDSHAKE_DEADLINE_MS");
   config.handshakes_per_s = size("TLS_HANDSHAKES_PER_S");
+  config.handshakes = {size("TLS_HANDSHAKES_LIMIT"), size("TLS_HANDSHAKES_PER_ADDRESS_LIMIT")};
   config.connects_per_s = size("MQTT_CONNECTS_PER_S");
   config.http = optional("HTTP_ADDR");
   config.https = optional("HTTPS_ADDR");

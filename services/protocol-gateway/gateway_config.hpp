@@ -8,6 +8,7 @@
 #include <millrace/config/options.hpp>
 #include <millrace/kafka/settings.hpp>
 #include <millrace/observability/log.hpp>
+#include <millrace/tls/handshake_gate.hpp>
 
 #include "bridge/bridge.hpp"
 #include "coap/coap_server.hpp"
@@ -28,9 +29,10 @@ struct Config {
   std::string balancers;  ///< addresses and networks whose connections begin with a PROXY header
   std::chrono::milliseconds handshake_deadline{0};
   std::size_t handshakes_per_s = 0;  ///< of each io thread; 0: no limit
-  std::size_t connects_per_s = 0;    ///< 0: no limit
-  std::optional<Address> http;       ///< none: off
-  std::optional<Address> https;      ///< none: off
+  tls::HandshakeGate::Options handshakes;
+  std::size_t connects_per_s = 0;  ///< 0: no limit
+  std::optional<Address> http;     ///< none: off
+  std::optional<Address> https;    ///< none: off
   CoapOptions coap;
   Address ops;
   kafka::Settings kafka;

@@ -182,6 +182,11 @@ GatewayMetrics::GatewayMetrics(Metrics& metrics)
       tls_handshakes_resumed(tls_handshakes(metrics, "resumed")),
       tls_handshakes_failed(tls_handshakes(metrics, "failed")),
       tls_handshakes_timeout(tls_handshakes(metrics, "timeout")),
+      tls_handshakes_under_way(metrics.gauge("millrace_gateway_tls_handshakes_under_way",
+                                             "TLS handshakes of MQTT and HTTP that are under way.")),
+      tls_handshakes_waiting(
+          metrics.gauge("millrace_gateway_tls_handshakes_waiting",
+                        "Connections that wait to begin their TLS handshake, to keep to the limits on those at once.")),
       proxy_headers_refused(metrics.counter("millrace_gateway_proxy_headers_refused_total",
                                             "Connections of a balancer that did not begin with a PROXY header.")),
       web_sockets_refused(metrics.counter("millrace_gateway_mqtt_web_sockets_refused_total",

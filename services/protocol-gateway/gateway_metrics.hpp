@@ -66,6 +66,8 @@ struct GatewayMetrics {
   observability::Counter tls_handshakes_resumed;
   observability::Counter tls_handshakes_failed;
   observability::Counter tls_handshakes_timeout;
+  observability::Gauge tls_handshakes_under_way;
+  observability::Gauge tls_handshakes_waiting;
   observability::Counter proxy_headers_refused;
   observability::Counter web_sockets_refused;
   observability::Gauge mqtt_sessions;

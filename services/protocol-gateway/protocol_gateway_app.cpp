@@ -72,10 +72,12 @@ mqtt::BrokerLimits broker_limits(const Config& config) {
   return limits;
 }
 
-http::ServerSettings http_settings(const Config& config, const tls::Networks& balancers) {
+http::ServerSettings http_settings(const Config& config, const tls::Networks& balancers,
+                                   const std::shared_ptr<tls::HandshakeGate>& handshakes) {
   http::ServerSettings settings;
   settings.balancers = balancers;
   settings.handshake_timeout = config.handshake_deadline;
+  settings.handshakes = handshakes;
   settings.max_connections = config.max_connections;
   settings.max_body_bytes = kMaxBodyBytes;
   return settings;
@@ -111,7 +113,8 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
              [this](const std::string& tenant, const mqtt::MessagePtr& will) {
                name_spaces_.of_tenant(tenant).broker().publish(will, nullptr, std::chrono::steady_clock::now());
              }),
-      name_spaces_(threads_, broker_limits(config_), config_.mqtt_memory_bytes) {}
+      name_spaces_(threads_, broker_limits(config_), config_.mqtt_memory_bytes),
+      handshakes_(std::make_shared<tls::HandshakeGate>(config_.handshakes)) {}
 
 ProtocolGatewayApp::~ProtocolGatewayApp() {
   // Callbacks into the parts end before the parts do.
@@ -159,10 +162,14 @@ void ProtocolGatewayApp::wire() {
   metrics_.on_collect([this] {
     name_spaces_.report(gateway_metrics_);
     authenticator_.report();
+    const auto handshakes = handshakes_->counts();
+    gateway_metrics_.tls_handshakes_under_way.set(static_cast<double>(handshakes.under_way));
+    gateway_metrics_.tls_handshakes_waiting.set(static_cast<double>(handshakes.waiting));
   });
   MqttListenerOptions listening;
   listening.opening.balancers = balancers_;
   listening.opening.deadline = config_.handshake_deadline;
+  listening.opening.gate = handshakes_;
   listening.handshakes_per_s = static_cast<double>(config_.handshakes_per_s * threads_.size());
   listener_ = std::make_unique<MqttListener>(*mqtt_context_, listening);
   front_ = std::make_unique<MqttFront>(*mqtt_context_, listening, mqtt_tls_, http_tls_);
@@ -296,7 +303,7 @@ Status ProtocolGatewayApp::start_http() {
   const auto handle = [this](const http::Request& request, const http::Responder& responder) {
     handler_->handle(request, responder);
   };
-  http::ServerSettings settings = http_settings(config_, balancers_);
+  http::ServerSettings settings = http_settings(config_, balancers_, handshakes_);
   const auto listen = [&](const std::optional<Address>& address, std::unique_ptr<http::Server>& listener) -> Status {
     if (!address) return {};
     settings.address = *address;

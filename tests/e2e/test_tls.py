@@ -276,6 +276,26 @@ def test_slow_handshakes_end_at_the_deadline(narrow):
     assert narrow.metric('millrace_gateway_tls_handshakes_total{outcome="timeout"}') >= 9
 
 
+def test_half_open_handshakes_are_bounded_and_leave_room_for_others(lab, tmp_path):
+    front = Front(lab, tmp_path / "tls", TLS_HANDSHAKES_LIMIT=4, TLS_HANDSHAKES_PER_ADDRESS_LIMIT=3, HANDSHAKE_DEADLINE_MS=300000)
+    under_way, waiting = ("millrace_gateway_tls_handshakes_" + name for name in ("under_way", "waiting"))
+    try:
+        begun = [_from("127.0.0.9", front.ports[port]) for port in ("mqtts", "https", "mqtt_wss") for _ in range(5)]
+        assert front.metric(under_way) == 0, "who has sent nothing costs nothing"
+        for client in begun:
+            client.sendall(b"\x16\x03\x01")  # the beginning of a ClientHello
+        eventually(lambda: (front.metric(under_way), front.metric(waiting)) == (3, 12), 60, "the bound of an address")
+        for _ in range(3):  # others go on, one after the other
+            device = front.mqtt()
+            front.publish(device)
+            device.close()
+        for client in begun:
+            client.close()
+        eventually(lambda: (front.metric(under_way), front.metric(waiting)) == (0, 0), 60, "nobody to be left")
+    finally:
+        front.close()
+
+
 def test_a_storm_waits_in_the_backlog(narrow):
     outcomes = []
 

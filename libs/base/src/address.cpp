@@ -1,4 +1,7 @@
+#include <array>
 #include <charconv>
+
+#include <arpa/inet.h>
 
 #include <millrace/base/address.hpp>
 
@@ -24,6 +27,15 @@ Result<Address> parse_address(std::string_view text) {
   const auto [end, code] = std::from_chars(port.data(), port.data() + port.size(), address.port);
   if (port.empty() || code != std::errc{} || end != port.data() + port.size()) return bad;
   return address;
+}
+
+std::string owner_of_address(const std::string& host) {
+  in6_addr v6{};
+  if (::inet_pton(AF_INET6, host.c_str(), &v6) != 1) return host;
+  if (!IN6_IS_ADDR_V4MAPPED(&v6)) return {reinterpret_cast<const char*>(v6.s6_addr), 8};
+  std::array<char, INET_ADDRSTRLEN> v4{};
+  ::inet_ntop(AF_INET, v6.s6_addr + 12, v4.data(), v4.size());
+  return v4.data();
 }
 
 }  // namespace millrace

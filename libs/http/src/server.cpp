@@ -49,7 +49,7 @@ struct Server::Impl : std::enable_shared_from_this<Impl> {
     shared->contexts.assign(contexts.begin(), contexts.end());
     shared->open.resize(contexts.size());
     opening = std::make_shared<const tls::OpeningSettings>(
-        tls::OpeningSettings{settings.tls, settings.balancers, settings.handshake_timeout});
+        tls::OpeningSettings{settings.tls, settings.balancers, settings.handshake_timeout, settings.handshakes});
   }
 
   Status listen() {

@@ -1,3 +1,4 @@
+#include <boost/asio/post.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/steady_timer.hpp>
 
@@ -9,8 +10,8 @@ namespace {
 namespace asio = boost::asio;
 using ErrorCode = boost::system::error_code;
 
-/// One connection on its way; lives as long as an operation of it is under way.
-class Opening : public std::enable_shared_from_this<Opening> {
+/// One connection on its way. Its timer keeps it alive until it is finished; the gate does not.
+class Opening final : public HandshakeGate::Waiter, public std::enable_shared_from_this<Opening> {
  public:
   Opening(Stream::Socket socket, Address peer, std::shared_ptr<const OpeningSettings> settings,
           std::function<void(Opened)> done)
@@ -22,12 +23,20 @@ class Opening : public std::enable_shared_from_this<Opening> {
 
   void start() {
     timer_.expires_after(settings_->deadline);
-    timer_.async_wait([weak = weak_from_this()](ErrorCode cancelled) {
-      const auto self = weak.lock();
-      if (!cancelled && self) self->finish(OpeningFault::kTimeout, "the handshake took too long");
+    timer_.async_wait([self = shared_from_this()](ErrorCode cancelled) {
+      if (!cancelled) self->finish(OpeningFault::kTimeout, "the handshake took too long");
     });
     if (settings_->balancers.contains(peer_.host)) return read_prefix();
-    handshake();
+    await_first_byte();
+  }
+
+  // By the thread of whoever gives the place back.
+  void on_place(HandshakeGate::Place place) override {
+    asio::post(stream_.get_executor(), [self = shared_from_this(), place = std::move(place)]() mutable {
+      if (self->finished_) return;
+      self->place_ = std::move(place);
+      self->handshake();
+    });
   }
 
  private:
@@ -50,12 +59,20 @@ class Opening : public std::enable_shared_from_this<Opening> {
                        const auto source = proxy_source(self->header_);
                        if (!source.ok()) return self->finish(OpeningFault::kProxyHeader, source.error().message);
                        if (*source) self->peer_ = **source;
-                       self->handshake();
+                       self->await_first_byte();
                      });
   }
 
-  void handshake() {
+  void await_first_byte() {
     if (!settings_->tls) return finish(std::nullopt, "");
+    stream_.socket().async_wait(Stream::Socket::wait_read, [self = shared_from_this()](ErrorCode error) {
+      if (self->over(OpeningFault::kHandshake, error)) return;
+      if (!self->settings_->gate) return self->handshake();
+      self->settings_->gate->enter(owner_of_address(self->peer_.host), self);
+    });
+  }
+
+  void handshake() {
     if (const Status status = stream_.secure(*settings_->tls); !status.ok()) {
       return finish(OpeningFault::kHandshake, status.error().message);
     }
@@ -75,9 +92,10 @@ class Opening : public std::enable_shared_from_this<Opening> {
     if (std::exchange(finished_, true)) return;
     timer_.cancel();
     if (fault) stream_.close();
-    // An operation that the timeout has ended still comes back to this object: it keeps its stream then.
+    // An operation that the timeout has ended still comes back to this object: it keeps its stream then, and its place.
     Stream stream =
         fault == OpeningFault::kTimeout ? Stream(Stream::Socket(stream_.get_executor())) : std::move(stream_);
+    if (fault != OpeningFault::kTimeout) place_.reset();
     const auto done = std::move(done_);
     done(Opened{std::move(stream), std::move(peer_), fault, why});
   }
@@ -88,6 +106,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
   std::shared_ptr<const OpeningSettings> settings_;
   std::function<void(Opened)> done_;
   std::string header_;
+  HandshakeGate::Place place_;
   bool finished_ = false;
 };
 

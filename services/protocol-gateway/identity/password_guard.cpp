@@ -2,8 +2,6 @@
 
 #include <array>
 
-#include <boost/asio/ip/address.hpp>
-
 namespace millrace::gateway {
 namespace {
 
@@ -54,16 +52,6 @@ void PasswordGuard::give_back(std::string_view device_key, std::string_view addr
   addresses_.bucket(address).give_back(options_.address, 1);
   pairs_.bucket(pair).give_back(options_.pair, 1);
   devices_.bucket(device_key).give_back(options_.device, 1);
-}
-
-std::string owner_of_address(const std::string& host) {
-  boost::system::error_code error;
-  const auto address = boost::asio::ip::make_address(host, error);
-  if (error || !address.is_v6()) return host;
-  const auto v6 = address.to_v6();
-  if (v6.is_v4_mapped()) return boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, v6).to_string();
-  const auto bytes = v6.to_bytes();
-  return {reinterpret_cast<const char*>(bytes.data()), 8};
 }
 
 }  // namespace millrace::gateway

@@ -64,7 +64,4 @@ class PasswordGuard {
   Table devices_;
 };
 
-/// What of an address tells its owner: all of IPv4, the first 64 bits of IPv6 (RFC 6177: a site has at least those).
-[[nodiscard]] std::string owner_of_address(const std::string& host);
-
 }  // namespace millrace::gateway

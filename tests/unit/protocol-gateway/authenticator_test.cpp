@@ -489,13 +489,6 @@ TEST_F(AuthenticatorTest, AnAuthorityThatProvisionsMakesItsDevices) {
   authenticator_.reset();
 }
 
-TEST(PasswordGuard, OneOwnersAddressesAreOne) {
-  EXPECT_EQ(owner_of_address("2001:db8:1:2::1"), owner_of_address("2001:db8:1:2:ffff::9"));
-  EXPECT_NE(owner_of_address("2001:db8:1:2::1"), owner_of_address("2001:db8:1:3::1"));
-  EXPECT_EQ(owner_of_address("::ffff:192.0.2.1"), "192.0.2.1");
-  EXPECT_EQ(owner_of_address("192.0.2.1"), "192.0.2.1");
-}
-
 TEST(PasswordGuard, TriesComeBackWithTime) {
   PasswordGuard guard({.pair = {0.1, 2}, .address = {1, 100}, .device = {1, 100}, .most = 2});
   PasswordGuard::Clock::time_point now{seconds(1000)};

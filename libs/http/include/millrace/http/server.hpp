@@ -14,6 +14,7 @@
 
 #include <millrace/base/address.hpp>
 #include <millrace/base/result.hpp>
+#include <millrace/tls/handshake_gate.hpp>
 #include <millrace/tls/proxy_header.hpp>
 #include <millrace/tls/server_context.hpp>
 
@@ -92,6 +93,7 @@ struct ServerSettings {
   std::shared_ptr<const tls::ServerContext> tls;        ///< null: HTTP without TLS
   tls::Networks balancers;                              ///< whose connections begin with a PROXY header
   std::chrono::milliseconds handshake_timeout{10'000};  ///< of the PROXY header and the TLS handshake
+  std::shared_ptr<tls::HandshakeGate> handshakes;       ///< null: as many at once as there are connections
   std::size_t max_body_bytes = 256 * 1024;
   std::size_t max_header_bytes = 16 * 1024;
   std::chrono::milliseconds header_timeout{10'000};  ///< from the first byte of a request to the end of its header

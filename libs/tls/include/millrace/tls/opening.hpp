@@ -7,6 +7,7 @@
 #include <string>
 
 #include <millrace/base/address.hpp>
+#include <millrace/tls/handshake_gate.hpp>
 #include <millrace/tls/proxy_header.hpp>
 #include <millrace/tls/stream.hpp>
 
@@ -16,6 +17,7 @@ struct OpeningSettings {
   std::shared_ptr<const ServerContext> tls;    ///< null: none
   Networks balancers;                          ///< whose connections begin with a PROXY header
   std::chrono::milliseconds deadline{10'000};  ///< from accept to the end of the handshake
+  std::shared_ptr<HandshakeGate> gate;         ///< null: as many handshakes at once as there are connections
 };
 
 enum class OpeningFault { kTimeout, kProxyHeader, kHandshake };
@@ -29,7 +31,8 @@ struct Opened {
 };
 
 /// Reads the PROXY header and does the handshake, where there are any; then calls `done`, once, on the socket's thread.
-/// After a fault the stream is closed. Without TLS and balancers it is called at once. On the socket's thread.
+/// After a fault the stream is closed. Without TLS and balancers it is called at once. A handshake begins, and costs
+/// memory, when the client's first byte has come and the gate lets it through. On the socket's thread.
 void open(Stream::Socket socket, std::shared_ptr<const OpeningSettings> settings, std::function<void(Opened)> done);
 
 }  // namespace millrace::tls
