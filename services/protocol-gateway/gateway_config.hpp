@@ -48,6 +48,7 @@ struct Config {
   std::size_t max_in_flight_bytes = 0;
   std::chrono::milliseconds stall_after{0};
   std::chrono::milliseconds answer_deadline{0};
+  std::size_t max_waiting_bytes = std::size_t{16} * 1024 * 1024;  ///< HTTP requests whose credentials are being checked
   std::chrono::milliseconds limit_lease{1000};
   std::size_t max_metric_names = 0;
   std::size_t max_connections = 0;

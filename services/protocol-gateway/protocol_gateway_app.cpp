@@ -175,8 +175,9 @@ void ProtocolGatewayApp::wire() {
   front_ = std::make_unique<MqttFront>(*mqtt_context_, listening, mqtt_tls_, http_tls_);
   listening.access = MqttAccess::kOpen;
   if (config_.mqtt_open) open_listener_ = std::make_unique<MqttListener>(*mqtt_context_, listening);
-  handler_ = std::make_unique<TelemetryHandler>(threads_, workers_, registry_, authenticator_, gateway_metrics_,
-                                                config_.answer_deadline);
+  handler_ =
+      std::make_unique<TelemetryHandler>(threads_, workers_, registry_, authenticator_, gateway_metrics_,
+                                         TelemetryHandler::Options{config_.answer_deadline, config_.max_waiting_bytes});
   coap_ = std::make_unique<CoapServer>(config_.coap, registry_, authenticator_, publisher_, dead_letters_,
                                        metric_names_, limiter_, gateway_metrics_);
   publisher_.hold_with(stored_answers_);

@@ -7,13 +7,26 @@
 
 #include <millrace/http/server.hpp>
 
+#include "http/waiting_room.hpp"
+
 namespace millrace::gateway {
 
 /// A copy of a request for when its handler has returned, with the fields that a message of a device may have.
 class KeptRequest final : public http::Request {
  public:
-  explicit KeptRequest(const http::Request& from)
-      : method_(from.method()), path_(from.path()), query_(from.query()), body_(from.body()), peer_(from.peer()) {
+  /// What a copy costs at most, about.
+  [[nodiscard]] static std::size_t bytes_of(const http::Request& from) {
+    constexpr std::size_t kFields = 1024;
+    return from.body().size() + from.path().size() + from.query().size() + kFields;
+  }
+
+  KeptRequest(const http::Request& from, WaitingRoom::Place place)
+      : place_(std::move(place)),
+        method_(from.method()),
+        path_(from.path()),
+        query_(from.query()),
+        body_(from.body()),
+        peer_(from.peer()) {
     for (const std::string_view name : {"idempotency-key", "content-type", "traceparent"}) {
       if (const auto value = from.header(name)) fields_.push_back({name, std::string(*value), from.header_count(name)});
     }
@@ -45,6 +58,7 @@ class KeptRequest final : public http::Request {
     std::size_t count;
   };
 
+  WaitingRoom::Place place_;
   http::Method method_;
   std::string path_;
   std::string query_;

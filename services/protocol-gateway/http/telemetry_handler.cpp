@@ -168,13 +168,14 @@ class TelemetryHandler::Pending final : public AckSink {
 
 TelemetryHandler::TelemetryHandler(IoThreads& threads, std::vector<std::unique_ptr<IngestWorker>>& workers,
                                    const registry_view::RegistryView& registry, Authenticator& authenticator,
-                                   GatewayMetrics& metrics, std::chrono::milliseconds answer_deadline)
+                                   GatewayMetrics& metrics, const Options& options)
     : threads_(threads),
       workers_(workers),
       registry_(registry),
       authenticator_(authenticator),
       metrics_(metrics),
-      answer_deadline_(answer_deadline) {
+      answer_deadline_(options.answer_deadline),
+      waiting_room_(options.most_waiting_bytes) {
   for (std::size_t i = 0; i < threads.size(); ++i)
     deadlines_.push_back(std::make_unique<Deadlines>(threads.context(i)));
 }
@@ -277,7 +278,12 @@ void TelemetryHandler::ingest(const http::Request& request, const http::Responde
     return admitted->ok() ? take(request, **admitted, responder) : refuse(admitted->error(), responder);
   }
   // The request is gone when the answer comes.
-  const auto kept = std::make_shared<const KeptRequest>(request);
+  auto place = waiting_room_.take(KeptRequest::bytes_of(request));
+  if (!place) {
+    return refuse(Error{ErrorKind::kUnavailable, "too many requests wait for their credentials to be checked"},
+                  responder);
+  }
+  const auto kept = std::make_shared<const KeptRequest>(request, std::move(place));
   authenticator_.admit_later(std::move(*shown), [this, kept, responder](Authenticator::Admitted admitted) {
     boost::asio::post(threads_.context(responder.io_index()), [this, kept, responder, admitted = std::move(admitted)] {
       admitted.ok() ? take(*kept, *admitted, responder) : refuse(admitted.error(), responder);

@@ -10,6 +10,7 @@
 #include <millrace/http/server.hpp>
 
 #include "gateway_metrics.hpp"
+#include "http/waiting_room.hpp"
 #include "identity/authenticator.hpp"
 #include "ingest/ingest_worker.hpp"
 #include "io/io_threads.hpp"
@@ -20,10 +21,15 @@ namespace millrace::gateway {
 /// from the delivery report.
 class TelemetryHandler {
  public:
+  struct Options {
+    std::chrono::milliseconds answer_deadline{10'000};
+    /// Requests that wait until a password is checked or a device is made, together; 503 beyond it.
+    std::size_t most_waiting_bytes = std::size_t{16} * 1024 * 1024;
+  };
   /// `workers` by io thread. All references must outlive the handler, which must outlive the server it serves.
   TelemetryHandler(IoThreads& threads, std::vector<std::unique_ptr<IngestWorker>>& workers,
                    const registry_view::RegistryView& registry, Authenticator& authenticator, GatewayMetrics& metrics,
-                   std::chrono::milliseconds answer_deadline);
+                   const Options& options);
   ~TelemetryHandler();
   TelemetryHandler(const TelemetryHandler&) = delete;
   TelemetryHandler& operator=(const TelemetryHandler&) = delete;
@@ -60,6 +66,7 @@ class TelemetryHandler {
   Authenticator& authenticator_;
   GatewayMetrics& metrics_;
   std::chrono::milliseconds answer_deadline_;
+  WaitingRoom waiting_room_;
   std::vector<std::unique_ptr<Deadlines>> deadlines_;
 };
 

@@ -118,6 +118,42 @@ TEST_F(IdentityTest, TooManyWrongPasswordsAreNotHashedAnyMore) {
   EXPECT_EQ(login(kPassword), ReasonCode::kSuccess) << "what was right before is remembered";
 }
 
+/// Room for three large requests that wait for the one thread that checks passwords.
+class NarrowIdentityTest : public IdentityTest {
+ protected:
+  void adjust(Config& config) override {
+    config.password_threads = 1;
+    config.max_waiting_bytes = std::size_t{800} * 1024;
+  }
+};
+
+TEST_F(NarrowIdentityTest, RequestsThatWaitForAPasswordAreBoundedByTheirBytes) {
+  put(with_password());
+  ASSERT_TRUE(eventually([&] { return login(kPassword) == ReasonCode::kSuccess; }));
+  constexpr int kRequests = 8;  // fewer than there may be wrong passwords
+  std::string request = "POST /v1/telemetry HTTP/1.1\r\nHost: x\r\nAuthorization: Basic " +
+                        to_base64("m-1@acme:wrong password") + "\r\nContent-Length: 250000\r\n\r\n" +
+                        std::string(250'000, ' ');
+  std::string all;
+  for (int i = 0; i < kRequests; ++i) all += request;
+  RawSocket socket(app_->http_address());
+  socket.send(all);
+  int looked_at = 0;
+  int no_room = 0;
+  for (int i = 0; i < kRequests; ++i) {
+    const RawAnswer answer = socket.answer();
+    if (answer.status == 401) ++looked_at;
+    if (answer.status != 503) continue;
+    ++no_room;
+    EXPECT_TRUE(answer.has("Retry-After: 1\r\n")) << answer.header;
+    EXPECT_NE(answer.body.find("wait for their credentials"), std::string::npos) << answer.body;
+  }
+  EXPECT_EQ(looked_at + no_room, kRequests);
+  EXPECT_GE(looked_at, 3);
+  EXPECT_GE(no_room, 1);
+  EXPECT_EQ(post_basic(kPassword).status, 202) << "there is room again";
+}
+
 TEST_F(IdentityTest, TheEndOfAWindowEndsTheSession) {
   Entry entry = device_credentials();
   auto& token = add(entry, "c1");

@@ -4,10 +4,26 @@
 
 #include "http/credentials.hpp"
 #include "http/metric_path.hpp"
+#include "http/waiting_room.hpp"
 #include "mqtt/topic.hpp"
 
 namespace millrace::gateway {
 namespace {
+
+TEST(WaitingRoom, IsFullWhenItIsAndEmptiesWithItsPlaces) {
+  auto room = std::make_unique<WaitingRoom>(100);
+  auto first = room->take(60);
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(room->take(41), nullptr);
+  const auto second = room->take(40);
+  EXPECT_NE(second, nullptr);
+  EXPECT_EQ(room->take(1), nullptr);
+  first.reset();
+  EXPECT_NE(room->take(60), nullptr);
+  EXPECT_EQ(room->take(101), nullptr);
+  EXPECT_EQ(room->take(~std::size_t{0}), nullptr);
+  room.reset();  // a place may outlive it
+}
 
 TEST(MetricPath, PercentEncodingIsUndone) {
   EXPECT_EQ(metric_of_path("pump/2").value(), "pump/2");
