@@ -55,14 +55,14 @@ DeadLetterOptions dead_letter_options(const Config& config, const kafka::TopicNa
   return options;
 }
 
-std::unique_ptr<RegistryProvisioner> make_provisioner(const Config& config, const registry_view::RegistryView& view,
+std::unique_ptr<RegistryProvisioner> make_provisioner(const Config& config, Arrivals& arrivals,
                                                       observability::Metrics& metrics) {
   if (!config.registry) return nullptr;
   RegistryProvisioner::Options options;
   options.registry.server = *config.registry;
   options.registry.ca_file = config.registry_ca_file;
   options.key_file = config.registry_key_file;
-  return std::make_unique<RegistryProvisioner>(std::move(options), view, metrics);
+  return std::make_unique<RegistryProvisioner>(std::move(options), arrivals, metrics);
 }
 
 mqtt::BrokerLimits broker_limits(const Config& config) {
@@ -93,7 +93,8 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
       registry_({config_.kafka, topics_.registry(), registry_view::Types::kKeep}, metrics_),
       registry_credentials_(registry_),
       admission_metrics_(metrics_),
-      provisioner_(make_provisioner(config_, registry_, metrics_)),
+      arrivals_(registry_),
+      provisioner_(make_provisioner(config_, arrivals_, metrics_)),
       authenticator_({.threads = config_.password_threads}, registry_credentials_, admission_metrics_,
                      provisioner_.get()),
       registry_limits_(registry_),

@@ -76,6 +76,7 @@ class ProtocolGatewayApp final : public runtime::App {
   registry_view::RegistryView registry_;
   RegistryCredentials registry_credentials_;
   AdmissionMetrics admission_metrics_;
+  RegistryArrivals arrivals_;
   std::unique_ptr<RegistryProvisioner> provisioner_;  // null: off
   Authenticator authenticator_;
   RegistryLimits registry_limits_;

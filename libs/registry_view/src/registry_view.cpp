@@ -2,6 +2,7 @@
 #include <millrace/observability/log.hpp>
 #include <millrace/registry_view/registry_view.hpp>
 
+#include "change_signal.hpp"
 #include "decode.hpp"
 #include "state.hpp"
 
@@ -53,6 +54,7 @@ struct RegistryView::Impl {
 
   ViewMetrics metrics;
   State state;
+  ChangeSignal changed;
   observability::Logger log{"registry_view"};
   observability::LogLimiter invalid;
   bool reloading = false;         // follower's thread
@@ -73,7 +75,7 @@ void RegistryView::Impl::take(const kafka::Record& record) {
   metrics.entries.add();
   const Status applied = apply(state, record.key(),
                                record.is_tombstone() ? std::nullopt : std::optional<std::string_view>(record.value()));
-  if (applied.ok()) return;
+  if (applied.ok()) return changed.notify();
   metrics.invalid.add();
   log.limited(invalid, observability::Level::kError, "entry of the registry ignored",
               {{"offset", record.offset()}, {"error", applied.error().message}});
@@ -118,6 +120,11 @@ std::string RegistryView::detail() const {
 
 std::optional<Device> RegistryView::find(std::string_view tenant, std::string_view device) const {
   return impl_->state.find(tenant, device);
+}
+
+bool RegistryView::wait_for(std::string_view tenant, std::string_view device,
+                            std::chrono::steady_clock::time_point deadline, const std::stop_token& stop) const {
+  return impl_->changed.wait(deadline, stop, [&] { return find(tenant, device).has_value(); });
 }
 
 std::optional<Device> RegistryView::find_by_key(std::int32_t device_key) const {

@@ -1,10 +1,8 @@
 #include "identity/registry_provisioner.hpp"
 
-#include <atomic>
 #include <fstream>
 #include <map>
 #include <mutex>
-#include <thread>
 #include <utility>
 
 #include <grpcpp/channel.h>
@@ -18,7 +16,6 @@
 namespace millrace::gateway {
 namespace {
 
-constexpr std::chrono::milliseconds kLook{10};
 constexpr const char* kLater = "the device could not be made now; try again later";
 
 struct ProvisioningMetrics {
@@ -53,9 +50,9 @@ Result<std::string> read_key(const std::string& file) {
 struct RegistryProvisioner::Impl {
   using Done = std::function<void(Status)>;
 
-  Impl(Options given, const registry_view::RegistryView& copy, observability::Metrics& registry)
+  Impl(Options given, Arrivals& those, observability::Metrics& registry)
       : options(std::move(given)),
-        view(copy),
+        arrivals(those),
         metrics(registry),
         stub(registry::v1::RegistryService::NewStub(rpc::make_channel(options.registry))),
         pool({options.threads, options.queue}) {}
@@ -65,16 +62,16 @@ struct RegistryProvisioner::Impl {
   void run(const std::string& tenant, const std::string& device, const std::vector<std::string>& chain);
   Status make(const std::string& tenant, const std::string& device, const std::vector<std::string>& chain);
   Status answered(const Status& status, const std::string& device, const registry::v1::ProvisionDeviceResponse& made);
-  Status wait_for(const std::string& tenant, const std::string& device) const;
+  Status wait_for(const std::string& tenant, const std::string& device);
   void finish(const std::string& key, const Status& status);
 
   const Options options;
-  const registry_view::RegistryView& view;
+  Arrivals& arrivals;
   ProvisioningMetrics metrics;
   observability::Logger log{"provisioning"};
   observability::LogLimiter limiter;
   std::unique_ptr<registry::v1::RegistryService::Stub> stub;
-  std::atomic<bool> stopping{false};
+  std::stop_source stopping;
   std::mutex mutex;
   std::map<std::string, std::vector<Done>> waiting;  // by record key
   rpc::WorkerPool pool;                              // last: its threads use all of the above
@@ -106,7 +103,7 @@ void RegistryProvisioner::Impl::run(const std::string& tenant, const std::string
 
 Status RegistryProvisioner::Impl::make(const std::string& tenant, const std::string& device,
                                        const std::vector<std::string>& chain) {
-  if (stopping.load()) return Error{ErrorKind::kUnavailable, kLater};
+  if (stopping.stop_requested()) return Error{ErrorKind::kUnavailable, kLater};
   rpc::ClientOptions as = options.registry;
   auto key = read_key(options.key_file);
   if (!key.ok()) return answered(key.error(), device, {});
@@ -140,15 +137,10 @@ Status RegistryProvisioner::Impl::answered(const Status& status, const std::stri
   return Error{ErrorKind::kUnavailable, kLater};
 }
 
-Status RegistryProvisioner::Impl::wait_for(const std::string& tenant, const std::string& device) const {
+Status RegistryProvisioner::Impl::wait_for(const std::string& tenant, const std::string& device) {
   const auto end = std::chrono::steady_clock::now() + options.patience;
-  while (!view.find(tenant, device)) {
-    if (stopping.load() || std::chrono::steady_clock::now() >= end) {
-      return Error{ErrorKind::kUnavailable, "the device was made, but is not known here yet; try again later"};
-    }
-    std::this_thread::sleep_for(kLook);
-  }
-  return {};
+  if (arrivals.wait_for(tenant, device, end, stopping.get_token())) return {};
+  return Error{ErrorKind::kUnavailable, "the device was made, but is not known here yet; try again later"};
 }
 
 void RegistryProvisioner::Impl::finish(const std::string& key, const Status& status) {
@@ -162,9 +154,8 @@ void RegistryProvisioner::Impl::finish(const std::string& key, const Status& sta
   for (const Done& done : those) done(status);
 }
 
-RegistryProvisioner::RegistryProvisioner(Options options, const registry_view::RegistryView& view,
-                                         observability::Metrics& metrics)
-    : impl_(std::make_unique<Impl>(std::move(options), view, metrics)) {}
+RegistryProvisioner::RegistryProvisioner(Options options, Arrivals& arrivals, observability::Metrics& metrics)
+    : impl_(std::make_unique<Impl>(std::move(options), arrivals, metrics)) {}
 
 RegistryProvisioner::~RegistryProvisioner() { stop(); }
 
@@ -174,7 +165,7 @@ void RegistryProvisioner::provision(const std::string& tenant, const std::string
 }
 
 void RegistryProvisioner::stop() {
-  impl_->stopping.store(true);
+  impl_->stopping.request_stop();
   static_cast<void>(
       impl_->pool.drain(std::chrono::steady_clock::now() + impl_->options.registry.deadline + impl_->options.patience));
 }

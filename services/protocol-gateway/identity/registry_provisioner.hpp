@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include <millrace/observability/metrics.hpp>
@@ -11,6 +12,28 @@
 #include "identity/authenticator.hpp"
 
 namespace millrace::gateway {
+
+/// Port: where it is seen that a device which was made is known here. Thread-safe.
+class Arrivals {
+ public:
+  virtual ~Arrivals() = default;
+  /// As RegistryView::wait_for(): blocks.
+  [[nodiscard]] virtual bool wait_for(const std::string& tenant, const std::string& device,
+                                      std::chrono::steady_clock::time_point deadline, const std::stop_token& stop) = 0;
+};
+
+/// The registry's copy, which must outlive it.
+class RegistryArrivals final : public Arrivals {
+ public:
+  explicit RegistryArrivals(const registry_view::RegistryView& view) : view_(view) {}
+  [[nodiscard]] bool wait_for(const std::string& tenant, const std::string& device,
+                              std::chrono::steady_clock::time_point deadline, const std::stop_token& stop) override {
+    return view_.wait_for(tenant, device, deadline, stop);
+  }
+
+ private:
+  const registry_view::RegistryView& view_;
+};
 
 /// Makes devices by RegistryService.ProvisionDevice, on threads of its own. Whoever comes for a device that is being
 /// made waits for that one call. Thread-safe.
@@ -25,8 +48,8 @@ class RegistryProvisioner final : public Provisioner {
     std::chrono::milliseconds patience{10'000};  ///< for a device that was made to come into the copy
   };
 
-  /// `view` and `metrics` must outlive it: millrace_gateway_provisioning_total.
-  RegistryProvisioner(Options options, const registry_view::RegistryView& view, observability::Metrics& metrics);
+  /// `arrivals` and `metrics` must outlive it: millrace_gateway_provisioning_total.
+  RegistryProvisioner(Options options, Arrivals& arrivals, observability::Metrics& metrics);
   ~RegistryProvisioner() override;  ///< stop()
   RegistryProvisioner(const RegistryProvisioner&) = delete;
   RegistryProvisioner& operator=(const RegistryProvisioner&) = delete;
@@ -34,7 +57,8 @@ class RegistryProvisioner final : public Provisioner {
   void provision(const std::string& tenant, const std::string& device, const std::vector<std::string>& chain,
                  std::function<void(Status)> done) override;
 
-  /// Takes nothing more and waits for what is under way, at most about as long as a call may take.
+  /// Takes nothing more and waits for what is under way, at most about as long as a call may take; nobody waits for the
+  /// copy any more.
   void stop();
 
  private:

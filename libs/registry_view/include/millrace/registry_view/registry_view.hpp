@@ -1,10 +1,12 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -83,6 +85,9 @@ class RegistryView final : public rpc::ApiKeyVerifier {
   [[nodiscard]] std::string detail() const;
 
   [[nodiscard]] std::optional<Device> find(std::string_view tenant, std::string_view device) const;
+  /// Blocks until the device is known, at most until the deadline or until `stop` is requested; whether it is known.
+  [[nodiscard]] bool wait_for(std::string_view tenant, std::string_view device,
+                              std::chrono::steady_clock::time_point deadline, const std::stop_token& stop) const;
   [[nodiscard]] std::optional<Device> find_by_key(std::int32_t device_key) const;
   [[nodiscard]] std::optional<Device> find_by_token(const Sha256& token_sha256) const;
 
