@@ -97,7 +97,8 @@ class Site:
         if setting.endswith("_ADDR"):
             description = next(one for one in DESCRIPTIONS.values() if setting.startswith(one.prefix))
             key = setting.removeprefix(description.prefix)
-            return f"127.0.0.1:{self.ports[description.ops_port if key == 'OPS_ADDR' else description.ports[key]]}"
+            ports = {"OPS_ADDR": description.ops_port, "REGISTRY_ADDR": "registry", **description.ports}
+            return f"127.0.0.1:{self.ports[ports[key]]}"
         return value.replace("@postgres:5432", f"@127.0.0.1:{self.postgres.port}").replace("kafka:9092", self.kafka.bootstrap)
 
     def set_up(self):
@@ -164,6 +165,19 @@ def test_each_role_may_do_what_it_needs_and_no_more(site):
     assert not site.may("query-api", "SELECT * FROM registry.api_key")
     assert site.may("device-registry", "SELECT count(*) FROM storage.dead_letter, storage.ingest_offset")
     assert not site.may("device-registry", "SELECT count(*) FROM storage.latest")
+
+
+def test_a_gateway_finds_the_key_for_the_registry_where_its_secret_is_mounted(site):
+    spec = site.template("StatefulSet", "protocol-gateway")["spec"]
+    container = spec["containers"][0]
+    file = next(one["value"] for one in container["env"] if one["name"].endswith("_REGISTRY_KEY_FILE"))
+    mount = next(one for one in container["volumeMounts"] if file == f"{one['mountPath']}/key")
+    secret = next(one["secret"] for one in spec["volumes"] if one["name"] == mount["name"])
+    assert mount["readOnly"] and secret["secretName"] == "gateway-registry"
+    assert secret["optional"], "who makes no devices this way needs no key"
+    address = next(one["value"] for one in container["env"] if one["name"].endswith("_REGISTRY_ADDR"))
+    service = next(one for one in site.objects if one["kind"] == "Service" and one["metadata"]["name"] == "device-registry")
+    assert address == f"device-registry:{service['spec']['ports'][0]['port']}"
 
 
 def test_every_service_is_ready_with_its_settings_and_ends_by_itself(site):

@@ -173,7 +173,9 @@ def _of_a_service(description, spec, container, env, values):
     needed = before + int(values[prefix + "STOP_DEADLINE_MS"]) / 1000 + 2
     if spec.get("terminationGracePeriodSeconds", 30) < needed:
         yield f"{name}: terminationGracePeriodSeconds is less than the {needed:.0f} s that a clean stop may take"
-    listened = {int(value.rsplit(":", 1)[1]) for key, value in values.items() if key.endswith("_ADDR") and value}
+    called = {prefix + "REGISTRY_ADDR"} if description.registry_key else set()
+    listened = {int(value.rsplit(":", 1)[1]) for key, value in values.items()
+                if key.endswith("_ADDR") and value and key not in called}
     declared = {port["containerPort"] for port in container.get("ports", [])}
     if listened != declared:
         yield f"{name}: it listens on {sorted(listened)}, declared are {sorted(declared)}"
