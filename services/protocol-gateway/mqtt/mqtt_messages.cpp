@@ -29,7 +29,7 @@ std::uint64_t token_of(const mqtt::Publish& publish) {
 ReasonCode reason_of(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::kTooLarge:
-      return ReasonCode::kPacketTooLarge;
+      return ReasonCode::kImplementationSpecificError;  // 0x95 is none of PUBACK's and PUBREC's (section 3.4.2.1)
     case ErrorKind::kThrottled:
       return ReasonCode::kQuotaExceeded;
     case ErrorKind::kInvalid:
