@@ -60,15 +60,18 @@ def _check_stored(lab, device, receipts, sent):
 
 
 def _coap_client(uri, device, number, pad, patience=120):
-    """One message by coap-client-openssl; its answer."""
+    """One message by coap-client-openssl; its answer if that is no error."""
+    return _run_coap_client(uri, device, number, pad, patience).stdout
+
+
+def _run_coap_client(uri, device, number, pad, patience):
     command = ["coap-client-openssl", "-m", "post", "-t", "50", "-B", str(patience), "-e", _payload(number, pad)]
     if pad:
         command += ["-b", "256"]
     if uri.startswith("coaps:"):
         command += ["-u", f"{device[0]}@{TENANT}", "-k", psk(device[1])]
-    done = subprocess.run([*command, uri], capture_output=True, text=True, timeout=240, check=False,
+    return subprocess.run([*command, uri], capture_output=True, text=True, timeout=240, check=False,
                           stdin=subprocess.DEVNULL)
-    return done.stdout
 
 
 @pytest.mark.parametrize("pad", [0, 1500], ids=["small", "blocks"])
@@ -111,6 +114,27 @@ def test_a_wrong_token_is_turned_away(lab, device, scheme):
     assert "receipt" not in done.stdout
     if scheme == "coap":
         assert "4.01" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("scheme", ["coap", "coaps"])
+def test_a_gateway_device_speaks_for_its_children(lab, device, scheme):
+    gateway, child, other = device[0], f"{device[0]}-kid", f"{device[0]}-other"
+    tokens = {name: lab.create_device(name) for name in (child, other)}
+    lab.registry("SetDeviceChildren", device=gateway, children=[child])
+    port = lab.stack.settings.ports[scheme]
+
+    def post_for(whose, number, below="telemetry"):
+        uri = _uri(lab, scheme, device, port).replace("/v1/telemetry", f"/v1/devices/{whose}/{below}")
+        return _run_coap_client(uri, device, number, 0, 60)
+    eventually(lambda: '"receipt"' in post_for(child, 1).stdout, 60, "the gateway to know the child")
+    receipts = {number: json.loads(post_for(child, number).stdout)["receipt"] for number in (2, 3)}
+    _check_stored(lab, (child, tokens[child]), receipts, 2)
+    for whose in (other, "nobody-at-all"):
+        refused = post_for(whose, 4).stderr
+        assert "4.03" in refused and "no gateway of it" in refused
+    assert "4.04" in post_for(child, 5, "elsewhere").stderr
+    lab.registry("SetDeviceEnabled", device=child, enabled=False)
+    eventually(lambda: "4.03" in post_for(child, 6).stderr, 60, "the child to be disabled")
 
 
 def test_a_disabled_device_gets_no_session_any_more(lab):

@@ -17,6 +17,7 @@ enum class CoapCode : std::uint8_t {
   kBadRequest = 0x80,
   kUnauthorized = 0x81,
   kBadOption = 0x82,
+  kForbidden = 0x83,
   kNotAcceptable = 0x86,
   kIncomplete = 0x88,
   kTooLarge = 0x8d,

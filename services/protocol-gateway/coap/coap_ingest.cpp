@@ -3,13 +3,13 @@
 #include <millrace/base/digest.hpp>
 
 #include "http/credentials.hpp"
+#include "identity/children.hpp"
 #include "ingest/ack_level.hpp"
 
 namespace millrace::gateway {
 namespace {
 
 constexpr auto kCoap = telemetry::Protocol::kCoap;
-constexpr std::string_view kPath = "/v1/telemetry";
 
 constexpr std::uint32_t kJson = 50;  // Content-Format (RFC 7252 section 12.3)
 
@@ -18,6 +18,15 @@ std::string_view content_type(const CoapRequest& request) {
   // JSON has always been the same as nothing said, and stays so in the hash that tells copies apart.
   if (!request.content_format || (request.content_format == kJson && request.metric.empty())) return {};
   return telemetry::names_of(telemetry::format_of_coap(*request.content_format).value()).media_type;
+}
+
+// As it was asked for.
+std::string path_of(const CoapRequest& request) {
+  std::string path = "/v1";
+  if (!request.child.empty()) path.append("/devices/").append(request.child);
+  path += "/telemetry";
+  if (!request.metric.empty()) path.append("/").append(request.metric);
+  return path;
 }
 
 // What tells block-wise transfers of a device apart: where from, and every option but the block itself.
@@ -37,11 +46,11 @@ CoapAnswer bad_request(std::string_view type, std::string_view title, std::strin
 
 }  // namespace
 
-CoapIngest::CoapIngest(const CoapIngestOptions& options, Authenticate authenticate, RecordPublisher& publisher,
-                       RefusedPayloads& refused, MetricNames& names, Limiter& limiter, const TypeSource& types,
-                       GatewayMetrics& metrics, std::shared_ptr<AckSink> sink)
+CoapIngest::CoapIngest(const CoapIngestOptions& options, Who who, RecordPublisher& publisher, RefusedPayloads& refused,
+                       MetricNames& names, Limiter& limiter, const TypeSource& types, GatewayMetrics& metrics,
+                       std::shared_ptr<AckSink> sink)
     : options_(options),
-      authenticate_(std::move(authenticate)),
+      who_(std::move(who)),
       metrics_(metrics),
       sink_(std::move(sink)),
       worker_(publisher, refused, names, limiter, types),
@@ -143,13 +152,15 @@ CoapIngest::Refused CoapIngest::identify(const CoapRequest& request, const CoapQ
     name = *parsed;
     token = sha256(query.token);
   }
-  auto admitted = authenticate_(name.tenant, name.device, token);
+  auto admitted = who_.authenticate(name.tenant, name.device, token);
   if (!admitted.ok()) {
     const bool early = admitted.error().kind == ErrorKind::kUnavailable;
     return Refusal{early ? IngestResult::kThrottled : IngestResult::kUnauthorized, coap_refusal(admitted.error())};
   }
-  identity = std::move(*admitted);
-  return std::nullopt;
+  identity = who_.speaks_as(*admitted, request.child);
+  if (identity) return std::nullopt;
+  return Refusal{IngestResult::kUnauthorized, coap_problem(CoapCode::kForbidden, "/problems/forbidden",
+                                                           "the device may not send for this one", kNotSpokenFor)};
 }
 
 // Without a refusal the body is whole.
@@ -186,7 +197,7 @@ CoapIngest::Refused CoapIngest::submit(const CoapRequest& request, const CoapQue
     return Refusal{IngestResult::kInvalid,
                    bad_request("/problems/query", "the query was refused", ack.error().message)};
   }
-  const std::string topic = request.metric.empty() ? std::string(kPath) : std::string(kPath) + "/" + request.metric;
+  const std::string topic = path_of(request);
   const auto of_path = request.metric.empty() ? std::nullopt : std::optional(telemetry::PayloadFormat::kText);
   Message message{.identity = identity,
                   .protocol = kCoap,

@@ -29,14 +29,16 @@ struct CoapSecurity {
   Sha256 token{};  ///< whose key the handshake proved
 };
 
-/// A POST to /v1/telemetry or below it, taken apart. The views need to live during the call only.
+/// A POST to /v1/telemetry or /v1/devices/{child}/telemetry or below one of them, taken apart. The views need to live
+/// during the call only.
 struct CoapRequest {
   CoapExchangeKey exchange;
   std::uint64_t fingerprint = 0;  ///< of code, token, options and payload
   bool confirmable = true;
   std::string_view token;
   std::size_t path_segments = 0;
-  std::string metric;  ///< of /v1/telemetry/{metric}, its levels apart by `/`
+  std::string_view child;  ///< whose message it is; empty: of whoever sends
+  std::string metric;      ///< what stands behind `telemetry`, its levels apart by `/`
   std::vector<std::string_view> query;
   std::optional<std::uint32_t> content_format;
   std::optional<std::uint32_t> accept;
@@ -69,11 +71,18 @@ class CoapIngest {
   using Clock = std::chrono::steady_clock;
   using Authenticate = std::function<Result<std::shared_ptr<const Identity>>(
       std::string_view tenant, std::string_view device, const Sha256& token)>;
+  /// As speaks_as().
+  using Speaker =
+      std::function<std::shared_ptr<const Identity>(const std::shared_ptr<const Identity>&, std::string_view child)>;
+  struct Who {
+    Authenticate authenticate;
+    Speaker speaks_as;
+  };
 
   /// Outcomes are to be brought to settle() by `sink`. All references must outlive it.
-  CoapIngest(const CoapIngestOptions& options, Authenticate authenticate, RecordPublisher& publisher,
-             RefusedPayloads& refused, MetricNames& names, Limiter& limiter, const TypeSource& types,
-             GatewayMetrics& metrics, std::shared_ptr<AckSink> sink);
+  CoapIngest(const CoapIngestOptions& options, Who who, RecordPublisher& publisher, RefusedPayloads& refused,
+             MetricNames& names, Limiter& limiter, const TypeSource& types, GatewayMetrics& metrics,
+             std::shared_ptr<AckSink> sink);
 
   [[nodiscard]] CoapReply handle(const CoapRequest& request, Clock::time_point now);
 
@@ -118,7 +127,7 @@ class CoapIngest {
   void count(const CoapAnswer& answer, Clock::duration took) const;
 
   CoapIngestOptions options_;
-  Authenticate authenticate_;
+  Who who_;
   GatewayMetrics& metrics_;
   std::shared_ptr<AckSink> sink_;
   IngestWorker worker_;

@@ -16,6 +16,7 @@
 #include "coap/outcome_inbox.hpp"
 #include "coap/udp_port.hpp"
 #include "http/credentials.hpp"
+#include "identity/children.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -59,12 +60,13 @@ class CoapServer::Impl {
         metrics_(metrics),
         inbox_(std::make_shared<OutcomeInbox>()),
         types_(registry),
-        ingest_(
-            with_policy(options_.ingest, registry),
-            [&authenticator](std::string_view tenant, std::string_view device, const Sha256& token) {
-              return admit(authenticator, tenant, device, token);
-            },
-            publisher, refused, names, limiter, types_, metrics, inbox_) {}
+        ingest_(with_policy(options_.ingest, registry),
+                {.authenticate = [&authenticator](
+                                     std::string_view tenant, std::string_view device,
+                                     const Sha256& token) { return admit(authenticator, tenant, device, token); },
+                 .speaks_as = [this](const std::shared_ptr<const Identity>& sender,
+                                     std::string_view child) { return speaks_as(registry_, sender, child); }},
+                publisher, refused, names, limiter, types_, metrics, inbox_) {}
 
   ~Impl() { stop(); }
 
@@ -281,7 +283,7 @@ void CoapServer::Impl::on_post(coap_resource_t* /*resource*/, coap_session_t* se
 
 void CoapServer::Impl::on_post_below(coap_resource_t* resource, coap_session_t* session, const coap_pdu_t* request,
                                      const coap_string_t* query, coap_pdu_t* response) {
-  if (is_below_telemetry(request)) return on_post(resource, session, request, query, response);
+  if (names_telemetry(request)) return on_post(resource, session, request, query, response);
   coap_pdu_set_code(response, COAP_RESPONSE_CODE_NOT_FOUND);
 }
 

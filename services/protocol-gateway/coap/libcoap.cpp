@@ -16,8 +16,8 @@ using observability::Level;
 
 // Content-Formats (RFC 7252 section 12.3).
 constexpr unsigned kJson = 50;
-constexpr std::size_t kSegmentsOfResource = 2;  // v1/telemetry
-constexpr std::uint16_t kRequestTag = 292;      // RFC 9175 section 3.2
+constexpr std::string_view kDevices = "devices";  // v1/devices/{child}/telemetry
+constexpr std::uint16_t kRequestTag = 292;        // RFC 9175 section 3.2
 
 void on_log(coap_log_t /*level*/, const char* message) {
   static const observability::Logger kLog("libcoap");
@@ -62,13 +62,23 @@ bool read_number(std::string_view value, std::size_t most, std::optional<std::ui
   return true;
 }
 
+// The path is one of those that lead here: `telemetry` is its second segment, or the one behind the child.
+void read_segment(std::string_view segment, CoapRequest& request) {
+  constexpr std::size_t kChild = 2;
+  const std::size_t index = request.path_segments++;
+  if (index == kChild - 1 && segment == kDevices) request.child = kDevices;  // until its name comes
+  if (index == kChild && !request.child.empty()) request.child = segment;
+  const std::size_t metric = request.child.empty() ? kChild : kChild + 2;
+  if (index < metric) return;
+  if (index > metric) request.metric += '/';
+  request.metric += segment;
+}
+
 // False: critical and of no meaning here, or malformed.
 bool read_option(std::uint16_t number, std::string_view value, CoapRequest& request) {
   switch (number) {
     case COAP_OPTION_URI_PATH:
-      if (request.path_segments++ < kSegmentsOfResource) return true;
-      if (request.path_segments > kSegmentsOfResource + 1) request.metric += '/';
-      request.metric += value;
+      read_segment(value, request);
       return true;
     case COAP_OPTION_URI_HOST:
     case COAP_OPTION_URI_PORT:
@@ -135,18 +145,20 @@ void forbid_resumption(const coap_session_t* session) {
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 }
 
-bool is_below_telemetry(const coap_pdu_t* pdu) {
-  constexpr std::array<std::string_view, kSegmentsOfResource> kBeginning{"v1", "telemetry"};
+bool names_telemetry(const coap_pdu_t* pdu) {
+  constexpr std::string_view kTelemetry = "telemetry";
+  std::array<std::string_view, 4> path{};
   coap_opt_iterator_t options;
   coap_option_iterator_init(pdu, &options, COAP_OPT_ALL);
   std::size_t segments = 0;
   while (const coap_opt_t* option = coap_option_next(&options)) {
     if (options.number != COAP_OPTION_URI_PATH) continue;
-    const std::string_view segment = view(coap_opt_value(option), coap_opt_length(option));
-    if (segments < kBeginning.size() && segment != kBeginning.at(segments)) return false;
+    if (segments < path.size()) path.at(segments) = view(coap_opt_value(option), coap_opt_length(option));
     ++segments;
   }
-  return segments > kBeginning.size();
+  if (path[0] != "v1") return false;
+  if (path[1] == kTelemetry) return segments > 2;
+  return path[1] == kDevices && !path[2].empty() && path[3] == kTelemetry;
 }
 
 CoapRequest read_request(const coap_session_t* session, const coap_pdu_t* pdu, const CoapSecurity* security) {

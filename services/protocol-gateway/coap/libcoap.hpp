@@ -55,10 +55,11 @@ void start_libcoap();
 /// later; the one that libcoap has made in advance may still be resumed and is then nobody's (4.01).
 void forbid_resumption(const coap_session_t* session);
 
-/// The parts of a request; views point into `pdu`. `security` is null without DTLS.
-/// Whether its path is `v1/telemetry/…`.
-[[nodiscard]] bool is_below_telemetry(const coap_pdu_t* pdu);
+/// Whether the path of a request is `v1/telemetry/…`, `v1/devices/{child}/telemetry` or below that.
+[[nodiscard]] bool names_telemetry(const coap_pdu_t* pdu);
 
+/// The parts of a request for one of these paths or `v1/telemetry`; views point into `pdu`. `security` is null without
+/// DTLS.
 [[nodiscard]] CoapRequest read_request(const coap_session_t* session, const coap_pdu_t* pdu,
                                        const CoapSecurity* security);
 

@@ -12,7 +12,6 @@
 #include "http/metric_path.hpp"
 #include "identity/children.hpp"
 #include "ingest/ack_level.hpp"
-#include "mqtt/topic_rights.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -257,15 +256,6 @@ void TelemetryHandler::handle(const http::Request& request, const http::Responde
   ingest(request, responder);
 }
 
-/// Whose message it is; null: it may not be sent.
-std::shared_ptr<const Identity> TelemetryHandler::speaker(const std::shared_ptr<const Identity>& identity,
-                                                          std::string_view device) const {
-  const auto& [tenant, own, key, enabled] = identity->device;
-  if (device.empty() || device == own) return identity;
-  if (!TopicRights::of(registry_, tenant, own).speaks_for(device)) return nullptr;
-  return child_identity(registry_, *identity, device);
-}
-
 bool TelemetryHandler::answers_when_stored(const std::string& tenant) const {
   const auto policy = registry_.policy(tenant);
   return policy && policy->answers_when_stored;
@@ -295,11 +285,10 @@ void TelemetryHandler::take(const http::Request& request, const std::shared_ptr<
                             const http::Responder& responder) {
   constexpr auto kHttp = telemetry::Protocol::kHttp;
   const auto target = parse_telemetry_path(request.path()).value();
-  const auto whose = speaker(identity, target.device);
+  const auto whose = speaks_as(registry_, identity, target.device);
   if (!whose) {
     metrics_.ingested(kHttp, IngestResult::kUnauthorized).add();
-    responder.send(problem(403, "/problems/forbidden", "the device may not send for this one",
-                           "the device is no gateway of it, or there is none, or it is disabled"));
+    responder.send(problem(403, "/problems/forbidden", "the device may not send for this one", kNotSpokenFor));
     return;
   }
   const std::string_view id = request.header("idempotency-key").value_or("");

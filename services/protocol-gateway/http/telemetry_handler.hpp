@@ -51,8 +51,6 @@ class TelemetryHandler {
 
   [[nodiscard]] Result<Shown> shown_by(const http::Request& request) const;
   void ingest(const http::Request& request, const http::Responder& responder);
-  [[nodiscard]] std::shared_ptr<const Identity> speaker(const std::shared_ptr<const Identity>& identity,
-                                                        std::string_view device) const;
   void take(const http::Request& request, const std::shared_ptr<const Identity>& identity,
             const http::Responder& responder);
   [[nodiscard]] bool answers_when_stored(const std::string& tenant) const;

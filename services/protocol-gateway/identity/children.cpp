@@ -4,6 +4,8 @@
 
 #include <millrace/base/ids.hpp>
 
+#include "mqtt/topic_rights.hpp"
+
 namespace millrace::gateway {
 namespace {
 
@@ -19,6 +21,14 @@ std::shared_ptr<const Identity> child_identity(const registry_view::RegistryView
   auto device = registry.find(parent.device.tenant, child);
   if (!device || !device->enabled) return nullptr;
   return made(parent, std::move(*device));
+}
+
+std::shared_ptr<const Identity> speaks_as(const registry_view::RegistryView& registry,
+                                          const std::shared_ptr<const Identity>& sender, std::string_view device) {
+  const registry_view::Device& own = sender->device;
+  if (device.empty() || device == own.device) return sender;
+  if (!TopicRights::of(registry, own.tenant, own.device).speaks_for(device)) return nullptr;
+  return child_identity(registry, *sender, device);
 }
 
 std::shared_ptr<const Identity> Children::find(const registry_view::RegistryView& registry, const Identity& parent,

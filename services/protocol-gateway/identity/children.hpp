@@ -16,6 +16,13 @@ namespace millrace::gateway {
 [[nodiscard]] std::shared_ptr<const Identity> child_identity(const registry_view::RegistryView& registry,
                                                              const Identity& parent, std::string_view child);
 
+/// Whose message it is that `sender` sends for `device`: its own where that is empty or itself, else that of a child.
+/// Null: it may not (kNotSpokenFor).
+[[nodiscard]] std::shared_ptr<const Identity> speaks_as(const registry_view::RegistryView& registry,
+                                                        const std::shared_ptr<const Identity>& sender,
+                                                        std::string_view device);
+inline constexpr std::string_view kNotSpokenFor = "the device is no gateway of it, or there is none, or it is disabled";
+
 /// The children that one connection has spoken for, so that each keeps what it is held to. One thread at a time.
 class Children {
  public:

@@ -96,6 +96,40 @@ TEST_F(CoapGatewayTest, ANonConfirmableMessageIsAnsweredTheSameWay) {
   EXPECT_FALSE(batch->delivery.coap_confirmable);
 }
 
+// The paths of children, and those that are nearly one.
+TEST_F(CoapGatewayTest, APathOfAChildIsItsGatewaysToUse) {
+  registry::v1::Entry grants;
+  grants.mutable_credentials()->set_tenant("acme");
+  grants.mutable_credentials()->set_device("m-1");
+  grants.mutable_credentials()->add_children("m-2");
+  put_registry("credentials/acme/m-1", grants);
+  std::uint16_t id = 200;
+  const auto post_to = [&](std::initializer_list<const char*> segments) {
+    RawCoap message = post_message(R"({"power":3})", ++id);
+    std::erase_if(message.options, [](const auto& one) { return one.first == option::kUriPath; });
+    auto at = message.options.begin();
+    for (const char* segment : segments) at = message.options.insert(at, {option::kUriPath, segment}) + 1;
+    return ask(message);
+  };
+  RawCoap answer;
+  ASSERT_TRUE(eventually([&] {
+    answer = post_to({"v1", "devices", "m-2", "telemetry"});
+    return answer.status() == 204;
+  })) << answer.payload;
+  const auto batch = stored(receipt_of(answer.payload));
+  ASSERT_TRUE(batch.has_value()) << answer.payload;
+  EXPECT_EQ(batch->device, "m-2");
+  EXPECT_EQ(batch->device_key, 8);
+  EXPECT_EQ(batch->topic, "/v1/devices/m-2/telemetry");
+  const RawCoap own = post_to({"v1", "devices", "m-1", "telemetry"});
+  EXPECT_EQ(stored(receipt_of(own.payload))->device, "m-1") << own.payload;
+  EXPECT_EQ(post_to({"v1", "devices", "m-9", "telemetry"}).status(), 403);
+  EXPECT_EQ(post_to({"v1", "devices", "m-2"}).status(), 404);
+  EXPECT_EQ(post_to({"v1", "devices", "m-2", "elsewhere"}).status(), 404);
+  EXPECT_EQ(post_to({"v1", "devices", "", "telemetry"}).status(), 404);
+  EXPECT_EQ(post_to({"v2", "devices", "m-2", "telemetry"}).status(), 404);
+}
+
 TEST_F(CoapGatewayTest, APathBelowNamesTheMetricOfASingleValue) {
   RawCoap message = post_message("21.5", 60);
   message.options[2].second = uint_option(0);

@@ -32,6 +32,13 @@ class CoapIngestTest : public ::testing::Test {
     return std::make_shared<const Identity>(Identity{{"acme", "m-1", 42, true}, {}, "acme/m-1"});
   }
 
+  static std::shared_ptr<const Identity> speaks_as(const std::shared_ptr<const Identity>& sender,
+                                                   std::string_view child) {
+    if (child.empty()) return sender;
+    if (child != "child-1") return nullptr;
+    return std::make_shared<const Identity>(Identity{{"acme", "child-1", 43, true}, {}, "acme/child-1"});
+  }
+
   CoapRequest request(std::uint16_t message_id) {
     CoapRequest request;
     request.exchange.message_id = message_id;
@@ -57,9 +64,8 @@ class CoapIngestTest : public ::testing::Test {
   FakeLimits limits_;
   Limiter limiter_{limits_, metrics_};
   FakeTypes types_;
-  CoapIngest ingest_{options(), authenticate, publisher_,
-                     refused_,  names_,       limiter_,
-                     types_,    metrics_,     std::make_shared<SilentSink>()};
+  CoapIngest ingest_{options(), {authenticate, speaks_as},     publisher_, refused_, names_, limiter_, types_,
+                     metrics_,  std::make_shared<SilentSink>()};
   CoapIngest::Clock::time_point now_{seconds(1'000'000)};
 };
 
@@ -80,6 +86,29 @@ TEST_F(CoapIngestTest, AMessageIsAnsweredWhenItsOutcomeIsKnown) {
   EXPECT_EQ(repeated->payload, R"({"receipt":"3:4711"})");
   EXPECT_EQ(publisher_.records.size(), 1U);
   EXPECT_EQ(ingest_.in_flight(), 0U);
+}
+
+TEST_F(CoapIngestTest, AGatewayDeviceSpeaksForItsChildren) {
+  CoapRequest of_child = request(1);
+  of_child.child = "child-1";
+  of_child.metric = "rpm";
+  of_child.payload = "7.5";
+  ASSERT_NE(ingest_.handle(of_child, now_).id, 0U);
+  ASSERT_EQ(publisher_.records.size(), 1U);
+  EXPECT_EQ(publisher_.records[0]->identity->key, "acme/child-1");
+  telemetry::Batch batch;
+  telemetry::BatchCodec codec;
+  ASSERT_TRUE(codec.decode(publisher_.records[0]->value, batch).ok());
+  EXPECT_EQ(batch.device, "child-1");
+  EXPECT_EQ(batch.topic, "/v1/devices/child-1/telemetry/rpm");
+  EXPECT_EQ(batch.points, (std::vector<telemetry::Point>{{"rpm", 7.5, {}}}));
+  CoapRequest of_other = request(2);
+  of_other.child = "m-2";
+  const CoapReply refused = ingest_.handle(of_other, now_);
+  ASSERT_NE(refused.answer, nullptr);
+  EXPECT_EQ(refused.answer->code, CoapCode::kForbidden);
+  EXPECT_NE(refused.answer->payload.find("no gateway of it"), std::string::npos) << refused.answer->payload;
+  EXPECT_EQ(publisher_.records.size(), 1U);
 }
 
 TEST_F(CoapIngestTest, TheDeadlineSaysUnknownAndARetransmissionLearnsMoreLater) {
