@@ -1,6 +1,8 @@
 """CoAP and CoAPS as other people's clients speak it, over a network that loses every fifth datagram."""
+import contextlib
 import json
 import secrets
+import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -143,6 +145,28 @@ def test_a_disabled_device_gets_no_session_any_more(lab):
     assert '"receipt"' in _coap_client(uri, device, 1, 0)
     lab.registry("SetDeviceEnabled", device=device[0], enabled=False)
     eventually(lambda: '"receipt"' not in _coap_client(uri, device, 2, 0, patience=3), 60, "the refusal")
+
+
+def _client_hello():
+    """Of DTLS 1.2 (RFC 6347 section 4.2), without a cookie."""
+    body = b"\xfe\xfd" + secrets.token_bytes(32) + b"\x00\x00" + b"\x00\x02\x00\xae" + b"\x01\x00"
+    length = len(body).to_bytes(3, "big")
+    handshake = b"\x01" + length + b"\x00\x00" + b"\x00\x00\x00" + length + body
+    return b"\x16\xfe\xff" + bytes(8) + len(handshake).to_bytes(2, "big") + handshake
+
+
+def test_half_open_dtls_handshakes_leave_room_for_devices(lab, device):
+    address = ("127.0.0.1", lab.stack.settings.ports["coaps"])
+    for number in range(3000):  # each from another port, as with forged senders
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.bind((f"127.0.1.{number % 200 + 1}", 0))
+            peer.sendto(_client_hello(), address)
+            if number % 50 == 0:  # no faster than they are read
+                peer.settimeout(5)
+                with contextlib.suppress(TimeoutError):
+                    peer.recv(2048)
+    uri = _uri(lab, "coaps", device, address[1])
+    assert '"receipt"' in _coap_client(uri, device, 1, 0, patience=20)
 
 
 def test_a_dtls_session_is_never_resumed(lab, tmp_path):
