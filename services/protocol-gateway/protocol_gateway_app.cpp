@@ -253,6 +253,7 @@ Status ProtocolGatewayApp::start() {
   auto ops = runtime::OpsServer::start(config_.ops, health_, metrics_);
   if (!ops.ok()) return ops.error();
   ops_ = std::move(*ops);
+  heap_trim_.start();
   registry_.start();
   leases_.start();
   generations_.start();

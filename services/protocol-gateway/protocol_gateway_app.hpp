@@ -22,6 +22,7 @@
 #include "identity/registry_provisioner.hpp"
 #include "ingest/dead_letters.hpp"
 #include "ingest/kafka_publisher.hpp"
+#include "io/heap_trim.hpp"
 #include "io/io_threads.hpp"
 #include "limits/lease_keeper.hpp"
 #include "limits/registry_limits.hpp"
@@ -110,6 +111,7 @@ class ProtocolGatewayApp final : public runtime::App {
   std::unique_ptr<CoapServer> coap_;
   std::unique_ptr<Bridge> bridge_;  // null: off
   std::unique_ptr<runtime::OpsServer> ops_;
+  HeapTrim heap_trim_;
 };
 
 }  // namespace millrace::gateway

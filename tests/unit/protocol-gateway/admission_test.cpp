@@ -2,8 +2,21 @@
 
 #include <gtest/gtest.h>
 
+#include "io/heap_trim.hpp"
+
 namespace millrace::gateway {
 namespace {
+
+TEST(TrimRule, GivesBackWhatABurstLeftAndNoMoreThanOnce) {
+  TrimRule rule(100);
+  EXPECT_FALSE(rule.look(99)) << "not worth it";
+  EXPECT_TRUE(rule.look(150));
+  EXPECT_FALSE(rule.look(150)) << "what was given back still counts as free";
+  EXPECT_FALSE(rule.look(60)) << "used again";
+  EXPECT_FALSE(rule.look(159));
+  EXPECT_TRUE(rule.look(160)) << "and freed again";
+  EXPECT_FALSE(rule.look(200));
+}
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
