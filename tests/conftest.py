@@ -15,7 +15,7 @@ _current = None  # the lab that the tests share while none of them failed
 
 @pytest.fixture(scope="session", autouse=True)
 def _servers():
-    programs = ["protocol-gateway", "device-registry", "storage-writer", "query-api", "notifier", "millrace",
+    programs = ["protocol-gateway", "device-registry", "storage-writer", "storage-archiver", "query-api", "notifier", "millrace",
                 "millrace-fleet"]
     missing = [name for name in programs if not (millrace_lab.Layout().binaries / name).exists()]
     if missing:

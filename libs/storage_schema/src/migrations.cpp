@@ -2,6 +2,8 @@
 
 #include <millrace/storage_schema/schema.hpp>
 
+#include "archive_migration.hpp"
+
 namespace millrace::storage_schema {
 namespace {
 
@@ -254,6 +256,7 @@ constexpr std::array kMigrations{
     postgres::Migration{3, "windows and alerts", kDerived},
     postgres::Migration{4, "which dead letters were replayed", kReplays},
     postgres::Migration{5, "days that stay in the default partition", kStrays},
+    postgres::Migration{6, "archive of closed days", kArchiveMigration},
 };
 
 constexpr std::string_view kReader = "millrace_reader";

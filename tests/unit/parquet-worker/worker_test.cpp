@@ -225,7 +225,7 @@ TEST_F(ParquetWorker, SaysWhatIsNotThere) {
   const auto unknown = call({{"command", "dance"}});
   ASSERT_FALSE(unknown.ok());
   EXPECT_NE(unknown.error().message.find("'dance'"), std::string::npos);
-  const auto absent = call_worker("/nonexistent/parquet-worker", {}, soon());
+  const auto absent = call_worker("/proc/none/parquet-worker", {}, soon());
   ASSERT_FALSE(absent.ok());
   EXPECT_NE(absent.error().message.find("ARCHIVE_WORKER"), std::string::npos);
 }

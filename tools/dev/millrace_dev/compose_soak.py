@@ -15,10 +15,11 @@ from .processes import wait_until
 from .say import DevError
 from .settings import free_ports
 
-SERVICES = ("protocol-gateway", "device-registry", "stream-processing", "storage-writer", "query-api", "notifier")
+SERVICES = ("protocol-gateway", "device-registry", "stream-processing", "storage-writer", "query-api", "notifier",
+            "storage-archiver")
 PROJECT = "millrace-soak"
 LABEL = "com.docker.compose"
-PROFILES = ("--profile", "demo", "--profile", "monitoring", "--profile", "tools")
+PROFILES = ("--profile", "demo", "--profile", "monitoring", "--profile", "tools", "--profile", "archive")
 
 
 def run(layout):

@@ -22,6 +22,7 @@ def show(stack, latest, started):
         ("device-registry", f"gRPC {values['MILLRACE_REGISTRY_ADDR']}", "",
          f"ops http://{settings.address('registry_ops')}/metrics"),
         ("storage-writer", "", "", f"ops http://{settings.address('writer_ops')}/metrics"),
+        ("storage-archiver", "", "", f"ops http://{settings.address('archiver_ops')}/metrics"),
         ("stream-processing", "", "", f"ops http://{settings.address('stream_ops')}/metrics"),
         ("query-api", f"gRPC {values['MILLRACE_QUERY_ADDR']}", "", f"ops http://{settings.address('query_ops')}/metrics"),
         ("notifier", "", "", f"ops http://{settings.address('notifier_ops')}/metrics"),

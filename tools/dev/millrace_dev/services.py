@@ -50,6 +50,7 @@ DESCRIPTIONS = {
                     local_ports={"MQTT_OPEN_ADDR": "open_mqtt"}, state_dir=True, registry_key="gateway_key",
                     secure_ports={"MQTTS_ADDR": "mqtts", "MQTT_WSS_ADDR": "mqtt_wss", "HTTPS_ADDR": "https"},
                     certificate=("TLS_CERTIFICATE_FILES", "TLS_KEY_FILES")),
+        Description("storage-archiver", "archiver_ops", {}, role="storage_writer", kafka=False, state_dir=True),
         # A receiver on the same machine is what a newcomer tries first.
         Description("notifier", "notifier_ops", {}, values={"ALLOW_PRIVATE_ADDRESSES": "true"}),
     )

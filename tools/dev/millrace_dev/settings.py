@@ -28,6 +28,7 @@ DEFAULT_PORTS = {
     "query_ops": 9103,
     "stream_ops": 9104,
     "writer_ops": 9105,
+    "archiver_ops": 9106,
     "notifier_ops": 9107,
     "kafka": 19092,
     "kafka_controller": 19093,

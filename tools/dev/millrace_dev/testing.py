@@ -83,6 +83,7 @@ def prepare(layout):
     toolchain.install(layout)
     toolchain.install_coap_client(layout)
     toolchain.install_manifest_checks(layout)
+    toolchain.install_s3_server(layout)
 
 
 def fresh_folder(layout):
@@ -130,7 +131,8 @@ class TestServers:
         with say.Step("Kafka and PostgreSQL for the tests"):
             self._stack.start_servers()
         return {"MILLRACE_TEST_KAFKA": self._stack.kafka.bootstrap,
-                "MILLRACE_TEST_DATABASE_URL": self._stack.postgres.url()}
+                "MILLRACE_TEST_DATABASE_URL": self._stack.postgres.url(),
+                "MILLRACE_TEST_VERSITYGW": str(self._stack.layout.tools / "bin" / "versitygw")}
 
     def stop(self):
         self._stack.stop_all()

@@ -1,0 +1,213 @@
+#include "catalogue/catalogue.hpp"
+
+#include <algorithm>
+
+#include <millrace/storage_schema/value.hpp>
+
+namespace millrace::archiver {
+
+using postgres::Params;
+
+namespace {
+
+constexpr int kFetchRows = 20'000;
+
+/// A cursor over a table.
+class TableRows final : public archive::RowSource {
+ public:
+  explicit TableRows(postgres::Connection& connection) : connection_(connection) {}
+  ~TableRows() override { connection_.rollback(); }
+
+  Status open(const std::string& table) {
+    // One snapshot, taken after begin() was committed: what comes later is noted as a change.
+    if (auto begun = connection_.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); !begun) return begun;
+    return connection_.script(
+        "DECLARE day NO SCROLL CURSOR FOR SELECT device_id, metric, time, value, kind, other, untimed FROM storage." +
+        postgres::quote_identifier(table) + " ORDER BY device_id, metric, time");
+  }
+
+  Result<const archive::Row*> next() override {
+    if (at_ == rows_.size()) {
+      if (ended_) return static_cast<const archive::Row*>(nullptr);
+      auto fetched = connection_.exec("FETCH FORWARD " + std::to_string(kFetchRows) + " FROM day");
+      if (!fetched) return fetched.error();
+      rows_ = std::move(*fetched);
+      at_ = 0;
+      ended_ = rows_.size() < kFetchRows;
+      if (rows_.empty()) return static_cast<const archive::Row*>(nullptr);
+    }
+    const int i = at_++;
+    row_ = {};
+    row_.key = {static_cast<std::int32_t>(rows_.integer(i, 0)), static_cast<std::int32_t>(rows_.integer(i, 1)),
+                rows_.timestamptz(i, 2)};
+    if (!rows_.is_null(i, 3)) row_.number = rows_.float8(i, 3);
+    if (!rows_.is_null(i, 4)) row_.kind = static_cast<std::uint8_t>(rows_.integer(i, 4));
+    if (!rows_.is_null(i, 5)) row_.other = rows_.text(i, 5);
+    row_.untimed = !rows_.is_null(i, 6) && rows_.boolean(i, 6);
+    return static_cast<const archive::Row*>(&row_);
+  }
+
+ private:
+  postgres::Connection& connection_;
+  postgres::Rows rows_;
+  int at_ = 0;
+  bool ended_ = false;
+  archive::Row row_;
+};
+
+Params day_params(const ArchivedFile& file) {
+  Params params;
+  params.text(file.day).integer(file.generation);
+  return params;
+}
+
+Params file_params(const ArchivedFile& file) {
+  Params params = day_params(file);
+  params.text(file.key).integer(file.rows).timestamptz(file.min_time).timestamptz(file.max_time);
+  params.integer(file.bytes).text(file.sha256).text(file.rows_hash);
+  return params;
+}
+
+}  // namespace
+
+std::string partition_of(const std::string& day) {
+  std::string name = "sample_" + day;
+  std::erase(name, '-');
+  return name;
+}
+
+Result<bool> Catalogue::take_lead() {
+  if (connection_ && connection_->usable()) return true;
+  auto opened = postgres::Connection::open(options_);
+  if (!opened) return opened.error();
+  auto lead = (*opened)->exec("SELECT pg_try_advisory_lock(7813571436820)");
+  if (!lead) return lead.error();
+  if (!lead->boolean(0, 0)) return false;
+  // Those who store and read wait behind a lock that waits.
+  if (auto set = (*opened)->script("SET lock_timeout = '1s'"); !set) return set.error();
+  connection_ = std::move(*opened);
+  return true;
+}
+
+Result<std::string> Catalogue::id() {
+  auto rows = connection_->exec("SELECT id FROM storage.archive");
+  if (!rows) return rows.error();
+  if (rows->empty()) return Error{ErrorKind::kCorrupt, "storage.archive is empty"};
+  return std::string(rows->text(0, 0));
+}
+
+Result<bool> Catalogue::has_rows(const std::string& table) {
+  auto rows = connection_->exec("SELECT EXISTS (SELECT 1 FROM storage." + postgres::quote_identifier(table) + ")");
+  if (!rows) return rows.error();
+  return rows->boolean(0, 0);
+}
+
+Result<std::vector<DueDay>> Catalogue::due(std::int64_t after_days, std::int64_t merge_interval_s, int most) {
+  auto rows = connection_->exec(
+      "SELECT p.day::text, coalesce(f.generation, 0)::int4 FROM"
+      " (SELECT to_date(substr(c.relname, 8), 'YYYYMMDD') AS day FROM pg_inherits i JOIN pg_class c ON c.oid = "
+      "i.inhrelid"
+      "  WHERE i.inhparent = 'storage.sample'::regclass AND c.relname ~ '^sample_[0-9]{8}$') p"
+      " LEFT JOIN storage.archive_file f ON f.day = p.day AND f.superseded_at IS NULL"
+      " WHERE p.day < (now() AT TIME ZONE 'UTC')::date - $1::int4"
+      " AND (f.day IS NULL OR f.archived_at < now() - $2::int8 * interval '1 second') ORDER BY p.day",
+      Params{}.integer(after_days).integer(merge_interval_s));
+  if (!rows) return rows.error();
+  std::vector<DueDay> days;
+  for (int i = 0; i < rows->size() && std::ssize(days) < most; ++i) {
+    DueDay day{std::string(rows->text(i, 0)), static_cast<std::int32_t>(rows->integer(i, 1)) + 1};
+    const auto filled = has_rows(partition_of(day.day));
+    if (!filled) return filled.error();
+    if (*filled) days.push_back(std::move(day));
+  }
+  return days;
+}
+
+Result<std::vector<ArchivedFile>> Catalogue::files(const std::string& condition, const Params& params) {
+  auto rows = connection_->exec(
+      "SELECT day::text, generation, key, rows, min_time, max_time, bytes, sha256, rows_hash, coalesce(detached, '')"
+      " FROM storage.archive_file f WHERE " +
+          condition + " ORDER BY day, generation",
+      params);
+  if (!rows) return rows.error();
+  std::vector<ArchivedFile> found;
+  for (int i = 0; i < rows->size(); ++i) {
+    ArchivedFile file;
+    file.day = rows->text(i, 0);
+    file.generation = static_cast<std::int32_t>(rows->integer(i, 1));
+    file.key = rows->text(i, 2);
+    file.rows = rows->integer(i, 3);
+    file.min_time = rows->timestamptz(i, 4);
+    file.max_time = rows->timestamptz(i, 5);
+    file.bytes = rows->integer(i, 6);
+    file.sha256 = rows->text(i, 7);
+    file.rows_hash = rows->text(i, 8);
+    file.detached = rows->text(i, 9);
+    found.push_back(std::move(file));
+  }
+  return found;
+}
+
+Result<std::vector<ArchivedFile>> Catalogue::to_drop() { return files("detached IS NOT NULL", {}); }
+
+Result<std::vector<ArchivedFile>> Catalogue::to_delete(std::int64_t grace_s) {
+  return files(
+      "deleted_at IS NULL AND superseded_at < now() - $1::int8 * interval '1 second' AND NOT EXISTS"
+      " (SELECT 1 FROM storage.archive_file n WHERE n.day = f.day AND n.detached IS NOT NULL)",
+      Params{}.integer(grace_s));
+}
+
+Result<std::vector<ArchivedFile>> Catalogue::file(const std::string& day, std::int32_t generation) {
+  return files("day = $1::text::date AND generation = $2::int4", Params{}.text(day).integer(generation));
+}
+
+Result<std::vector<std::string>> Catalogue::live_keys() {
+  auto rows = connection_->exec("SELECT key FROM storage.archive_file WHERE deleted_at IS NULL");
+  if (!rows) return rows.error();
+  std::vector<std::string> keys;
+  for (int i = 0; i < rows->size(); ++i) keys.emplace_back(rows->text(i, 0));
+  return keys;
+}
+
+Status Catalogue::begin(const std::string& day) {
+  auto done = connection_->exec("SELECT storage.archive_begin($1::text::date)::text", Params{}.text(day));
+  return done ? Status{} : Status{done.error()};
+}
+
+Result<bool> Catalogue::exchange(const ArchivedFile& file) {
+  auto done = connection_->exec(
+      "SELECT storage.archive_exchange($1::text::date, $2::int4, $3, $4::int8, $5::timestamptz, $6::timestamptz,"
+      " $7::int8, $8, $9)",
+      file_params(file));
+  if (!done) return done.error();
+  return done->boolean(0, 0);
+}
+
+Status Catalogue::correct(const ArchivedFile& file) {
+  auto done = connection_->exec(
+      "UPDATE storage.archive_file SET key = $3, rows = $4::int8, min_time = $5::timestamptz, max_time = "
+      "$6::timestamptz,"
+      " bytes = $7::int8, sha256 = $8, rows_hash = $9 WHERE day = $1::text::date AND generation = $2::int4",
+      file_params(file));
+  return done ? Status{} : Status{done.error()};
+}
+
+Status Catalogue::drop(const ArchivedFile& file) {
+  auto done = connection_->exec("SELECT storage.archive_drop($1::text::date, $2::int4)", day_params(file));
+  return done ? Status{} : Status{done.error()};
+}
+
+Status Catalogue::note_deleted(const ArchivedFile& file) {
+  auto done = connection_->exec(
+      "UPDATE storage.archive_file SET deleted_at = now() WHERE day = $1::text::date AND generation = $2::int4",
+      day_params(file));
+  return done ? Status{} : Status{done.error()};
+}
+
+Result<std::unique_ptr<archive::RowSource>> Catalogue::rows(const std::string& table) {
+  auto source = std::make_unique<TableRows>(*connection_);
+  if (auto opened = source->open(table); !opened) return opened.error();
+  return std::unique_ptr<archive::RowSource>(std::move(source));
+}
+
+}  // namespace millrace::archiver
