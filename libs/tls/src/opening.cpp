@@ -30,9 +30,9 @@ class Opening final : public HandshakeGate::Waiter, public std::enable_shared_fr
     await_first_byte();
   }
 
-  // By the thread of whoever gives the place back.
+  // By the thread of whoever gives the place back, so of what is here it touches the timer alone, which never moves.
   void on_place(HandshakeGate::Place place) override {
-    asio::post(stream_.get_executor(), [self = shared_from_this(), place = std::move(place)]() mutable {
+    asio::post(timer_.get_executor(), [self = shared_from_this(), place = std::move(place)]() mutable {
       if (self->finished_) return;
       self->place_ = std::move(place);
       self->handshake();

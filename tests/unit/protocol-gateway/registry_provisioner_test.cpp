@@ -145,7 +145,7 @@ class RegistryProvisionerTest : public ::testing::Test {
     const std::string line = "millrace_gateway_provisioning_total{outcome=\"" + std::string(outcome) + "\"} ";
     const std::string text = metrics_.expose();
     const std::size_t at = text.find(line);
-    return at != std::string::npos && std::atoi(text.c_str() + at + line.size()) == times;  // NOLINT(cert-err34-c)
+    return at != std::string::npos && std::atoi(text.c_str() + at + line.size()) == times;
   }
 
   FakeRegistry registry_;
