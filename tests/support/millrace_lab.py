@@ -82,6 +82,7 @@ class Lab:
         service = Service(DESCRIPTIONS[kind], self.stack.settings, self.layout.binaries, self.stack.kafka,
                           self.stack.postgres, name=name, ports=ports, extra=extra)
         self._extra_services[name] = service
+        self._mark_log(service)  # one of this name may have written into it before
         service.start()
         return service
 
@@ -203,8 +204,11 @@ class Lab:
     def mark_logs(self):
         """Error lines before now belong to an earlier test."""
         for service in self.services():
-            log = service.process.log
-            self._log_marks[service.name] = log.stat().st_size if log.exists() else 0
+            self._mark_log(service)
+
+    def _mark_log(self, service):
+        log = service.process.log
+        self._log_marks[service.name] = log.stat().st_size if log.exists() else 0
 
     def error_lines(self):
         """Error lines of the services since mark_logs() that the test did not allow, and lines that are no JSON."""
