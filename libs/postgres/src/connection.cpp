@@ -97,6 +97,8 @@ Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& optio
 
 void Connection::set_deadline(std::optional<Clock::time_point> deadline) { impl_->deadline = deadline; }
 
+void Connection::set_interrupt(std::function<bool()> interrupt) { impl_->interrupt = std::move(interrupt); }
+
 Result<Rows> Connection::exec(std::string_view sql, const Params& params) {
   if (auto ready = impl_->start_call(); !ready) return ready.error();
   std::vector<const char*> values;

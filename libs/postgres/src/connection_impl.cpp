@@ -1,5 +1,6 @@
 #include "connection_impl.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -11,6 +12,7 @@ namespace millrace::postgres {
 namespace {
 
 constexpr std::chrono::milliseconds kCancelGrace{1'000};
+constexpr std::chrono::milliseconds kInterruptPeriod{20};
 
 std::string field(const PGresult* result, int code) {
   const char* text = PQresultErrorField(result, code);
@@ -47,11 +49,25 @@ void cancel_beside(PGconn* connection) {
 
 Status Connection::Impl::start_call() {
   last_error = {};
+  interrupted = false;
   if (!handle) return Error{ErrorKind::kUnavailable, "the database connection is closed"};
   return {};
 }
 
-bool Connection::Impl::wait(short events, Clock::time_point until) const {
+bool Connection::Impl::wait(short events, Clock::time_point until) {
+  if (!interrupt) return wait_for_socket(events, until);
+  for (;;) {
+    const auto next_look = Clock::now() + kInterruptPeriod;
+    if (wait_for_socket(events, std::min(until, next_look))) return true;
+    if (interrupt()) {
+      interrupted = true;
+      return false;
+    }
+    if (until <= next_look) return false;
+  }
+}
+
+bool Connection::Impl::wait_for_socket(short events, Clock::time_point until) const {
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
     pollfd socket{PQsocket(handle.get()), events, 0};
@@ -96,6 +112,18 @@ Result<ResultHandle> Connection::Impl::finish_call(Clock::time_point until) {
   return kept;
 }
 
+bool Connection::Impl::skip_copy(Clock::time_point until) {
+  for (;;) {
+    char* message = nullptr;
+    const int size = PQgetCopyData(handle.get(), &message, 1);
+    copy_message.reset(message);
+    if (size == -1) return true;
+    if (size < -1) return false;
+    if (size == 0 && (!wait_for_socket(POLLIN, until) || PQconsumeInput(handle.get()) == 0)) return false;
+    if (Clock::now() > until) return false;
+  }
+}
+
 Error Connection::Impl::give_up() {
   cancel_beside(handle.get());
   const auto until = Clock::now() + kCancelGrace;
@@ -103,7 +131,7 @@ Error Connection::Impl::give_up() {
   for (;;) {
     if (PQflush(handle.get()) < 0 || PQconsumeInput(handle.get()) == 0) break;
     if (PQisBusy(handle.get()) != 0) {
-      if (!wait(POLLIN, until)) break;
+      if (!wait_for_socket(POLLIN, until)) break;
       continue;
     }
     ResultHandle result{PQgetResult(handle.get())};
@@ -111,11 +139,19 @@ Error Connection::Impl::give_up() {
       answered = true;
       break;
     }
+    if (PQresultStatus(result.get()) == PGRES_COPY_OUT) {
+      if (!skip_copy(until)) break;
+      continue;
+    }
     if (starts_copy(PQresultStatus(result.get()))) break;  // half a COPY cannot be ended in time
   }
   last_error.sqlstate = answered ? "57014" : "";
   last_error.message = answered ? "cancelled at the deadline" : "no answer by the deadline";
   if (!answered) handle.reset();
+  if (interrupted) {
+    last_error.message = "cancelled: nobody waits for the answer";
+    return Error{ErrorKind::kUnknownOutcome, "database: " + last_error.message};
+  }
   return Error{ErrorKind::kUnavailable, "database: " + last_error.message};
 }
 
@@ -148,6 +184,19 @@ Error Connection::Impl::failed(const PGresult* result) {
   if (!last_error.sqlstate.empty()) message += " (" + last_error.sqlstate + ")";
   if (!last_error.detail.empty()) message += ": " + last_error.detail;
   return Error{error_kind_of(last_error.sqlstate), std::move(message)};
+}
+
+Result<std::string_view> Connection::Impl::receive_copy(Clock::time_point until) {
+  for (;;) {
+    char* message = nullptr;
+    const int size = PQgetCopyData(handle.get(), &message, 1);
+    copy_message.reset(message);
+    if (size > 0) return std::string_view(message, static_cast<std::size_t>(size));
+    if (size == -1) return std::string_view{};
+    if (size < 0) return broken("copying");
+    if (!wait(POLLIN, until)) return give_up();
+    if (PQconsumeInput(handle.get()) == 0) return broken("receiving");
+  }
 }
 
 Status Connection::Impl::send_copy(std::string_view bytes, Clock::time_point until) {

@@ -27,7 +27,7 @@ Pool::Lease::~Lease() {
 Pool::Pool(PoolOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 Pool::~Pool() = default;
 
-Result<Pool::Lease> Pool::acquire(Clock::time_point deadline) {
+Result<Pool::Lease> Pool::acquire(Clock::time_point deadline, std::function<bool()> interrupt) {
   std::unique_ptr<Connection> connection;
   {
     std::unique_lock lock(impl_->mutex);
@@ -59,12 +59,14 @@ Result<Pool::Lease> Pool::acquire(Clock::time_point deadline) {
     }
   }
   lease.connection_->set_deadline(deadline);
+  lease.connection_->set_interrupt(std::move(interrupt));
   return lease;
 }
 
 void Pool::give_back(std::unique_ptr<Connection> connection) {
   if (connection) {
     connection->set_deadline(std::nullopt);
+    connection->set_interrupt({});
     connection->rollback();
   }
   {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -69,6 +70,31 @@ class Params {
   std::vector<Value> values_;
 };
 
+/// One row of a binary COPY … TO STDOUT. Fields are decoded as those of Rows; asking a NULL or another type ends the
+/// process. Views live during the callback.
+class CopyFields {
+ public:
+  static constexpr int kMost = 16;
+
+  /// False: `bytes` are not one row of at most kMost fields.
+  [[nodiscard]] bool parse(std::string_view bytes);
+
+  [[nodiscard]] int size() const { return size_; }
+  [[nodiscard]] bool is_null(int column) const { return fields_[index(column)].data() == nullptr; }
+  [[nodiscard]] std::int64_t integer(int column) const;  ///< int2, int4, int8
+  [[nodiscard]] double float8(int column) const;
+  [[nodiscard]] bool boolean(int column) const;
+  [[nodiscard]] TimeUs timestamptz(int column) const;
+  [[nodiscard]] std::string_view text(int column) const;
+
+ private:
+  [[nodiscard]] std::size_t index(int column) const;
+  [[nodiscard]] std::string_view field(int column, std::size_t bytes) const;
+
+  std::array<std::string_view, kMost> fields_{};
+  int size_ = 0;
+};
+
 /// The rows of one answer. The accessors decode the binary format of the types int2, int4, int8, float4, float8, bool,
 /// text-likes, bytea, json, jsonb, uuid (text form) and timestamptz; cast numeric and others in the statement. Asking a
 /// NULL or a column of another type ends the process: it is a fault of the program. Views live as long as the Rows.
@@ -112,6 +138,10 @@ class Connection {
   /// Deadline of the following calls, until cleared by an empty one (then options.call_timeout holds for each call).
   void set_deadline(std::optional<Clock::time_point> deadline);
 
+  /// Asked about every 20 ms while a call waits for the server; true cancels its statement as the deadline does, and
+  /// the call fails with kUnknownOutcome. Must not block. Empty: nobody is asked.
+  void set_interrupt(std::function<bool()> interrupt);
+
   /// One statement with parameters; answers in binary. Prepared statements: see prepare().
   [[nodiscard]] Result<Rows> exec(std::string_view sql, const Params& params = {});
   /// Several statements without parameters, in one implicit transaction unless they say otherwise.
@@ -123,6 +153,11 @@ class Connection {
   /// `COPY … FROM STDIN (FORMAT binary)` with everything a CopyEncoder finished. Returns the number of rows. Inside a
   /// transaction a failure leaves the transaction aborted: roll back. last_error().copy_line names the bad row.
   [[nodiscard]] Result<std::int64_t> copy_in(std::string_view copy_statement, std::string_view bytes);
+
+  /// `COPY (…) TO STDOUT (FORMAT binary)`: calls `row` for each row as it comes, so that an answer of any length needs
+  /// the memory of one row here. `row` must not use the connection. Returns the number of rows.
+  [[nodiscard]] Result<std::int64_t> copy_out(std::string_view copy_statement,
+                                              const std::function<void(const CopyFields&)>& row);
 
   [[nodiscard]] Status begin();
   /// kUnknownOutcome if the connection broke meanwhile: it may or may not have been committed; read it back.

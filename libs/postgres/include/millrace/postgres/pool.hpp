@@ -44,7 +44,8 @@ class Pool {
 
   /// Waits for a place, then connects if needed, all before `deadline`, which then is also the deadline of the lease's
   /// calls (Connection::set_deadline changes it). kThrottled: no place in time; kUnavailable: no database.
-  [[nodiscard]] Result<Lease> acquire(Clock::time_point deadline);
+  /// `interrupt` becomes the one of the lease (Connection::set_interrupt); the waiting for a place does not ask it.
+  [[nodiscard]] Result<Lease> acquire(Clock::time_point deadline, std::function<bool()> interrupt = {});
 
   [[nodiscard]] std::size_t in_use() const;
   [[nodiscard]] std::size_t size() const;
