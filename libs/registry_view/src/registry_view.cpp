@@ -39,7 +39,7 @@ struct ViewMetrics {
 struct RegistryView::Impl {
   Impl(const Options& options, observability::Metrics& registry)
       : metrics(registry),
-        state(options.types),
+        state(options.types, options.lists),
         follower(options.kafka, options.topic,
                  {.on_again = [this] { begin_reload(); },
                   .on_record = [this](const kafka::Record& record) { take(record); },
@@ -133,6 +133,11 @@ std::optional<Device> RegistryView::find_by_key(std::int32_t device_key) const {
 
 std::optional<Device> RegistryView::find_by_token(const Sha256& token_sha256) const {
   return impl_->state.find_by_token(token_sha256);
+}
+
+std::vector<std::int32_t> RegistryView::device_keys(std::string_view tenant, std::int32_t after,
+                                                    std::size_t most) const {
+  return impl_->state.lists().after(tenant, after, most);
 }
 
 std::optional<Sha256> RegistryView::newest_token(std::string_view tenant, std::string_view device) const {

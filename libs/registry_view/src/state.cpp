@@ -84,7 +84,7 @@ struct State::Shard {
   std::vector<std::uint32_t> free;
 };
 
-State::State(Types types) : keeps_types_(types) {
+State::State(Types types, Lists lists) : keeps_types_(types), lists_(lists) {
   for (auto& shard : shards_) shard = std::make_unique<Shard>();
 }
 State::~State() = default;
@@ -171,6 +171,7 @@ void State::create(const Name& name, const DeviceFact& fact) {
   }
   const std::uint32_t handle = (index << kShardBits) | name.shard;
   index_key(fact.device_key, handle);
+  lists_.add(fact.tenant, fact.device_key);
   for (const Sha256& token : fact.tokens) index_token(token, handle);
   devices_.fetch_add(1, std::memory_order_relaxed);
 }
@@ -197,6 +198,8 @@ void State::update(std::uint32_t handle, const DeviceFact& fact) {
   if (old_key != fact.device_key) {
     unindex_key(old_key, handle);
     index_key(fact.device_key, handle);
+    lists_.remove(fact.tenant, old_key);
+    lists_.add(fact.tenant, fact.device_key);
   }
   const auto holds = [](const std::vector<Sha256>& all, const Sha256& one) {
     return std::find(all.begin(), all.end(), one) != all.end();
@@ -233,6 +236,7 @@ void State::remove_slot(const Name& name, std::uint32_t handle) {
   }
   types_.release(gone.type());
   unindex_key(gone.device_key, handle);
+  lists_.remove(gone.tenant->name, gone.device_key);
   for (const Sha256& token : gone.all_tokens()) unindex_token(token, handle);
   devices_.fetch_sub(1, std::memory_order_relaxed);
   revoke(Revocation::Kind::kDeleted, gone.tenant->name, gone.id(), gone.device_key);

@@ -15,6 +15,7 @@
 
 #include <millrace/registry_view/registry_view.hpp>
 
+#include "device_lists.hpp"
 #include "grant_book.hpp"
 #include "handle_table.hpp"
 #include "limit_book.hpp"
@@ -53,7 +54,7 @@ class State {
  public:
   using OnRevocation = std::function<void(const Revocation&)>;
 
-  explicit State(Types types = Types::kIgnore);
+  explicit State(Types types = Types::kIgnore, Lists lists = Lists::kNone);
   ~State();
   State(const State&) = delete;
   State& operator=(const State&) = delete;
@@ -86,6 +87,8 @@ class State {
   [[nodiscard]] bool keeps_types() const { return keeps_types_ == Types::kKeep; }
   [[nodiscard]] TypeBook& types() { return types_; }
   [[nodiscard]] const TypeBook& types() const { return types_; }
+
+  [[nodiscard]] const DeviceLists& lists() const { return lists_; }
 
   /// Around a second reading from the beginning (the log was cut or replaced): what was not put between the two goes.
   void begin_reload();
@@ -175,6 +178,7 @@ class State {
   GrantBook grants_;
   const Types keeps_types_;
   TypeBook types_;
+  DeviceLists lists_;
   OnRevocation on_revocation_;
 };
 

@@ -50,10 +50,14 @@ struct Revocation {
 /// Whether types of devices are kept: their descriptors are built and cost memory, and only who decodes needs them.
 enum class Types : std::uint8_t { kIgnore, kKeep };
 
+/// Whether the devices of a tenant can be listed: about 50 bytes of memory each, and only who reads needs it.
+enum class Lists : std::uint8_t { kNone, kKeep };
+
 struct Options {
   kafka::Settings kafka;
   std::string topic = "millrace.registry";
   Types types = Types::kIgnore;
+  Lists lists = Lists::kNone;
 };
 
 /// The copy and its reader. Lookups are thread-safe, never wait for I/O and cost about a microsecond; they answer from
@@ -90,6 +94,9 @@ class RegistryView final : public rpc::ApiKeyVerifier {
                               std::chrono::steady_clock::time_point deadline, const std::stop_token& stop) const;
   [[nodiscard]] std::optional<Device> find_by_key(std::int32_t device_key) const;
   [[nodiscard]] std::optional<Device> find_by_token(const Sha256& token_sha256) const;
+  /// Keys of the tenant's devices greater than `after`, ascending, at most `most`; with Lists::kKeep.
+  [[nodiscard]] std::vector<std::int32_t> device_keys(std::string_view tenant, std::int32_t after,
+                                                      std::size_t most) const;
 
   /// The token that was added last to an enabled device: what its pre-shared key is made of (base/psk.hpp). None for an
   /// unknown or disabled device and for one without token.
