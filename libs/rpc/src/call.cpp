@@ -83,8 +83,12 @@ milliseconds Call::left() const {
   return std::max(milliseconds{0}, duration_cast<milliseconds>(deadline - steady_clock::now()));
 }
 
-CallScope::CallScope(const Method& method, grpc::CallbackServerContext* context, Call call)
-    : method_(method), call_(std::move(call)), key_(key_of(*context)), begin_(steady_clock::now()) {
+CallScope::CallScope(const Method& method, grpc::CallbackServerContext* context, Call call, milliseconds retry_after)
+    : method_(method),
+      call_(std::move(call)),
+      key_(key_of(*context)),
+      begin_(steady_clock::now()),
+      retry_after_(retry_after) {
   method_.state_->running.add(1);
 }
 
@@ -93,7 +97,10 @@ CallScope::~CallScope() {
 }
 
 grpc::Status CallScope::finish(const Status& outcome) {
-  const grpc::Status status = to_grpc_status(outcome);
+  grpc::Status status = to_grpc_status(outcome);
+  if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED && retry_after_.count() > 0) {
+    status = with_retry_info(status, retry_after_);
+  }
   if (!finished_.exchange(true)) record(status.error_code(), outcome.ok() ? "" : outcome.error().message);
   return status;
 }
@@ -152,7 +159,7 @@ Method Dispatcher::method(const MethodOptions& options) {
 
 std::unique_ptr<CallScope> Dispatcher::open(grpc::CallbackServerContext* context, const Method& method) {
   Call call{.caller = {}, .deadline = deadline_of(*context, method.state_->shape, options_), .context = context};
-  return std::make_unique<CallScope>(method, context, std::move(call));
+  return std::make_unique<CallScope>(method, context, std::move(call), options_.retry_after);
 }
 
 Status Dispatcher::authenticate(CallScope& scope) {
@@ -163,31 +170,53 @@ Status Dispatcher::authenticate(CallScope& scope) {
   return require_role(scope.call_.caller, scope.method_.state_->least);
 }
 
+Error Dispatcher::refusal(WorkerPool::Submitted why, const CallScope& scope) const {
+  const WorkerPool::Options& pool = pool_.options();
+  switch (why) {
+    case WorkerPool::Submitted::kStopping:
+      return {ErrorKind::kUnavailable, "the service is stopping; call again"};
+    case WorkerPool::Submitted::kQueueOfOwnerFull:
+      return {ErrorKind::kThrottled, (scope.call().caller.is_platform() ? "this key" : "this tenant") +
+                                         std::string(" has as many calls waiting as it may (") +
+                                         std::to_string(pool.queue_of_owner) + "); try again later"};
+    case WorkerPool::Submitted::kQueueFull:
+    case WorkerPool::Submitted::kYes:
+      break;
+  }
+  return {ErrorKind::kThrottled,
+          "the server has as many calls waiting as it may (" + std::to_string(pool.queue) + "); try again later"};
+}
+
 grpc::ServerUnaryReactor* Dispatcher::unary(grpc::CallbackServerContext* context, const Method& method,
                                             std::function<Status(const Call&)> work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   std::shared_ptr<CallScope> scope = open(context, method);
-  if (!scope->key_.ok()) {  // not worth a worker
-    reactor->Finish(scope->finish(scope->key_.error()));
+  Status allowed = scope->key_.ok() ? Status{} : Status{scope->key_.error()};
+  if (allowed.ok() && options_.verify == Verify::kOnArrival) allowed = authenticate(*scope);
+  if (!allowed.ok()) {  // not worth a worker
+    reactor->Finish(scope->finish(allowed));
     return reactor;
   }
   const auto run = [this, scope, work = std::move(work)]() -> Status {
     if (scope->call().cancelled()) return Error{ErrorKind::kUnknownOutcome, "the client went away"};
     if (scope->call().left().count() == 0) return too_late();
     try {
-      if (Status allowed = authenticate(*scope); !allowed.ok()) return allowed;
+      if (options_.verify == Verify::kOnWorker) {
+        if (Status verified = authenticate(*scope); !verified.ok()) return verified;
+      }
       return work(scope->call());
     } catch (const std::exception& fault) {
       return Error{ErrorKind::kInternal, std::string("exception: ") + fault.what()};
     }
   };
+  const Caller& caller = scope->call().caller;
+  // A tenant cannot be called so: its id has no blank.
+  const std::string owner = caller.is_platform() && !caller.key_id.empty() ? "key " + caller.key_id : caller.tenant;
   // After Finish() gRPC may free context and reactor at any time: nothing may touch them any more.
-  const bool accepted = pool_.try_submit([scope, run, reactor] { reactor->Finish(scope->finish(run())); });
-  if (!accepted) {
+  const auto submitted = pool_.submit([scope, run, reactor] { reactor->Finish(scope->finish(run())); }, owner);
+  if (submitted != WorkerPool::Submitted::kYes) {
     rejected_.add();
-    reactor->Finish(
-        scope->finish(Error{ErrorKind::kThrottled, "the server has as many calls waiting as it may (" +
-                                                       std::to_string(pool_.options().queue) + "); try again later"}));
+    reactor->Finish(scope->finish(refusal(submitted, *scope)));
   }
   return reactor;
 }

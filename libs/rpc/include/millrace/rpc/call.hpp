@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,6 +25,11 @@ namespace millrace::rpc {
 /// The status with the error's kind as code and its message. kInternal and kCorrupt lose their message: it is for the
 /// log.
 [[nodiscard]] grpc::Status to_grpc_status(const Status& status);
+
+/// The same with google.rpc.RetryInfo among its details: when the call may be tried again.
+[[nodiscard]] grpc::Status with_retry_info(const grpc::Status& status, std::chrono::milliseconds after);
+/// The delay of the status's google.rpc.RetryInfo; nothing: it has none.
+[[nodiscard]] std::optional<std::chrono::milliseconds> retry_info_of(const grpc::Status& status);
 
 /// What a client makes of an answer.
 [[nodiscard]] Status from_grpc_status(const grpc::Status& status);
@@ -68,7 +74,9 @@ struct Call {
 /// themselves; unary calls get it from Dispatcher::unary().
 class CallScope {
  public:
-  CallScope(const Method& method, grpc::CallbackServerContext* context, Call call);
+  /// A kThrottled outcome says that the call may be tried again after `retry_after`; 0: says nothing.
+  CallScope(const Method& method, grpc::CallbackServerContext* context, Call call,
+            std::chrono::milliseconds retry_after = {});
   ~CallScope();  ///< counts as CANCELLED if finish() was never called
   CallScope(const CallScope&) = delete;
   CallScope& operator=(const CallScope&) = delete;
@@ -86,12 +94,21 @@ class CallScope {
   Call call_;
   Result<Sha256> key_;
   std::chrono::steady_clock::time_point begin_;
+  std::chrono::milliseconds retry_after_;
   std::atomic<bool> finished_{false};
+};
+
+/// When a unary call's key is looked at.
+enum class Verify {
+  kOnWorker,   ///< the verifier may block; nobody knows whose call waits
+  kOnArrival,  ///< on gRPC's thread, by a verifier that answers from memory: calls wait in the lane of their tenant
 };
 
 struct DispatchOptions {
   std::chrono::milliseconds default_deadline{10'000};  ///< for unary calls that come without one
   std::chrono::milliseconds most_deadline{120'000};    ///< longer ones of unary calls are cut to this
+  Verify verify = Verify::kOnWorker;
+  std::chrono::milliseconds retry_after{0};  ///< what RESOURCE_EXHAUSTED advises; 0: nothing
 };
 
 /// The one way into a handler: metrics and log (millrace_rpc_*), deadline, authentication, role, worker pool, status.
@@ -119,6 +136,8 @@ class Dispatcher {
   [[nodiscard]] WorkerPool& pool() { return pool_; }
 
  private:
+  [[nodiscard]] Error refusal(WorkerPool::Submitted why, const CallScope& scope) const;
+
   ApiKeyVerifier& verifier_;
   WorkerPool& pool_;
   observability::Metrics& metrics_;

@@ -5,7 +5,10 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <map>
 #include <mutex>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -14,21 +17,28 @@
 namespace millrace::rpc {
 
 /// Threads for blocking work (SQL), with a bounded queue. Thread-safe. A job must not throw and is told nothing about
-/// the pool's end: it bounds itself by its call's deadline.
+/// the pool's end: it bounds itself by its call's deadline. Jobs may have an owner: the owners' jobs are begun in turn,
+/// so that one who sends many delays only himself.
 class WorkerPool {
  public:
   struct Options {
     std::size_t threads = 4;
-    std::size_t queue = 256;  ///< jobs waiting, not counting those running
+    std::size_t queue = 256;           ///< jobs waiting, not counting those running
+    std::size_t queue_of_owner = 0;    ///< the same of one owner; 0: no bound of its own
+    std::size_t running_of_owner = 0;  ///< jobs of one owner that run at once; 0: no bound of its own
   };
+
+  enum class Submitted { kYes, kQueueFull, kQueueOfOwnerFull, kStopping };
 
   explicit WorkerPool(const Options& options);
   ~WorkerPool();  ///< runs what was accepted, then joins
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  /// False if the queue is full or the pool is stopping; then the job will not run. Never blocks.
-  [[nodiscard]] bool try_submit(std::function<void()> job);
+  /// Unless kYes the job will not run. Never blocks. Jobs without an owner (empty) have no bounds of an owner.
+  [[nodiscard]] Submitted submit(std::function<void()> job, std::string_view owner);
+  /// Of nobody; false unless kYes.
+  [[nodiscard]] bool try_submit(std::function<void()> job) { return submit(std::move(job), {}) == Submitted::kYes; }
 
   /// Takes no more jobs and waits until all accepted ones are done, or kUnavailable at the deadline (they go on).
   [[nodiscard]] Status drain(std::chrono::steady_clock::time_point deadline);
@@ -38,13 +48,24 @@ class WorkerPool {
   [[nodiscard]] const Options& options() const { return options_; }
 
  private:
+  /// The jobs of one owner.
+  struct Lane {
+    std::deque<std::function<void()>> jobs;
+    std::size_t running = 0;
+    bool in_turn = false;  // stands in turns_
+  };
+  using Lanes = std::map<std::string, Lane, std::less<>>;
+
   void work();
+  void stand_in_turn(Lanes::iterator lane);
 
   const Options options_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable idle_;
-  std::deque<std::function<void()>> jobs_;
+  Lanes lanes_;                        // with jobs that wait or run
+  std::deque<Lanes::iterator> turns_;  // whose next job may begin
+  std::size_t waiting_ = 0;
   std::size_t running_ = 0;
   bool stopping_ = false;
   std::vector<std::jthread> threads_;
