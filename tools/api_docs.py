@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-AREAS = ("query", "registry", "rules", "alerts", "stream")
+AREAS = ("query", "registry", "rules", "alerts", "stream", "devices")
 HEAD = """# The gRPC APIs
 
 Written by `tools/api_docs.py` from `proto/`; a test compares. Each call needs the metadata `authorization: Bearer mk_<id>_<secret>`.

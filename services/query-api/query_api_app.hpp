@@ -11,10 +11,15 @@
 #include <millrace/runtime/lifecycle.hpp>
 #include <millrace/runtime/ops_server.hpp>
 
+#include "export/export_reader.hpp"
+#include "front/http_front.hpp"
 #include "log/dead_letters.hpp"
 #include "log/reader_pool.hpp"
+#include "presence/presence_view.hpp"
 #include "query_api_config.hpp"
 #include "read/derived_reader.hpp"
+#include "read/downsampler.hpp"
+#include "read/group_reader.hpp"
 #include "read/progress.hpp"
 #include "read/series_reader.hpp"
 #include "receipts/receipt_reader.hpp"
@@ -34,6 +39,7 @@ class QueryApiApp final : public runtime::App {
 
   /// With the ports that were really bound; after start().
   [[nodiscard]] const Address& grpc_address() const { return server_->address(); }
+  [[nodiscard]] const Address& http_address() const { return front_->address(); }
   [[nodiscard]] const Address& ops_address() const { return ops_->address(); }
   [[nodiscard]] bool ready() const { return health_.report().ready; }
 
@@ -46,17 +52,23 @@ class QueryApiApp final : public runtime::App {
   registry_view::RegistryView registry_;
   Progress progress_;
   SeriesReader series_;
+  Downsampler downsampler_;
+  GroupReader groups_;
   DerivedReader derived_;
   LogReaders log_readers_;
   ReceiptReader receipts_;
   DeadLetters dead_letters_;
   TailHub tails_;
-  TailCalls tail_calls_;
+  StreamCalls streams_;
   LimitUse limit_use_;
+  PresenceView presence_;
+  ExportReader export_reader_;
   rpc::WorkerPool workers_;
+  rpc::WorkerPool export_workers_;
   rpc::Dispatcher dispatcher_;
   QueryService service_;
   std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<HttpFront> front_;
   std::unique_ptr<runtime::OpsServer> ops_;
 };
 

@@ -29,15 +29,21 @@ std::string alerts_statement(const std::string& restriction) {
          " WHERE total - octet_length(event) < $7::int8 ORDER BY raised_at DESC, alert_id DESC";
 }
 
+/// $1 tenant, $2 alert_id, $3 event number of the last one given, $4 limit, $5 bytes.
+constexpr const char* kHistory =
+    "SELECT event_number, event, total FROM (SELECT event_number, event,"
+    " sum(octet_length(event)) OVER (ORDER BY event_number ROWS UNBOUNDED PRECEDING) AS total FROM storage.alert"
+    " WHERE tenant = $1 AND alert_id = $2 AND event_number > $3::int8 ORDER BY event_number LIMIT $4::int8) a"
+    " WHERE total - octet_length(event) < $5::int8 ORDER BY event_number";
+
 /// Behind every episode: `g` is greater than any hexadecimal digit.
 constexpr const char* kBehindAll = "g";
 
 }  // namespace
 
 Result<WindowPage> DerivedReader::windows(const Series& series, const Window& window,
-                                          const std::optional<WindowPosition>& after,
-                                          postgres::Clock::time_point deadline) {
-  auto connection = pool_.acquire(deadline);
+                                          const std::optional<WindowPosition>& after, const Patience& patience) {
+  auto connection = patience.acquire(pool_);
   if (!connection.ok()) return connection.error();
   // A size is more than 0.
   const WindowPosition behind = after.value_or(WindowPosition{window.from, 0});
@@ -68,9 +74,8 @@ Result<WindowPage> DerivedReader::windows(const Series& series, const Window& wi
 }
 
 Result<AlertPage> DerivedReader::alerts(const AlertFilter& filter, int limit,
-                                        const std::optional<AlertPosition>& before,
-                                        postgres::Clock::time_point deadline) {
-  auto connection = pool_.acquire(deadline);
+                                        const std::optional<AlertPosition>& before, const Patience& patience) {
+  auto connection = patience.acquire(pool_);
   if (!connection.ok()) return connection.error();
   const AlertPosition end = before.value_or(AlertPosition{filter.to, kBehindAll});
   Params params;
@@ -96,6 +101,22 @@ Result<AlertPage> DerivedReader::alerts(const AlertFilter& filter, int limit,
   if (rows->size() > limit || cut_by_bytes) {
     page.next = AlertPosition{rows->timestamptz(given - 1, 0), std::string(rows->text(given - 1, 1))};
   }
+  return page;
+}
+
+Result<HistoryPage> DerivedReader::history(const std::string& tenant, const std::string& episode, std::int64_t after,
+                                           int limit, const Patience& patience) {
+  auto connection = patience.acquire(pool_);
+  if (!connection.ok()) return connection.error();
+  Params params;
+  params.text(tenant).text(episode).integer(after).integer(limit + 1).integer(SeriesReader::kPageBytes);
+  const auto rows = (*connection)->exec(kHistory, params);
+  if (!rows.ok()) return rows.error();
+  HistoryPage page;
+  const int given = std::min(rows->size(), limit);
+  for (int row = 0; row < given; ++row) page.events.emplace_back(rows->text(row, 1));
+  const bool cut_by_bytes = !rows->empty() && rows->integer(rows->size() - 1, 2) >= SeriesReader::kPageBytes;
+  if (rows->size() > limit || cut_by_bytes) page.next = rows->integer(given - 1, 0);
   return page;
 }
 

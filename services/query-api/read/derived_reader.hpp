@@ -57,7 +57,12 @@ struct AlertPage {
   std::optional<AlertPosition> next;  ///< of the last one given; empty: no more
 };
 
-/// Windows and alerts as PostgreSQL holds them. Blocking, each call at most until its deadline, after which the
+struct HistoryPage {
+  std::vector<std::string> events;   ///< alerts.v1.Alert
+  std::optional<std::int64_t> next;  ///< event number of the last one given; empty: no more
+};
+
+/// Windows and alerts as PostgreSQL holds them. Blocking, each call at most as long as its patience, after which the
 /// statement is cancelled. Thread-safe. kUnavailable: no database; kThrottled: all connections are busy until the
 /// deadline.
 class DerivedReader {
@@ -66,13 +71,16 @@ class DerivedReader {
 
   /// In order of (start, size), at most `window.rows`, behind `after`.
   [[nodiscard]] Result<WindowPage> windows(const Series& series, const Window& window,
-                                           const std::optional<WindowPosition>& after,
-                                           postgres::Clock::time_point deadline);
+                                           const std::optional<WindowPosition>& after, const Patience& patience);
 
   /// At most `rows`, and about SeriesReader::kPageBytes, before `before`.
   [[nodiscard]] Result<AlertPage> alerts(const AlertFilter& filter, int rows,
-                                         const std::optional<AlertPosition>& before,
-                                         postgres::Clock::time_point deadline);
+                                         const std::optional<AlertPosition>& before, const Patience& patience);
+
+  /// All events of one alert of the tenant behind event number `after`, the first one first: at most `rows`, and about
+  /// SeriesReader::kPageBytes.
+  [[nodiscard]] Result<HistoryPage> history(const std::string& tenant, const std::string& episode, std::int64_t after,
+                                            int rows, const Patience& patience);
 
  private:
   postgres::Pool& pool_;

@@ -49,4 +49,24 @@ Result<std::vector<std::int64_t>> read_page_token(std::string_view scope, std::s
   return position;
 }
 
+std::vector<std::int64_t> numbers_of_text(std::string_view text) {
+  std::vector<std::int64_t> numbers{static_cast<std::int64_t>(text.size())};
+  std::string bytes(text);
+  bytes.resize((text.size() + 7) / 8 * 8);
+  for (std::size_t at = 0; at < bytes.size(); at += 8) {
+    numbers.push_back(static_cast<std::int64_t>(get64(std::string_view(bytes).substr(at))));
+  }
+  return numbers;
+}
+
+Result<std::string> text_of_numbers(std::span<const std::int64_t> numbers) {
+  if (numbers.empty() || numbers[0] < 0 || (numbers[0] + 7) / 8 != static_cast<std::int64_t>(numbers.size()) - 1) {
+    return bad_token();
+  }
+  std::string bytes;
+  for (const std::int64_t number : numbers.subspan(1)) put64(bytes, static_cast<std::uint64_t>(number));
+  bytes.resize(static_cast<std::size_t>(numbers[0]));
+  return bytes;
+}
+
 }  // namespace millrace::query_api

@@ -17,4 +17,8 @@ namespace millrace::query_api {
 /// kInvalid for a token that was changed, cut, or belongs to another request.
 [[nodiscard]] Result<std::vector<std::int64_t>> read_page_token(std::string_view scope, std::string_view token);
 
+/// Text as numbers of a position, and back; kInvalid for numbers that are none.
+[[nodiscard]] std::vector<std::int64_t> numbers_of_text(std::string_view text);
+[[nodiscard]] Result<std::string> text_of_numbers(std::span<const std::int64_t> numbers);
+
 }  // namespace millrace::query_api

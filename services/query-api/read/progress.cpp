@@ -1,6 +1,8 @@
 #include "read/progress.hpp"
 
+#include <algorithm>
 #include <condition_variable>
+#include <limits>
 
 #include <millrace/base/ids.hpp>
 #include <millrace/kafka/admin.hpp>
@@ -97,6 +99,14 @@ TimeUs Progress::as_of(std::string_view tenant, std::string_view device) const {
   if (partition_count_ == 0) return 0;
   const auto found = partitions_.find(partition_of(record_key(tenant, device), partition_count_));
   return found == partitions_.end() ? 0 : found->second.value();
+}
+
+TimeUs Progress::as_of_all() const {
+  const std::lock_guard lock(mutex_);
+  if (partition_count_ == 0 || partitions_.size() < static_cast<std::size_t>(partition_count_)) return 0;
+  TimeUs least = std::numeric_limits<TimeUs>::max();
+  for (const auto& [partition, as_of] : partitions_) least = std::min(least, as_of.value());
+  return least;
 }
 
 runtime::CheckResult Progress::database_check() const {

@@ -50,6 +50,8 @@ class Progress {
 
   /// For the partition of a device's records; 0: not known.
   [[nodiscard]] TimeUs as_of(std::string_view tenant, std::string_view device) const;
+  /// For the records of all devices; 0: not known of every partition.
+  [[nodiscard]] TimeUs as_of_all() const;
   [[nodiscard]] runtime::CheckResult database_check() const;
 
  private:

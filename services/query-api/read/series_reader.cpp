@@ -20,22 +20,6 @@ constexpr const char* kSamples =
     "  AND time >= $3::timestamptz AND time < $4::timestamptz ORDER BY time LIMIT $5::int8) s) t"
     " WHERE total - 32 - coalesce(octet_length(other), 0) < $6::int8 ORDER BY time";
 
-/// Time of the first number of a series in [$3, $4).
-constexpr const char* kFirstNumber =
-    "SELECT time FROM storage.sample WHERE device_id = $1::int4 AND metric = $2::int4 AND time >= $3::timestamptz"
-    " AND time < $4::timestamptz AND (value IS NOT NULL OR kind = 1) ORDER BY time LIMIT 1";
-
-/// Buckets of $5 microseconds; integers too large for `value` are in `other` (kind 1). The mean by a sum that is scaled
-/// by 2^-40: avg() and a plain sum() fail on values near the end of double's range.
-constexpr const char* kBuckets =
-    "SELECT date_bin($5::int8 * interval '1 microsecond', time, timestamptz '1970-01-01 00:00:00+00') AS bucket, "
-    "count(*),"
-    " min(number), max(number),"
-    " sum(number * 9.094947017729282379150390625e-13::float8) / count(*) * 1099511627776::float8 FROM ("
-    " SELECT time, CASE WHEN kind = 1 THEN other::float8 ELSE value END AS number FROM storage.sample"
-    " WHERE device_id = $1::int4 AND metric = $2::int4 AND time >= $3::timestamptz AND time < $4::timestamptz"
-    " AND (value IS NOT NULL OR kind = 1)) s GROUP BY 1 ORDER BY 1";
-
 constexpr const char* kLatestOfMetrics =
     "SELECT l.metric, m.name, m.type, l.time, l.value, l.kind, l.other FROM storage.latest l JOIN storage.metric m ON "
     "m.id = l.metric"
@@ -47,23 +31,11 @@ Params window_params(const Series& series, TimeUs from, TimeUs to) {
   return params;
 }
 
-/// a + b, at the ends of the range where it would overflow.
-TimeUs saturated_add(TimeUs a, TimeUs b) {
-  TimeUs sum = 0;
-  if (!__builtin_add_overflow(a, b, &sum)) return sum;
-  return b > 0 ? std::numeric_limits<TimeUs>::max() : std::numeric_limits<TimeUs>::min();
-}
-
 }  // namespace
 
-TimeUs bucket_start(TimeUs time, std::int64_t step_us) {
-  const std::int64_t rest = time % step_us;
-  return time - (rest < 0 ? rest + step_us : rest);
-}
-
 Result<std::vector<LatestValue>> SeriesReader::latest(std::int32_t device_key, const std::vector<std::string>& metrics,
-                                                      postgres::Clock::time_point deadline) {
-  auto connection = pool_.acquire(deadline);
+                                                      const Patience& patience) {
+  auto connection = patience.acquire(pool_);
   if (!connection.ok()) return connection.error();
   Params params;
   params.integer(device_key);
@@ -82,8 +54,8 @@ Result<std::vector<LatestValue>> SeriesReader::latest(std::int32_t device_key, c
 }
 
 Result<Series> SeriesReader::resolve(std::string_view tenant, std::int32_t device_key, const std::string& metric,
-                                     postgres::Clock::time_point deadline) {
-  auto connection = pool_.acquire(deadline);
+                                     const Patience& patience) {
+  auto connection = patience.acquire(pool_);
   if (!connection.ok()) return connection.error();
   Params params;
   params.text(tenant).text_array(std::span<const std::string>(&metric, 1));
@@ -95,9 +67,8 @@ Result<Series> SeriesReader::resolve(std::string_view tenant, std::int32_t devic
                 static_cast<storage_schema::MetricType>(rows->integer(0, 2))};
 }
 
-Result<SamplePage> SeriesReader::samples(const Series& series, const Window& window,
-                                         postgres::Clock::time_point deadline) {
-  auto connection = pool_.acquire(deadline);
+Result<SamplePage> SeriesReader::samples(const Series& series, const Window& window, const Patience& patience) {
+  auto connection = patience.acquire(pool_);
   if (!connection.ok()) return connection.error();
   Params params = window_params(series, window.from, window.to);
   params.integer(window.rows + 1).integer(kPageBytes);
@@ -116,33 +87,6 @@ Result<SamplePage> SeriesReader::samples(const Series& series, const Window& win
   const bool cut_by_bytes = !rows->empty() && rows->integer(rows->size() - 1, 5) >= kPageBytes;
   // A time occurs once in a series, so the next page starts just behind the last row.
   if (cut_by_rows || cut_by_bytes) page.next_from = page.samples.back().time + 1;
-  return page;
-}
-
-Result<BucketPage> SeriesReader::buckets(const Series& series, const Window& window, std::int64_t step_us,
-                                         postgres::Clock::time_point deadline) {
-  auto connection = pool_.acquire(deadline);
-  if (!connection.ok()) return connection.error();
-  BucketPage page;
-  const auto first = (*connection)->exec(kFirstNumber, window_params(series, window.from, window.to));
-  if (!first.ok()) return first.error();
-  if (first->empty()) return page;
-  // A stretch of so many steps holds at most so many buckets; a gap before it costs one look into the index.
-  const TimeUs from = std::max(window.from, first->timestamptz(0, 0));
-  std::int64_t length = 0;
-  if (__builtin_mul_overflow(step_us, static_cast<std::int64_t>(window.rows), &length)) {
-    length = std::numeric_limits<std::int64_t>::max();
-  }
-  const TimeUs to = std::min(window.to, saturated_add(bucket_start(from, step_us), length));
-  Params params = window_params(series, from, to);
-  params.integer(step_us);
-  const auto rows = (*connection)->exec(kBuckets, params);
-  if (!rows.ok()) return rows.error();
-  for (int row = 0; row < rows->size(); ++row) {
-    page.buckets.push_back({rows->timestamptz(row, 0), rows->integer(row, 1), rows->float8(row, 2),
-                            rows->float8(row, 3), rows->float8(row, 4)});
-  }
-  if (to < window.to) page.next_from = to;
   return page;
 }
 

@@ -12,6 +12,8 @@
 #include <millrace/storage_schema/value.hpp>
 #include <millrace/telemetry/batch.hpp>
 
+#include "read/patience.hpp"
+
 namespace millrace::query_api {
 
 struct LatestValue {
@@ -43,19 +45,7 @@ struct SamplePage {
   std::optional<TimeUs> next_from;  ///< empty: no more
 };
 
-struct Bucket {
-  TimeUs time = 0;
-  std::int64_t count = 0;
-  double min = 0;
-  double max = 0;
-  double mean = 0;
-};
-struct BucketPage {
-  std::vector<Bucket> buckets;
-  std::optional<TimeUs> next_from;
-};
-
-/// What PostgreSQL holds. Blocking, each call at most until its deadline, after which the statement is cancelled.
+/// What PostgreSQL holds. Blocking, each call at most as long as its patience, after which the statement is cancelled.
 /// Thread-safe. kUnavailable: no database; kThrottled: all connections are busy until the deadline.
 class SeriesReader {
  public:
@@ -64,28 +54,19 @@ class SeriesReader {
   /// Newest values by metric name; of the named metrics only if there are any.
   [[nodiscard]] Result<std::vector<LatestValue>> latest(std::int32_t device_key,
                                                         const std::vector<std::string>& metrics,
-                                                        postgres::Clock::time_point deadline);
+                                                        const Patience& patience);
 
   /// kNotFound naming the metric if the tenant never sent one of that name.
   [[nodiscard]] Result<Series> resolve(std::string_view tenant, std::int32_t device_key, const std::string& metric,
-                                       postgres::Clock::time_point deadline);
+                                       const Patience& patience);
 
   /// Raw points in time order: at most `window.rows`, and about kPageBytes.
-  [[nodiscard]] Result<SamplePage> samples(const Series& series, const Window& window,
-                                           postgres::Clock::time_point deadline);
-
-  /// Buckets over the numbers. Each call reads only the stretch that its page covers, so that all pages together read
-  /// every row once.
-  [[nodiscard]] Result<BucketPage> buckets(const Series& series, const Window& window, std::int64_t step_us,
-                                           postgres::Clock::time_point deadline);
+  [[nodiscard]] Result<SamplePage> samples(const Series& series, const Window& window, const Patience& patience);
 
   static constexpr std::int64_t kPageBytes = 3 << 20;  ///< below the 4 MB that gRPC clients take by default
 
  private:
   postgres::Pool& pool_;
 };
-
-/// Start of the bucket that holds `time`; buckets start at multiples of `step_us`, before 1970 too.
-[[nodiscard]] TimeUs bucket_start(TimeUs time, std::int64_t step_us);
 
 }  // namespace millrace::query_api

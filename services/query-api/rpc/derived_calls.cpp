@@ -101,10 +101,10 @@ Status QueryService::windows(const rpc::Call& call, const api::ListWindowsReques
     if (position->size() != 2) return Error{ErrorKind::kInvalid, "page_token is not one of ListWindows"};
     after = WindowPosition{(*position)[0], (*position)[1]};
   }
-  const auto series = parts_.series.resolve(tenant.value(), device->device_key, request.metric(), call.deadline);
+  const auto series = parts_.series.resolve(tenant.value(), device->device_key, request.metric(), patience_of(call));
   if (!series.ok()) return series.error();
-  const auto page =
-      parts_.derived.windows(series.value(), {request.from_us(), request.to_us(), rows.value()}, after, call.deadline);
+  const auto page = parts_.derived.windows(series.value(), {request.from_us(), request.to_us(), rows.value()}, after,
+                                           patience_of(call));
   if (!page.ok()) return page.error();
   for (const WindowFigures& window : page->windows) {
     auto* out = response.add_windows();
@@ -141,6 +141,7 @@ Status QueryService::alerts(const rpc::Call& call, const api::ListAlertsRequest&
                             api::ListAlertsResponse& response) {
   const auto tenant = rpc::tenant_of(call.caller, request.tenant());
   if (!tenant.ok()) return tenant.error();
+  if (!request.alert_id().empty()) return alert_history(call, tenant.value(), request, response);
   const auto filter = filter_of(tenant.value(), request);
   if (!filter.ok()) return filter.error();
   const auto rows = page_size(request.page_size(), 100, kMostAlerts);
@@ -156,7 +157,7 @@ Status QueryService::alerts(const rpc::Call& call, const api::ListAlertsRequest&
     if (position->size() != 3) return Error{ErrorKind::kInvalid, "page_token is not one of ListAlerts"};
     before = AlertPosition{(*position)[0], episode_of((*position)[1], (*position)[2])};
   }
-  const auto page = parts_.derived.alerts(filter.value(), rows.value(), before, call.deadline);
+  const auto page = parts_.derived.alerts(filter.value(), rows.value(), before, patience_of(call));
   if (!page.ok()) return page.error();
   for (const std::string& event : page->events) {
     if (!response.add_alerts()->ParseFromString(event)) {
@@ -169,6 +170,39 @@ Status QueryService::alerts(const rpc::Call& call, const api::ListAlertsRequest&
     response.set_next_page_token(
         make_page_token(scope, std::array{page->next->raised_at, (*episode)[0], (*episode)[1]}));
   }
+  return {};
+}
+
+Status QueryService::alert_history(const rpc::Call& call, const std::string& tenant,
+                                   const api::ListAlertsRequest& request, api::ListAlertsResponse& response) {
+  if (request.state() != 0 || !request.device().empty() || !request.rule().empty() || request.min_severity() != 0 ||
+      request.from_us() != 0 || request.to_us() != 0) {
+    return Error{ErrorKind::kInvalid, "alert_id asks for one alert: no other filter may be set"};
+  }
+  if (const auto valid = numbers_of(request.alert_id()); !valid.ok()) {
+    return Error{ErrorKind::kInvalid, "alert_id has 32 hexadecimal digits"};
+  }
+  const auto rows = page_size(request.page_size(), 100, kMostAlerts);
+  if (!rows.ok()) return rows.error();
+  const std::string scope = "alert\n" + tenant + '\n' + request.alert_id();
+  std::int64_t after = 0;
+  if (!request.page_token().empty()) {
+    const auto position = read_page_token(scope, request.page_token());
+    if (!position.ok()) return position.error();
+    if (position->size() != 1) return Error{ErrorKind::kInvalid, "page_token is not one of ListAlerts"};
+    after = position->front();
+  }
+  const auto page = parts_.derived.history(tenant, request.alert_id(), after, rows.value(), patience_of(call));
+  if (!page.ok()) return page.error();
+  if (page->events.empty() && request.page_token().empty()) {
+    return Error{ErrorKind::kNotFound, "there is no alert " + request.alert_id() + " in tenant " + tenant};
+  }
+  for (const std::string& event : page->events) {
+    if (!response.add_alerts()->ParseFromString(event)) {
+      return Error{ErrorKind::kCorrupt, "storage.alert: an event is no alert"};
+    }
+  }
+  if (page->next) response.set_next_page_token(make_page_token(scope, std::array{*page->next}));
   return {};
 }
 

@@ -1,6 +1,7 @@
 #include "rpc/query_service.hpp"
 
-#include <array>
+#include <limits>
+#include <set>
 
 #include <millrace/base/ids.hpp>
 #include <millrace/telemetry/value_proto.hpp>
@@ -13,29 +14,7 @@ namespace {
 
 namespace api = query::v1;
 
-constexpr int kMostPerPage = 10'000;
 constexpr int kMostLetters = 1'000;
-constexpr int kMostNames = 1'000;
-constexpr std::int64_t kLeastStep = 1'000;
-constexpr std::int64_t kMostStep = 36'525LL * 86'400 * kUsPerSecond;
-
-Status check_range(const api::RangeRequest& request) {
-  if (auto valid = check_metric(request.metric()); !valid.ok()) return valid;
-  if (request.step_us() > kMostStep) return Error{ErrorKind::kInvalid, "step_us is more than 100 years"};
-  if (auto valid = check_times(request.from_us(), request.to_us()); !valid.ok()) return valid;
-  if (request.step_us() != 0 && request.step_us() < kLeastStep) {
-    return Error{ErrorKind::kInvalid,
-                 "step_us " + std::to_string(request.step_us()) + " is neither 0 nor at least 1000"};
-  }
-  return {};
-}
-
-/// Everything of a Range request that must stay the same from page to page.
-std::string scope_of(const std::string& tenant, std::int32_t device_key, const api::RangeRequest& request) {
-  return "range\n" + tenant + '\n' + std::to_string(device_key) + '\n' + request.metric() + '\n' +
-         std::to_string(request.from_us()) + '\n' + std::to_string(request.to_us()) + '\n' +
-         std::to_string(request.step_us());
-}
 
 api::ReceiptState to_api(ReceiptState state) { return static_cast<api::ReceiptState>(state); }
 
@@ -45,11 +24,15 @@ QueryService::QueryService(const QueryParts& parts)
     : parts_(parts),
       latest_(parts.dispatcher.method({.name = "Latest"})),
       range_(parts.dispatcher.method({.name = "Range"})),
+      aggregate_(parts.dispatcher.method({.name = "Aggregate"})),
+      top_(parts.dispatcher.method({.name = "TopN"})),
       receipt_(parts.dispatcher.method({.name = "GetReceipt"})),
       dead_letters_(parts.dispatcher.method({.name = "ListDeadLetters"})),
       windows_(parts.dispatcher.method({.name = "ListWindows"})),
       alerts_(parts.dispatcher.method({.name = "ListAlerts"})),
+      presence_(parts.dispatcher.method({.name = "ListPresence"})),
       tail_(parts.dispatcher.method({.name = "Tail", .shape = rpc::CallShape::kStream})),
+      export_(parts.dispatcher.method({.name = "Export", .shape = rpc::CallShape::kStream})),
       limit_use_(parts.dispatcher.method({.name = "GetLimitUse"})) {}
 
 Result<registry_view::Device> QueryService::device_of(const std::string& tenant, const std::string& device) const {
@@ -59,84 +42,16 @@ Result<registry_view::Device> QueryService::device_of(const std::string& tenant,
   return *std::move(found);
 }
 
-grpc::ServerUnaryReactor* QueryService::Latest(grpc::CallbackServerContext* context, const api::LatestRequest* request,
-                                               api::LatestResponse* response) {
-  return parts_.dispatcher.unary(context, latest_,
-                                 [=, this](const rpc::Call& call) { return latest(call, *request, *response); });
-}
-
-Status QueryService::latest(const rpc::Call& call, const api::LatestRequest& request, api::LatestResponse& response) {
-  const auto tenant = rpc::tenant_of(call.caller, request.tenant());
-  if (!tenant.ok()) return tenant.error();
-  if (request.metrics_size() > kMostNames) {
-    return Error{ErrorKind::kInvalid, "more than " + std::to_string(kMostNames) + " metrics are named"};
+Result<std::vector<std::int32_t>> QueryService::keys_of(const std::string& tenant, const Names& devices) const {
+  if (devices.empty()) return parts_.registry.device_keys(tenant, 0, std::numeric_limits<std::size_t>::max());
+  if (auto valid = check_names("devices", devices); !valid.ok()) return valid.error();
+  std::set<std::int32_t> keys;
+  for (const std::string& name : devices) {
+    const auto device = device_of(tenant, name);
+    if (!device.ok()) return device.error();
+    keys.insert(device->device_key);
   }
-  const auto device = device_of(tenant.value(), request.device());
-  if (!device.ok()) return device.error();
-  // Before the values: what was flushed up to here is in what is read next.
-  response.set_as_of_us(parts_.progress.as_of(tenant.value(), request.device()));
-  const auto values =
-      parts_.series.latest(device->device_key, {request.metrics().begin(), request.metrics().end()}, call.deadline);
-  if (!values.ok()) return values.error();
-  for (const LatestValue& value : values.value()) {
-    auto* entry = response.add_entries();
-    entry->set_metric(value.metric);
-    entry->set_time_us(value.time);
-    telemetry::to_proto(value.value, *entry->mutable_value());
-  }
-  return {};
-}
-
-grpc::ServerUnaryReactor* QueryService::Range(grpc::CallbackServerContext* context, const api::RangeRequest* request,
-                                              api::RangeResponse* response) {
-  return parts_.dispatcher.unary(context, range_,
-                                 [=, this](const rpc::Call& call) { return range(call, *request, *response); });
-}
-
-Status QueryService::range(const rpc::Call& call, const api::RangeRequest& request, api::RangeResponse& response) {
-  const auto tenant = rpc::tenant_of(call.caller, request.tenant());
-  if (!tenant.ok()) return tenant.error();
-  if (const Status valid = check_range(request); !valid.ok()) return valid;
-  const auto rows = page_size(request.page_size(), 1'000, kMostPerPage);
-  if (!rows.ok()) return rows.error();
-  const auto device = device_of(tenant.value(), request.device());
-  if (!device.ok()) return device.error();
-  const std::string scope = scope_of(tenant.value(), device->device_key, request);
-  Window window{request.from_us(), request.to_us(), rows.value()};
-  if (!request.page_token().empty()) {
-    const auto position = read_page_token(scope, request.page_token());
-    if (!position.ok()) return position.error();
-    if (position->size() != 1) return Error{ErrorKind::kInvalid, "page_token is not one of Range"};
-    window.from = std::max(window.from, position->front());
-  }
-  const auto series = parts_.series.resolve(tenant.value(), device->device_key, request.metric(), call.deadline);
-  if (!series.ok()) return series.error();
-  std::optional<TimeUs> next;
-  if (request.step_us() == 0) {
-    const auto page = parts_.series.samples(series.value(), window, call.deadline);
-    if (!page.ok()) return page.error();
-    next = page->next_from;
-    for (const Sample& sample : page->samples) {
-      auto* out = response.add_samples();
-      out->set_time_us(sample.time);
-      out->set_untimed(sample.untimed);
-      telemetry::to_proto(sample.value, *out->mutable_value());
-    }
-  } else {
-    const auto page = parts_.series.buckets(series.value(), window, request.step_us(), call.deadline);
-    if (!page.ok()) return page.error();
-    next = page->next_from;
-    for (const Bucket& bucket : page->buckets) {
-      auto* out = response.add_buckets();
-      out->set_time_us(bucket.time);
-      out->set_count(bucket.count);
-      out->set_min(bucket.min);
-      out->set_max(bucket.max);
-      out->set_mean(bucket.mean);
-    }
-  }
-  if (next) response.set_next_page_token(make_page_token(scope, std::array{*next}));
-  return {};
+  return std::vector<std::int32_t>{keys.begin(), keys.end()};
 }
 
 grpc::ServerUnaryReactor* QueryService::GetReceipt(grpc::CallbackServerContext* context,
@@ -221,7 +136,7 @@ grpc::ServerWriteReactor<api::TailResponse>* QueryService::Tail(grpc::CallbackSe
   // The verifier answers from memory, so it may be asked on gRPC's thread.
   const Status allowed = parts_.dispatcher.authenticate(*scope);
   auto filter = allowed.ok() ? tail_filter(scope->call().caller, *request) : Result<TailFilter>(allowed.error());
-  auto* reactor = new TailReactor(parts_.tails, parts_.tail_calls, parts_.dispatcher, std::move(scope));
+  auto* reactor = new TailReactor(parts_.tails, parts_.streams, parts_.dispatcher, std::move(scope));
   reactor->begin(std::move(filter));
   return reactor;
 }
@@ -229,9 +144,8 @@ grpc::ServerWriteReactor<api::TailResponse>* QueryService::Tail(grpc::CallbackSe
 Result<TailFilter> QueryService::tail_filter(const rpc::Caller& caller, const api::TailRequest& request) const {
   const auto tenant = rpc::tenant_of(caller, request.tenant());
   if (!tenant.ok()) return tenant.error();
-  if (request.devices_size() > kMostNames || request.metrics_size() > kMostNames) {
-    return Error{ErrorKind::kInvalid, "more than " + std::to_string(kMostNames) + " devices or metrics are named"};
-  }
+  if (auto valid = check_names("devices", request.devices()); !valid.ok()) return valid.error();
+  if (auto valid = check_names("metrics", request.metrics()); !valid.ok()) return valid.error();
   for (const std::string& device : request.devices()) {
     if (const auto known = device_of(tenant.value(), device); !known.ok()) return known.error();
   }

@@ -2,9 +2,15 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+
+#include <google/protobuf/repeated_ptr_field.h>
 
 #include <millrace/base/result.hpp>
 #include <millrace/base/time.hpp>
+#include <millrace/rpc/call.hpp>
+
+#include "read/patience.hpp"
 
 namespace millrace::query_api {
 
@@ -20,5 +26,15 @@ inline constexpr TimeUs kLastTime = 253'402'300'800'000'000;
 
 /// kInvalid for a metric name that no reading can have.
 [[nodiscard]] Status check_metric(const std::string& metric);
+
+/// kInvalid for more than kMostNames; `field` is that of the request.
+[[nodiscard]] Status check_names(std::string_view field, const google::protobuf::RepeatedPtrField<std::string>& names);
+inline constexpr int kMostNames = 1'000;
+
+/// A width of buckets: at least 1,000 us and at most 100 years.
+[[nodiscard]] Status check_step(std::int64_t step_us);
+
+/// As patient as the caller.
+[[nodiscard]] Patience patience_of(const rpc::Call& call);
 
 }  // namespace millrace::query_api

@@ -12,7 +12,7 @@ constexpr std::chrono::seconds kKeyCheck{1};
 
 }  // namespace
 
-TailReactor::TailReactor(TailHub& hub, TailCalls& calls, rpc::Dispatcher& dispatcher,
+TailReactor::TailReactor(TailHub& hub, StreamCalls& calls, rpc::Dispatcher& dispatcher,
                          std::unique_ptr<rpc::CallScope> scope)
     : hub_(hub),
       calls_(calls),
@@ -97,27 +97,6 @@ void TailReactor::OnDone() {
     const std::lock_guard lock(mutex_);
   }
   delete this;
-}
-
-void TailCalls::add(TailReactor* call) {
-  const std::lock_guard lock(mutex_);
-  open_.push_back(call);
-}
-
-void TailCalls::remove(TailReactor* call) {
-  const std::lock_guard lock(mutex_);
-  std::erase(open_, call);
-}
-
-void TailCalls::end_all() {
-  const std::lock_guard lock(mutex_);
-  ended_ = true;
-  for (TailReactor* call : open_) call->end(Error{ErrorKind::kUnavailable, "the service is stopping; call again"});
-}
-
-bool TailCalls::ended() const {
-  const std::lock_guard lock(mutex_);
-  return ended_;
 }
 
 }  // namespace millrace::query_api

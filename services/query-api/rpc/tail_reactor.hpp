@@ -9,24 +9,21 @@
 #include <millrace/rpc/call.hpp>
 
 #include "millrace/query/v1/query.pb.h"
+#include "rpc/stream_calls.hpp"
 #include "tail/tail_hub.hpp"
 
 namespace millrace::query_api {
 
-/// Open tails, so that a stop can end them. Thread-safe.
-class TailCalls;
-
 /// One Tail call. Lives until gRPC's OnDone(), then deletes itself. One write is under way at a time; what comes
 /// meanwhile waits in the reader's bounded queue.
-class TailReactor final : public grpc::ServerWriteReactor<query::v1::TailResponse> {
+class TailReactor final : public grpc::ServerWriteReactor<query::v1::TailResponse>, public StreamCall {
  public:
-  TailReactor(TailHub& hub, TailCalls& calls, rpc::Dispatcher& dispatcher, std::unique_ptr<rpc::CallScope> scope);
+  TailReactor(TailHub& hub, StreamCalls& calls, rpc::Dispatcher& dispatcher, std::unique_ptr<rpc::CallScope> scope);
   ~TailReactor() override;
 
   /// Begins, or ends at once with an error.
   void begin(Result<TailFilter> filter);
-  /// Ends the call from outside: the server stops, or the key was revoked.
-  void end(const Status& outcome);
+  void end(const Status& outcome) override;
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
@@ -36,7 +33,7 @@ class TailReactor final : public grpc::ServerWriteReactor<query::v1::TailRespons
   void pump();
 
   TailHub& hub_;
-  TailCalls& calls_;
+  StreamCalls& calls_;
   rpc::Dispatcher& dispatcher_;
   std::unique_ptr<rpc::CallScope> scope_;
   std::shared_ptr<TailReader> reader_;
@@ -47,20 +44,6 @@ class TailReactor final : public grpc::ServerWriteReactor<query::v1::TailRespons
   bool ended_ = false;
   query::v1::TailResponse response_;
   std::chrono::steady_clock::time_point checked_;
-};
-
-class TailCalls {
- public:
-  void add(TailReactor* call);
-  void remove(TailReactor* call);
-  /// Ends all that are open, and each that comes later.
-  void end_all();
-  [[nodiscard]] bool ended() const;
-
- private:
-  mutable std::mutex mutex_;
-  std::vector<TailReactor*> open_;
-  bool ended_ = false;
 };
 
 }  // namespace millrace::query_api

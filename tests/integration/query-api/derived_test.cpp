@@ -186,6 +186,26 @@ TEST_F(DerivedCalls, AlertsAreOneForEachEpisodeAsItIsNowTheLastRaisedFirst) {
   EXPECT_EQ(all_alerts({}, kOtherKey).size(), 1U);
 }
 
+TEST_F(DerivedCalls, AllEventsOfOneAlertComeInTheirOrder) {
+  put(alert("acme", 3, alerts::v1::STATE_RAISED), true);
+  put(alert("acme", 3, alerts::v1::STATE_CLEARED));
+  put(alert("acme", 4, alerts::v1::STATE_RAISED));
+  start_service();
+  api::ListAlertsRequest request;
+  request.set_alert_id(alert("acme", 3, alerts::v1::STATE_RAISED).alert_id());
+  request.set_page_size(1);
+  const auto events = all_alerts(request);
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0].state(), alerts::v1::STATE_RAISED);
+  EXPECT_EQ(events[1].state(), alerts::v1::STATE_CLEARED);
+  EXPECT_EQ(code_of(&Stub::ListAlerts, request, kOtherKey), grpc::StatusCode::NOT_FOUND);
+  request.set_rule("even");
+  EXPECT_EQ(code_of(&Stub::ListAlerts, request, kAcmeKey), grpc::StatusCode::INVALID_ARGUMENT);
+  request.clear_rule();
+  request.set_alert_id("not hexadecimal");
+  EXPECT_EQ(code_of(&Stub::ListAlerts, request, kAcmeKey), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
 TEST_F(DerivedCalls, PagesOfAlertsAreBoundedInBytes) {
   description_bytes = 300'000;
   for (int i = 0; i < 30; ++i) put(alert("acme", i, alerts::v1::STATE_RAISED));

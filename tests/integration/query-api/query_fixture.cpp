@@ -100,14 +100,33 @@ void QueryApi::put_registry() {
   ASSERT_TRUE(producer_->send(records).ok());
 }
 
+void QueryApi::put_device(const std::string& tenant, const std::string& device, std::int32_t key) {
+  const auto sent = producer_->send_one({.topic = topics_.registry(),
+                                         .partition = 0,
+                                         .key = "device/" + tenant + '/' + device,
+                                         .value = device_entry(tenant, device, key)});
+  ASSERT_TRUE(sent.ok());
+}
+
+void QueryApi::put_presence(const devices::v1::Presence& record) {
+  const auto sent = producer_->send_one({.topic = topics_.presence(),
+                                         .key = record_key(record.tenant(), record.device()),
+                                         .value = record.SerializeAsString()});
+  ASSERT_TRUE(sent.ok());
+}
+
 void QueryApi::start_service() {
   Config config;
-  config.grpc = config.ops = Address{"127.0.0.1", 0};
+  config.grpc = config.http = config.ops = Address{"127.0.0.1", 0};
   config.kafka = kafka_;
   config.topic_prefix = topics_.prefix;
   config.database_url = database_url_;
   config.database_connections = 2;
   config.calls_waiting = 64;
+  config.tenant_calls_waiting = 4;
+  config.exports = 4;
+  config.http_body_bytes = 10'000;
+  config.cors_origins = {"https://board.example"};
   config.call_deadline = config.call_deadline_limit = kTimeout;
   config.log_readers = 1;
   config.tails = 4;

@@ -13,6 +13,7 @@
 #include <millrace/postgres/connection.hpp>
 #include <millrace/telemetry/batch.hpp>
 
+#include "millrace/devices/v1/presence.pb.h"
 #include "millrace/query/v1/query.grpc.pb.h"
 #include "query_api_app.hpp"
 
@@ -34,6 +35,11 @@ class QueryApi : public ::testing::Test {
 
   /// Runs query-api until the end of the test; waits until it is ready.
   void start_service();
+
+  /// A further device, before start_service().
+  void put_device(const std::string& tenant, const std::string& device, std::int32_t key);
+  /// A record of the topic presence.
+  void put_presence(const devices::v1::Presence& record);
 
   /// Id of a metric; made on first use with this type.
   std::int32_t metric(const std::string& tenant, const std::string& name, storage_schema::MetricType type);

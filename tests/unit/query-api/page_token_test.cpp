@@ -35,11 +35,16 @@ TEST(PageToken, RefusesEveryChangedOrCutText) {
   EXPECT_FALSE(read_page_token("scope", std::string(1 << 20, '0')).ok());
 }
 
-TEST(BucketStart, IsAMultipleOfTheStepBeforeTheEpochToo) {
-  EXPECT_EQ(bucket_start(0, 1'000), 0);
-  EXPECT_EQ(bucket_start(1'999, 1'000), 1'000);
-  EXPECT_EQ(bucket_start(-1, 1'000), -1'000);
-  EXPECT_EQ(bucket_start(-1'000, 1'000), -1'000);
+TEST(PageToken, HoldsText) {
+  for (const std::string& text :
+       {std::string(), std::string("a"), std::string("exactly8"), std::string("d\0client", 8)}) {
+    const auto back = text_of_numbers(numbers_of_text(text));
+    ASSERT_TRUE(back.ok());
+    EXPECT_EQ(back.value(), text);
+  }
+  for (const std::vector<std::int64_t>& numbers : {std::vector<std::int64_t>{}, {-1}, {9, 1}, {1}}) {
+    EXPECT_FALSE(text_of_numbers(numbers).ok());
+  }
 }
 
 }  // namespace

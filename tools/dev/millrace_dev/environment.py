@@ -20,6 +20,7 @@ def exports(stack):
         "MILLRACE_COAPS_URI": f"coaps://{settings.address('coaps')}",
         "MILLRACE_REGISTRY_ADDR": settings.address("registry"),
         "MILLRACE_QUERY_ADDR": settings.address("query"),
+        "MILLRACE_QUERY_URL": f"http://{settings.address('query_http')}",
         "MILLRACE_KAFKA": stack.kafka.bootstrap,
         "MILLRACE_DATABASE_URL": stack.database_url,
         "MILLRACE_TENANT": TENANT,

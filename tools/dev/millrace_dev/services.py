@@ -43,7 +43,7 @@ DESCRIPTIONS = {
                     certificate=("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE")),
         Description("storage-writer", "writer_ops", {}, role="storage_writer", migrates=True),
         Description("stream-processing", "stream_ops", {}, instance=True),
-        Description("query-api", "query_ops", {"GRPC_ADDR": "query"}, role="query_api",
+        Description("query-api", "query_ops", {"GRPC_ADDR": "query", "HTTP_ADDR": "query_http"}, role="query_api",
                     certificate=("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE")),
         Description("protocol-gateway", "gateway_ops", {"MQTT_ADDR": "mqtt", "MQTT_WS_ADDR": "mqtt_ws", "HTTP_ADDR": "http",
                                                         "COAP_ADDR": "coap", "COAPS_ADDR": "coaps"},

@@ -23,6 +23,7 @@ DEFAULT_PORTS = {
     "coaps": 5684,
     "registry": 7101,
     "query": 7102,
+    "query_http": 8090,
     "gateway_ops": 9101,
     "registry_ops": 9102,
     "query_ops": 9103,

@@ -1,0 +1,137 @@
+#include "read/downsampler.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+
+#include "read/bucket_fold.hpp"
+#include "read/lttb.hpp"
+
+namespace millrace::query_api {
+namespace {
+
+using postgres::Params;
+
+/// Time of the first number of a series in [$3, $4).
+constexpr const char* kFirstNumber =
+    "SELECT time FROM storage.sample WHERE device_id = $1::int4 AND metric = $2::int4 AND time >= $3::timestamptz"
+    " AND time < $4::timestamptz AND (value IS NOT NULL OR kind = 1) ORDER BY time LIMIT 1";
+
+constexpr const char* kCountNumbers =
+    "SELECT count(*) FROM storage.sample WHERE device_id = $1::int4 AND metric = $2::int4 AND time >= $3::timestamptz"
+    " AND time < $4::timestamptz AND (value IS NOT NULL OR kind = 1)";
+
+/// COPY takes no parameters: these are numbers and times only. Integers too large for `value` are in `other` (kind 1).
+std::string copy_numbers(const Series& series, TimeUs from, TimeUs to) {
+  return "COPY (SELECT time, value, other, untimed FROM storage.sample WHERE device_id = " +
+         std::to_string(series.device_key) + " AND metric = " + std::to_string(series.metric_id) + " AND time >= '" +
+         format_rfc3339(from) + "' AND time < '" + format_rfc3339(to) +
+         "' AND (value IS NOT NULL OR kind = 1) ORDER BY time) TO STDOUT (FORMAT binary)";
+}
+
+Number number_of(const postgres::CopyFields& row) {
+  Number number{.time = row.timestamptz(0), .untimed = !row.is_null(3) && row.boolean(3)};
+  if (!row.is_null(1)) {
+    number.value = row.float8(1);
+    return number;
+  }
+  const std::string_view digits = row.text(2);
+  std::from_chars(digits.data(), digits.data() + digits.size(), number.whole);
+  number.is_whole = true;
+  number.value = static_cast<double>(number.whole);
+  return number;
+}
+
+Params range_params(const Series& series, TimeUs from, TimeUs to) {
+  Params params;
+  params.integer(series.device_key).integer(series.metric_id).timestamptz(from).timestamptz(to);
+  return params;
+}
+
+/// a + b, at the ends of the range where it would overflow.
+TimeUs saturated_add(TimeUs a, TimeUs b) {
+  TimeUs sum = 0;
+  if (!__builtin_add_overflow(a, b, &sum)) return sum;
+  return b > 0 ? std::numeric_limits<TimeUs>::max() : std::numeric_limits<TimeUs>::min();
+}
+
+Result<std::vector<Bucket>> fold(postgres::Connection& connection, const Series& series, TimeUs from, TimeUs to,
+                                 BucketFold buckets) {
+  const auto copied = connection.copy_out(copy_numbers(series, from, to), [&](const postgres::CopyFields& row) {
+    const Number number = number_of(row);
+    buckets.add(number.time, number.value);
+  });
+  if (!copied.ok()) return copied.error();
+  return buckets.take();
+}
+
+Sample sample_of(const Number& number, storage_schema::MetricType type) {
+  storage_schema::Cell cell{storage_schema::Kind::kNumber, number.value, {}};
+  if (number.is_whole) cell = {storage_schema::Kind::kInteger, 0, std::to_string(number.whole)};
+  auto value = storage_schema::value_of(cell, type);
+  return {number.time, std::move(value).value(), number.untimed};
+}
+
+}  // namespace
+
+Result<BucketPage> Downsampler::page(const Series& series, const Window& window, std::int64_t step_us,
+                                     const Patience& patience) {
+  auto connection = patience.acquire(pool_);
+  if (!connection.ok()) return connection.error();
+  BucketPage page;
+  const auto first = (*connection)->exec(kFirstNumber, range_params(series, window.from, window.to));
+  if (!first.ok()) return first.error();
+  if (first->empty()) return page;
+  // A stretch of so many steps holds at most so many buckets; a gap before it costs one look into the index.
+  const TimeUs from = std::max(window.from, first->timestamptz(0, 0));
+  std::int64_t length = 0;
+  if (__builtin_mul_overflow(step_us, static_cast<std::int64_t>(window.rows), &length)) {
+    length = std::numeric_limits<std::int64_t>::max();
+  }
+  const TimeUs to = std::min(window.to, saturated_add(bucket_start(from, step_us), length));
+  auto buckets = fold(**connection, series, from, to, BucketFold(step_us, 0));
+  if (!buckets.ok()) return buckets.error();
+  page.buckets = std::move(buckets).value();
+  if (to < window.to) page.next_from = to;
+  return page;
+}
+
+Result<std::vector<Bucket>> Downsampler::buckets(const Series& series, TimeUs from, TimeUs to, std::int64_t step_us,
+                                                 const Patience& patience) {
+  auto connection = patience.acquire(pool_);
+  if (!connection.ok()) return connection.error();
+  return fold(**connection, series, from, to, BucketFold(step_us, from));
+}
+
+Result<std::vector<Sample>> Downsampler::lttb(const Series& series, TimeUs from, TimeUs to, int points,
+                                              const Patience& patience) {
+  auto connection = patience.acquire(pool_);
+  if (!connection.ok()) return connection.error();
+  // Counted and read in one snapshot: the buckets are cut by the count.
+  if (auto begun = (*connection)->script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); !begun.ok()) {
+    return begun.error();
+  }
+  const auto counted = (*connection)->exec(kCountNumbers, range_params(series, from, to));
+  if (!counted.ok()) return counted.error();
+  const std::int64_t total = counted->integer(0, 0);
+  if (total / points > kMostPerPoint) {
+    return Error{ErrorKind::kInvalid, "the range holds " + std::to_string(total) + " numbers, with LTTB it may be " +
+                                          std::to_string(kMostPerPoint) +
+                                          " for each of `points`: ask for more points, a shorter range or buckets"};
+  }
+  Lttb chosen(total, points);
+  std::vector<Number> all;
+  const auto copied = (*connection)->copy_out(copy_numbers(series, from, to), [&](const postgres::CopyFields& row) {
+    if (total <= points) {
+      all.push_back(number_of(row));
+    } else {
+      chosen.add(number_of(row));
+    }
+  });
+  if (!copied.ok()) return copied.error();
+  std::vector<Sample> samples;
+  for (const Number& number : total <= points ? all : chosen.take()) samples.push_back(sample_of(number, series.type));
+  return samples;
+}
+
+}  // namespace millrace::query_api
