@@ -27,13 +27,15 @@ StorageWriterApp::StorageWriterApp(Config config)
       registry_({config_.kafka, config_.topics.registry()}, metrics_),
       committer_(config_, handover_, names_, writer_metrics_),
       reader_(config_, handover_, names_, writer_metrics_, check_against(registry_)),
-      derived_(config_, writer_metrics_) {}
+      derived_(config_, writer_metrics_),
+      maintenance_(config_, writer_metrics_) {}
 
 StorageWriterApp::~StorageWriterApp() {
   handover_.stop();
   reader_.join();
   committer_.join();
   derived_.join();
+  maintenance_.stop();
 }
 
 void StorageWriterApp::add_checks() {
@@ -44,6 +46,7 @@ void StorageWriterApp::add_checks() {
   health_.add_detail("registry", [this] { return registry_.detail(); });
   // A detail only: telemetry goes on without it.
   health_.add_detail("derived", [this] { return derived_.detail(); });
+  health_.add_detail("maintenance", [this] { return maintenance_.detail(); });
   health_.add("log", [this] {
     const auto state = reader_.state();
     return runtime::CheckResult{state.ok, state.detail};
@@ -59,6 +62,7 @@ Status StorageWriterApp::start() {
   committer_.start();
   reader_.start();
   derived_.start();
+  maintenance_.start();
   return {};
 }
 
@@ -103,6 +107,7 @@ std::vector<runtime::Phase> StorageWriterApp::stop_phases() {
        [this](Deadline) {
          reader_.join();
          derived_.join();
+         maintenance_.stop();
          return Status{};
        }},
   };
@@ -125,7 +130,14 @@ int migrate(const Config& config) {
     std::fprintf(stderr, "storage-writer: %s\n", granted.error().message.c_str());
     return 1;
   }
-  std::printf("schema storage: %d migrations applied\n", *applied);
+  const auto mode = (*connection)->exec("SELECT value FROM storage.setting WHERE name = 'database_mode'");
+  if (!mode || mode->empty()) {
+    std::fprintf(stderr, "storage-writer: %s\n",
+                 mode ? "the database's mode is not set" : mode.error().message.c_str());
+    return 1;
+  }
+  std::printf("schema storage: %d migrations applied; database mode: %s\n", *applied,
+              std::string(mode->text(0, 0)).c_str());
   return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "derived/derived_writer.hpp"
 #include "log/log_reader.hpp"
 #include "store/committer.hpp"
+#include "tiers/maintenance.hpp"
 #include "writer_config.hpp"
 #include "writer_metrics.hpp"
 
@@ -42,6 +43,7 @@ class StorageWriterApp final : public runtime::App {
   Committer committer_;
   LogReader reader_;
   DerivedWriter derived_;
+  Maintenance maintenance_;
   std::unique_ptr<runtime::OpsServer> ops_;
 };
 

@@ -107,6 +107,30 @@ constexpr std::array kOptions{
            .help = "How long the first window or alert of a transaction waits for company.",
            .least = 0,
            .most = 10'000},
+    Option{.key = "MAINTENANCE_INTERVAL_MS",
+           .type = Type::kInteger,
+           .default_value = "60000",
+           .help = "How often old days are looked after: compaction, roll-ups, late rows. 0: not by this writer.",
+           .least = 0,
+           .most = 86'400'000},
+    Option{
+        .key = "MAINTENANCE_ROWS",
+        .type = Type::kInteger,
+        .default_value = "2000000",
+        .help = "Rows that one transaction of the compaction packs, about; it takes 100 MB of the database's memory.",
+        .least = 1'000},
+    Option{.key = "HOT_HOURS",
+           .type = Type::kInteger,
+           .default_value = "876000",
+           .help = "How long after its end (UTC) a day stays in rows before it is compacted; the default is never.",
+           .least = 0,
+           .most = 1'000'000},
+    Option{.key = "HOT_QUIET_S",
+           .type = Type::kInteger,
+           .default_value = "600",
+           .help = "A day is not compacted before no row came into it for so long.",
+           .least = 0,
+           .most = 604'800},
     Option{.key = "STOP_DEADLINE_MS",
            .type = Type::kInteger,
            .default_value = "30000",
@@ -161,6 +185,10 @@ Config read_config(const config::Values& values) {
   config.max_refused_points = size("REFUSED_POINTS_LIMIT");
   config.derived_batch_rows = size("DERIVED_BATCH_ROWS");
   config.derived_linger = ms("DERIVED_LINGER_MS");
+  config.maintenance_interval = ms("MAINTENANCE_INTERVAL_MS");
+  config.days.rows_at_once = values.integer("MAINTENANCE_ROWS");
+  config.days.hot = std::chrono::hours{values.integer("HOT_HOURS")};
+  config.days.quiet = std::chrono::seconds{values.integer("HOT_QUIET_S")};
   config.stop_deadline = ms("STOP_DEADLINE_MS");
   config.log_level = observability::parse_level(values.string("LOG_LEVEL"));
   return config;

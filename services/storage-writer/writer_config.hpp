@@ -10,6 +10,8 @@
 #include <millrace/observability/log.hpp>
 #include <millrace/postgres/connection.hpp>
 
+#include "tiers/day_keeper.hpp"
+
 namespace millrace::writer {
 
 [[nodiscard]] const config::OptionTable& option_table();
@@ -33,6 +35,8 @@ struct Config {
   std::size_t max_refused_points = 1'000;
   std::size_t derived_batch_rows = 5'000;
   std::chrono::milliseconds derived_linger{50};
+  std::chrono::milliseconds maintenance_interval{60'000};  ///< 0: this writer does none
+  DayLimits days;
   std::size_t prefetch_bytes = 64 << 20;
   std::chrono::milliseconds stop_deadline{30'000};
   observability::Level log_level = observability::Level::kInfo;

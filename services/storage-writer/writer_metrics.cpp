@@ -50,6 +50,18 @@ WriterMetrics::WriterMetrics(observability::Metrics& metrics)
           "Partitions of windows or alerts that were read from their beginning because the log was cut or replaced.")),
       derived_lag_records(metrics.gauge("millrace_storage_writer_derived_lag_records",
                                         "Offsets of windows and alerts that are not stored yet, transaction markers "
-                                        "included, over the owned partitions.")) {}
+                                        "included, over the owned partitions.")),
+      days_compacted(
+          metrics.counter("millrace_storage_writer_days_compacted_total", "Days that went from rows to segments.")),
+      points_compacted(
+          metrics.counter("millrace_storage_writer_points_compacted_total", "Points of the days compacted.")),
+      series_repacked(metrics.counter("millrace_storage_writer_series_repacked_total",
+                                      "Series-days packed again because rows of a closed day came late or changed.")),
+      days_waiting(metrics.gauge("millrace_storage_writer_days_waiting",
+                                 "Closed days that are not compacted yet, after the last pass.")),
+      days_failed(metrics.gauge("millrace_storage_writer_days_failed",
+                                "Days that the last pass could not compact; see storage.day.failure.")),
+      swap_seconds(metrics.histogram("millrace_storage_writer_swap_seconds",
+                                     "How long a day's partition was locked while segments took its place.")) {}
 
 }  // namespace millrace::writer

@@ -33,6 +33,12 @@ struct WriterMetrics {
   observability::Counter derived_dead;
   observability::Counter derived_restarts;
   observability::Gauge derived_lag_records;
+  observability::Counter days_compacted;
+  observability::Counter points_compacted;
+  observability::Counter series_repacked;
+  observability::Gauge days_waiting;
+  observability::Gauge days_failed;
+  observability::Histogram swap_seconds;
 };
 
 }  // namespace millrace::writer

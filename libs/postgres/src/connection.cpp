@@ -38,6 +38,8 @@ std::string session_options(const ConnectOptions& options) {
   if (options.statement_timeout.count() > 0) {
     text += " -c statement_timeout=" + std::to_string(options.statement_timeout.count());
   }
+  // The planner guesses high for arrays and functions; compiling takes longer than any statement of ours.
+  text += " -c jit=off";
   text += " -c idle_in_transaction_session_timeout=" + std::to_string(options.idle_in_transaction_timeout.count());
   if (!options.search_path.empty()) text += " -c search_path=" + options.search_path;
   // A client that vanished without a word must not hold its locks until the next midnight.

@@ -3,6 +3,7 @@
 #include <millrace/storage_schema/schema.hpp>
 
 #include "archive_migration.hpp"
+#include "migration_texts.hpp"
 
 namespace millrace::storage_schema {
 namespace {
@@ -250,15 +251,6 @@ BEGIN
 END $$;
 )sql";
 
-constexpr std::array kMigrations{
-    postgres::Migration{1, "samples, metrics, offsets, latest, dead letters", kFirst},
-    postgres::Migration{2, "where a generation of the log begins", kBreaks},
-    postgres::Migration{3, "windows and alerts", kDerived},
-    postgres::Migration{4, "which dead letters were replayed", kReplays},
-    postgres::Migration{5, "days that stay in the default partition", kStrays},
-    postgres::Migration{6, "archive of closed days", kArchiveMigration},
-};
-
 constexpr std::string_view kReader = "millrace_reader";
 constexpr std::string_view kReplay = "millrace_replay";
 
@@ -270,7 +262,20 @@ Status grant_replay_reads(postgres::Connection& connection, std::string_view rol
 
 }  // namespace
 
-std::span<const postgres::Migration> migrations() { return kMigrations; }
+std::span<const postgres::Migration> migrations() {
+  static const std::array kMigrations{
+      postgres::Migration{1, "samples, metrics, offsets, latest, dead letters", kFirst},
+      postgres::Migration{2, "where a generation of the log begins", kBreaks},
+      postgres::Migration{3, "windows and alerts", kDerived},
+      postgres::Migration{4, "which dead letters were replayed", kReplays},
+      postgres::Migration{5, "days that stay in the default partition", kStrays},
+      postgres::Migration{6, "archive of closed days", kArchiveMigration},
+      postgres::Migration{7, "the tiers of a day: segments and roll-ups", kTierTables},
+      postgres::Migration{8, "compaction of closed days", kCompaction},
+      postgres::Migration{9, "reading over the tiers; the database's mode", kTierReads},
+  };
+  return kMigrations;
+}
 
 Status grant_reads(postgres::Connection& connection, std::string_view role) {
   const std::string name = postgres::quote_identifier(role);

@@ -16,8 +16,8 @@ constexpr const char* kSamples =
     "SELECT time, value, kind, other, untimed, total FROM ("
     " SELECT s.*, sum(32 + coalesce(octet_length(other), 0)) OVER (ORDER BY time ROWS UNBOUNDED PRECEDING) AS total "
     "FROM ("
-    "  SELECT time, value, kind, other, untimed FROM storage.sample WHERE device_id = $1::int4 AND metric = $2::int4"
-    "  AND time >= $3::timestamptz AND time < $4::timestamptz ORDER BY time LIMIT $5::int8) s) t"
+    "  SELECT time, value, kind, other, untimed FROM storage.page($1::int4, $2::int4, $3::timestamptz, $4::timestamptz,"
+    "  $5::int8)) s) t"
     " WHERE total - 32 - coalesce(octet_length(other), 0) < $6::int8 ORDER BY time";
 
 constexpr const char* kLatestOfMetrics =

@@ -104,19 +104,21 @@ Result<bool> Catalogue::has_rows(const std::string& table) {
 
 Result<std::vector<DueDay>> Catalogue::due(std::int64_t after_days, std::int64_t merge_interval_s, int most) {
   auto rows = connection_->exec(
-      "SELECT p.day::text, coalesce(f.generation, 0)::int4 FROM"
+      "SELECT p.day::text, coalesce(f.generation, 0)::int4, d.day IS NOT NULL FROM"
       " (SELECT to_date(substr(c.relname, 8), 'YYYYMMDD') AS day FROM pg_inherits i JOIN pg_class c ON c.oid = "
       "i.inhrelid"
       "  WHERE i.inhparent = 'storage.sample'::regclass AND c.relname ~ '^sample_[0-9]{8}$') p"
       " LEFT JOIN storage.archive_file f ON f.day = p.day AND f.superseded_at IS NULL"
-      " WHERE p.day < (now() AT TIME ZONE 'UTC')::date - $1::int4"
+      " LEFT JOIN storage.day d ON d.day = p.day"
+      " WHERE p.day < (now() AT TIME ZONE 'UTC')::date - $1::int4 AND coalesce(d.state, 3) = 3"
       " AND (f.day IS NULL OR f.archived_at < now() - $2::int8 * interval '1 second') ORDER BY p.day",
       Params{}.integer(after_days).integer(merge_interval_s));
   if (!rows) return rows.error();
   std::vector<DueDay> days;
   for (int i = 0; i < rows->size() && std::ssize(days) < most; ++i) {
     DueDay day{std::string(rows->text(i, 0)), static_cast<std::int32_t>(rows->integer(i, 1)) + 1};
-    const auto filled = has_rows(partition_of(day.day));
+    const bool is_compacted = rows->boolean(i, 2);
+    const auto filled = is_compacted ? Result<bool>(true) : has_rows(partition_of(day.day));
     if (!filled) return filled.error();
     if (*filled) days.push_back(std::move(day));
   }
@@ -170,7 +172,9 @@ Result<std::vector<std::string>> Catalogue::live_keys() {
 }
 
 Status Catalogue::begin(const std::string& day) {
-  auto done = connection_->exec("SELECT storage.archive_begin($1::text::date)::text", Params{}.text(day));
+  // A compacted day becomes rows first, in the same transaction, so that nobody compacts it again in between.
+  auto done = connection_->exec("SELECT storage.hot_again($1::text::date), storage.archive_begin($1::text::date)::text",
+                                Params{}.text(day));
   return done ? Status{} : Status{done.error()};
 }
 

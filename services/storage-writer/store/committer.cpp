@@ -226,6 +226,10 @@ Committer::Outcome Committer::try_store(Batch& batch) {
     handover_.request_reset(done.error().message);
     return Outcome::kGiveUp;
   }
+  if (done.error().kind == ErrorKind::kConflict) {
+    metrics_.retries.add();
+    return Outcome::kRetry;
+  }
   return after_failure(batch, done.error(), order, *changes);
 }
 

@@ -1,5 +1,7 @@
 #include "store/store.hpp"
 
+#include <algorithm>
+
 #include <millrace/storage_schema/statements.hpp>
 
 #include "store/statements.hpp"
@@ -8,8 +10,6 @@ namespace millrace::writer {
 
 using postgres::Params;
 namespace sql = storage_schema::sql;
-
-namespace {
 
 // Series and times as parallel arrays.
 struct KeyColumns {
@@ -25,6 +25,8 @@ struct KeyColumns {
     times.push_back(key.time);
   }
 };
+
+namespace {
 
 // Cells as three parallel arrays.
 struct CellColumns {
@@ -43,6 +45,45 @@ struct CellColumns {
     params.text_array(std::span<const std::optional<std::string>>(others));
   }
 };
+
+// $1 devices, $2 metrics, $3 times, $4 and $5 the least and the greatest of them. Rows: LATERAL with a limit is an
+// index look-up for each key whatever the planner believes about the arrays. Segments: each is opened once, however
+// many of the keys it has.
+constexpr const char* kFind =
+    "WITH k AS MATERIALIZED (SELECT * FROM unnest($1::int4[], $2::int4[], $3::timestamptz[]) WITH ORDINALITY AS u(d, "
+    "m, "
+    "t, i))"
+    " SELECT k.i, s.value, s.kind, s.other, s.untimed FROM k, LATERAL (SELECT * FROM storage.sample x WHERE "
+    "x.device_id "
+    "= k.d AND x.metric = k.m AND x.time = k.t AND x.time >= $4::timestamptz AND x.time <= $5::timestamptz LIMIT 1) s"
+    " UNION ALL"
+    " SELECT k.i, e.value, e.kind, e.other, e.untimed"
+    " FROM (SELECT d, m, (t AT TIME ZONE 'UTC')::date AS day, min(t) AS least, max(t) AS most FROM k GROUP BY 1, 2, 3) "
+    "w"
+    " CROSS JOIN LATERAL (SELECT g FROM storage.segment g WHERE g.device_id = w.d AND g.metric = w.m AND g.day = w.day"
+    " AND g.day >= ($4::timestamptz AT TIME ZONE 'UTC')::date AND g.day <= ($5::timestamptz AT TIME ZONE 'UTC')::date"
+    " AND g.start <= w.most AND g.stop >= w.least OFFSET 0) s"
+    " CROSS JOIN LATERAL storage.expand(s.g) e JOIN k ON k.d = w.d AND k.m = w.m AND k.t = e.time";
+
+// $1 devices, $2 metrics, $3 bound of the latest value.
+constexpr const char* kSeriesStates =
+    "SELECT k.i, g.time, l.time, l.value, l.kind, l.other FROM unnest($1::int4[], $2::int4[]) WITH ORDINALITY AS k(d, "
+    "m, "
+    "i)"
+    " CROSS JOIN LATERAL (SELECT greatest("
+    "(SELECT s.time FROM storage.sample s WHERE s.device_id = k.d AND s.metric = k.m ORDER BY s.time DESC LIMIT 1),"
+    " (SELECT max(x.stop) FROM storage.segment x WHERE x.device_id = k.d AND x.metric = k.m)) AS time) g"
+    " LEFT JOIN LATERAL (SELECT * FROM ("
+    "(SELECT s.time, s.value, s.kind, s.other FROM storage.sample s WHERE s.device_id = k.d AND s.metric = k.m"
+    " AND s.time <= $3::timestamptz ORDER BY s.time DESC LIMIT 1)"
+    " UNION ALL (SELECT e.time, e.value, e.kind, e.other FROM storage.segment x CROSS JOIN LATERAL storage.expand(x) e"
+    " WHERE x.device_id = k.d AND x.metric = k.m AND e.time <= $3::timestamptz AND x.day = (SELECT max(y.day) FROM "
+    "storage.segment y WHERE y.device_id = k.d AND y.metric = k.m AND y.start <= $3::timestamptz)"
+    " ORDER BY e.time DESC LIMIT 1)) n ORDER BY n.time DESC LIMIT 1) l ON true";
+
+Error changed_tier() {
+  return {ErrorKind::kConflict, "a day was compacted between look-up and commit: the points are looked up again"};
+}
 
 }  // namespace
 
@@ -87,15 +128,16 @@ Result<std::vector<std::optional<TimeUs>>> Store::max_times(std::span<const Seri
 }
 
 Result<std::vector<StoredSample>> Store::find(std::span<const SampleKey> keys) {
+  if (keys.empty()) return std::vector<StoredSample>{};
   KeyColumns columns;
   for (const SampleKey& key : keys) columns.add(key);
-  // LATERAL with a limit: an index look-up for each key whatever the planner believes about the arrays.
-  auto rows = connection_->exec(
-      "SELECT k.i, s.value, s.kind, s.other, s.untimed FROM unnest($1::int4[], $2::int4[], $3::timestamptz[])"
-      " WITH ORDINALITY AS k(d, m, t, i), LATERAL (SELECT * FROM storage.sample x WHERE x.device_id = k.d AND x.metric "
-      "= k.m"
-      " AND x.time = k.t LIMIT 1) s",
-      Params{}.int4_array(columns.devices).int4_array(columns.metrics).timestamptz_array(columns.times));
+  const auto [least, most] = std::minmax_element(columns.times.begin(), columns.times.end());
+  auto rows = connection_->exec(kFind, Params{}
+                                           .int4_array(columns.devices)
+                                           .int4_array(columns.metrics)
+                                           .timestamptz_array(columns.times)
+                                           .timestamptz(*least)
+                                           .timestamptz(*most));
   if (!rows) return rows.error();
   std::vector<StoredSample> found;
   for (int i = 0; i < rows->size(); ++i) {
@@ -108,15 +150,8 @@ Result<std::vector<StoredSample>> Store::find(std::span<const SampleKey> keys) {
 Result<std::vector<SeriesState>> Store::series_states(std::span<const SeriesKey> series, TimeUs latest_bound) {
   KeyColumns keys;
   for (const SeriesKey& key : series) keys.add(key);
-  auto rows = connection_->exec(
-      "SELECT k.i, g.time, l.time, l.value, l.kind, l.other FROM unnest($1::int4[], $2::int4[]) WITH ORDINALITY AS "
-      "k(d, m, i)"
-      " LEFT JOIN LATERAL (SELECT time FROM storage.sample s WHERE s.device_id = k.d AND s.metric = k.m ORDER BY time "
-      "DESC LIMIT 1) g ON true"
-      " LEFT JOIN LATERAL (SELECT time, value, kind, other FROM storage.sample s WHERE s.device_id = k.d AND s.metric "
-      "= k.m"
-      " AND s.time <= $3::timestamptz ORDER BY time DESC LIMIT 1) l ON true",
-      Params{}.int4_array(keys.devices).int4_array(keys.metrics).timestamptz(latest_bound));
+  auto rows = connection_->exec(kSeriesStates,
+                                Params{}.int4_array(keys.devices).int4_array(keys.metrics).timestamptz(latest_bound));
   if (!rows) return rows.error();
   std::vector<SeriesState> states;
   for (int i = 0; i < rows->size(); ++i) {
@@ -222,16 +257,25 @@ Status Store::replace(std::span<const NewSample> replaced) {
   Params params;
   params.int4_array(keys.devices).int4_array(keys.metrics).timestamptz_array(keys.times);
   cells.append_to(params);
+  if (auto opened = reopen(keys); !opened) return opened;
+  const auto [least, most] = std::minmax_element(keys.times.begin(), keys.times.end());
   auto done = connection_->exec(
       "UPDATE storage.sample s SET value = k.v, kind = k.k, other = k.o"
       " FROM unnest($1::int4[], $2::int4[], $3::timestamptz[], $4::float8[], $5::int2[], $6::text[]) AS k(d, m, t, v, "
       "k, o)"
-      " WHERE s.device_id = k.d AND s.metric = k.m AND s.time = k.t",
-      params);
-  return done ? Status{} : Status{done.error()};
+      " WHERE s.device_id = k.d AND s.metric = k.m AND s.time = k.t AND s.time >= $7::timestamptz"
+      " AND s.time <= $8::timestamptz",
+      params.timestamptz(*least).timestamptz(*most));
+  if (!done) return done.error();
+  if (done->affected() != static_cast<std::int64_t>(last.size())) return changed_tier();
+  return {};
 }
 
 Status Store::move(std::span<const MovedSample> moved) {
+  if (moved.empty()) return {};
+  KeyColumns keys;
+  for (const MovedSample& one : moved) keys.add(one.from);
+  if (auto opened = reopen(keys); !opened) return opened;
   for (const MovedSample& one : moved) {
     auto done = connection_->exec(
         "UPDATE storage.sample SET time = $4::timestamptz WHERE device_id = $1::int4 AND metric = $2::int4"
@@ -242,8 +286,17 @@ Status Store::move(std::span<const MovedSample> moved) {
             .timestamptz(one.from.time)
             .timestamptz(one.to));
     if (!done) return done.error();
+    if (done->affected() != 1) return changed_tier();
   }
   return {};
+}
+
+// What is compacted becomes rows again, which the statements behind this one change.
+Status Store::reopen(const KeyColumns& keys) {
+  auto done =
+      connection_->exec("SELECT storage.reopen($1::int4[], $2::int4[], $3::timestamptz[])",
+                        Params{}.int4_array(keys.devices).int4_array(keys.metrics).timestamptz_array(keys.times));
+  return done ? Status{} : Status{done.error()};
 }
 
 Status Store::copy(const Transaction& work) {

@@ -28,6 +28,8 @@ struct SeriesState {
   Cell latest;
 };
 
+struct KeyColumns;
+
 /// Statements of the writer on one connection. Every call blocks until the connection's deadline; one thread.
 class Store final : public StoredSamples {
  public:
@@ -62,6 +64,7 @@ class Store final : public StoredSamples {
   [[nodiscard]] Result<std::vector<SeriesState>> series_states(std::span<const SeriesKey> series, TimeUs latest_bound);
 
   /// Everything of a batch in one transaction. kConflict names the partition in `fenced`: its offset is another.
+  /// kConflict without `fenced`: a day was compacted since the changes were resolved; resolve them again.
   /// kUnknownOutcome: read the offsets. `order` is the order of the COPY's rows, so that last_error().copy_line names
   /// one.
   struct Transaction {
@@ -91,6 +94,7 @@ class Store final : public StoredSamples {
   [[nodiscard]] Status note_dead(std::int32_t partition, const Slice& slice);
   [[nodiscard]] Status replace(std::span<const NewSample> replaced);
   [[nodiscard]] Status move(std::span<const MovedSample> moved);
+  [[nodiscard]] Status reopen(const KeyColumns& keys);
   [[nodiscard]] Status copy(const Transaction& transaction);
 
   postgres::ConnectOptions options_;

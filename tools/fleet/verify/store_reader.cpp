@@ -10,7 +10,7 @@ namespace millrace::fleet {
 namespace {
 
 constexpr const char* kRowsSql =
-    "SELECT device_id, metric, time, value, coalesce(untimed, false) FROM storage.sample "
+    "SELECT device_id, metric, time, value, coalesce(untimed, false) FROM storage.point "
     "WHERE device_id = ANY($1::int4[]) AND metric = ANY($2::int4[]) AND time >= $3::timestamptz "
     "AND (untimed IS NOT TRUE OR time >= $4::timestamptz)";
 

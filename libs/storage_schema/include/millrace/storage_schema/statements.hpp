@@ -21,8 +21,8 @@ inline constexpr const char* kLatestOfDevice =
 /// → time, value, kind, other, untimed (NULL: false). A time occurs once, so the next page starts 1 us behind the last
 /// row.
 inline constexpr const char* kRange =
-    "SELECT time, value, kind, other, untimed FROM storage.sample WHERE device_id = $1::int4 AND metric = $2::int4"
-    " AND time >= $3::timestamptz AND time < $4::timestamptz ORDER BY time LIMIT $5::int8";
+    "SELECT time, value, kind, other, untimed FROM storage.page($1::int4, $2::int4, $3::timestamptz, $4::timestamptz,"
+    " $5::int8)";
 
 /// $1 topic → part, generation, next_offset, latest_offset, cluster_id, log_time_us (0: nothing yet).
 inline constexpr const char* kOffsets =
@@ -51,14 +51,14 @@ inline constexpr const char* kLogBreaks =
     "SELECT generation, from_offset, to_offset, resume_offset, reason FROM storage.log_break WHERE part = $1::int4"
     " AND generation >= $2::int4 ORDER BY generation";
 
-/// `latest` from the rows themselves. Reads the whole of storage.sample: only after a break of the log that took what
+/// `latest` from the points themselves. Reads all tiers: only after a break of the log that took what
 /// `latest` still lacked.
 inline constexpr const char* kRebuildLatest =
     "INSERT INTO storage.latest AS l (device_id, metric, time, value, kind, other, max_time)"
     " SELECT DISTINCT ON (s.device_id, s.metric) s.device_id, s.metric,"
     " CASE WHEN near THEN s.time END, CASE WHEN near THEN s.value END, CASE WHEN near THEN s.kind END,"
     " CASE WHEN near THEN s.other END, max(s.time) OVER (PARTITION BY s.device_id, s.metric)"
-    " FROM (SELECT *, time <= now() + interval '5 minutes' AS near FROM storage.sample) s"
+    " FROM (SELECT *, time <= now() + interval '5 minutes' AS near FROM storage.point) s"
     " ORDER BY s.device_id, s.metric, near DESC, s.time DESC"
     " ON CONFLICT (device_id, metric) DO UPDATE SET time = excluded.time, value = excluded.value, kind = excluded.kind,"
     " other = excluded.other, max_time = excluded.max_time";

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <string_view>
+
+/// The longer migrations, one file each.
+namespace millrace::storage_schema {
+
+extern const std::string_view kTierTables;
+extern const std::string_view kCompaction;
+extern const std::string_view kTierReads;
+
+}  // namespace millrace::storage_schema
