@@ -211,7 +211,8 @@ constexpr std::array kOptions{
     Option{.key = "MQTT_MEMORY_LIMIT_BYTES",
            .type = Type::kInteger,
            .default_value = "536870912",
-           .help = "What the sessions, subscriptions, queued and retained messages of all tenants may occupy together. "
+           .help = "What the sessions, subscriptions, queued and retained messages and the large packets being "
+                   "received of all tenants may occupy together. "
                    "A tenant gets as much as is still free, a device as much as is still free for its tenant.",
            .least = 1'048'576,
            .most = 1'099'511'627'776},

@@ -1,4 +1,6 @@
 """One bound on the memory that sessions and local messages of all tenants fill: who fills it is told, others are served."""
+import contextlib
+import socket
 import struct
 
 import pytest
@@ -78,6 +80,31 @@ def test_who_fills_the_memory_is_refused_and_nobody_else(lab, small):
         answer = source.ask("local/memory-greedy/a", b"again", number)
         assert answer.reason == 0
         assert sleeper.receive().payload == b"again"
+
+
+def test_strangers_fill_little_of_it(lab, small):
+    """Whoever has shown nothing yet: large CONNECT packets that never end."""
+    device = "memory-known", lab.create_device("memory-known")
+    kept, _ = connect(small, device, "kept")
+    begun = b"\x10\x90\xa1\x0f\x00\x04MQTT\x05\xc2\x00\x3c" + b"\x00" * 120_000  # of 250,000 bytes
+    strangers = []
+    for _ in range(100):
+        stranger = socket.create_connection(("127.0.0.1", small.ports["mqtt"]), timeout=60)
+        with contextlib.suppress(OSError):  # it may be closed before all is sent
+            stranger.sendall(begun)
+        strangers.append(stranger)
+    eventually(lambda: lab.metrics("small-gateway", "millrace_gateway_mqtt_memory_refused_total") >= 50, 60,
+               "most of them to be closed")
+    assert lab.metrics("small-gateway", "millrace_gateway_mqtt_memory_bytes") < LIMIT
+    assert kept.ask("devices/memory-known/telemetry", READING, 1).reason == 0
+    fresh, connack = connect(small, device, "fresh")
+    assert connack.reason == 0
+    big = b'{"v": "' + b"x" * 60_000 + b'"}'
+    assert fresh.ask("local/memory-known/none", big, 1).reason in (0, 0x10), "who was let in has memory of its own"
+    for stranger in strangers:
+        stranger.close()
+    eventually(lambda: lab.metrics("small-gateway", "millrace_gateway_mqtt_memory_bytes") < 100_000, 60,
+               "their memory to be given back")
 
 
 def test_a_device_has_so_many_sessions(lab, small):

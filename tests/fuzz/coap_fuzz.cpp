@@ -29,7 +29,7 @@ void check_query(std::string_view bytes) {
   }
   require(query->message_id.size() <= 128, "an id within its limit");
   const std::size_t given = static_cast<std::size_t>(!query->device.empty()) + !query->token.empty() +
-                            !query->message_id.empty() + !query->traceparent.empty();
+                            !query->message_id.empty() + !query->traceparent.empty() + !query->ack.empty();
   require(given == items.size(), "every parameter has its meaning");
 }
 

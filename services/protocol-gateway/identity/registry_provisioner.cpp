@@ -113,6 +113,10 @@ Status RegistryProvisioner::Impl::make(const std::string& tenant, const std::str
   for (const std::string& der : chain) request.add_chain(der);
   grpc::ClientContext context;
   rpc::prepare(context, as);
+  // Calls are rare, and a channel that no call waits for gets nowhere: its handshake times out unread, and every call
+  // in the pause after it would fail at once.
+  context.set_wait_for_ready(true);
+  const std::stop_callback cancel(stopping.get_token(), [&context] { context.TryCancel(); });
   registry::v1::ProvisionDeviceResponse response;
   return answered(rpc::from_grpc_status(stub->ProvisionDevice(&context, request, &response)), device, response);
 }

@@ -190,6 +190,7 @@ void MqttConnection::establish() {
                                 : refuse_connect(ReasonCode::kQuotaExceeded, connected.why);
   }
   session_ = std::move(connected.session);
+  own_input();
   attachment_ = connected.attachment;
   client_id_ = session_->client_id();
   client_id_.remove_prefix(client_id_.size() - pending_->client_id.size());

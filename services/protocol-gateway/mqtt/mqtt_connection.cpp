@@ -14,6 +14,8 @@ using mqtt::ReasonCode;
 
 constexpr std::size_t kFirstInputBytes = 2048;
 constexpr std::size_t kReadBytes = 16 * 1024;
+/// What a client that was let in has for its input without asking; who was not has kFirstInputBytes.
+constexpr std::size_t kKeptInputBytes = 2 * (kFirstInputBytes + kReadBytes);
 
 // What presence says of a connection that the server ends.
 DisconnectCause cause_of(ReasonCode reason) {
@@ -53,6 +55,7 @@ MqttConnection::MqttConnection(MqttStream stream, MqttPeer peer, std::size_t io_
       io_index_(io_index),
       context_(context),
       access_(access),
+      input_memory_(context.spaces.strangers()),
       connection_(context.options.session, Clock::now()) {
   context_.open_connections.fetch_add(1, std::memory_order_relaxed);
   context_.metrics.mqtt_connections.add(1);
@@ -70,7 +73,7 @@ void MqttConnection::start() {
 
 void MqttConnection::read() {
   if (reading_ || ended_ || closing_) return;
-  if (input_.size() - filled_ < kFirstInputBytes) input_.resize(filled_ == 0 ? kFirstInputBytes : filled_ + kReadBytes);
+  if (!make_room()) return refuse_input();
   reading_ = true;
   stream_.async_read_some(boost::asio::buffer(input_.data() + filled_, input_.size() - filled_),
                           [self = shared_from_this()](const boost::system::error_code& error, std::size_t count) {
@@ -82,6 +85,44 @@ void MqttConnection::read() {
                             self->filled_ += count;
                             self->process();
                           });
+}
+
+// Room for what comes next; false: there is no memory for so large a packet. What a large one took is let go after it.
+bool MqttConnection::make_room() {
+  if (filled_ == 0 && input_.capacity() > kKeptInputBytes) {
+    input_ = {};
+    input_memory_.give_back(input_memory_.bytes());
+  }
+  if (input_.size() - filled_ >= kFirstInputBytes) return true;
+  const std::size_t wanted = filled_ == 0 ? kFirstInputBytes : filled_ + kReadBytes;
+  if (wanted > input_.capacity()) {
+    const std::size_t capacity = std::max(wanted, 2 * input_.capacity());
+    const std::size_t without_asking = session_ ? kKeptInputBytes : kFirstInputBytes;
+    const std::size_t taken = without_asking + input_memory_.bytes();
+    if (capacity > taken && !input_memory_.take(capacity - taken)) return false;
+    input_.reserve(capacity);
+  }
+  input_.resize(wanted);
+  return true;
+}
+
+// What has come behind CONNECT is the session's from now on.
+void MqttConnection::own_input() {
+  input_memory_ = mqtt::MemoryCharge(session_->memory());
+  if (input_.capacity() > kKeptInputBytes) input_memory_.take_anyway(input_.capacity() - kKeptInputBytes);
+}
+
+void MqttConnection::refuse_input() {
+  if (session_) {
+    close(ReasonCode::kQuotaExceeded, "there is no memory for a packet of this size now; send it again later",
+          DisconnectCause::kLimit);
+    return write();
+  }
+  context_.metrics.mqtt_closed_by_server.add();
+  context_.log.limited(context_.limiter, observability::Level::kWarn,
+                       "no memory for the input of a client that was not let in yet; it is closed",
+                       {{"address", peer_.address.to_string()}, {"bytes", filled_}});
+  end();
 }
 
 void MqttConnection::read_on() {

@@ -91,6 +91,9 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
 
   // mqtt_connection.cpp: bytes, time and the end
   void read();
+  [[nodiscard]] bool make_room();
+  void refuse_input();
+  void own_input();
   void read_on();
   void process();
   void keep_rest(std::string_view rest);
@@ -172,6 +175,7 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   std::size_t io_index_;
   MqttContext& context_;
   MqttAccess access_;
+  mqtt::MemoryCharge input_memory_;  // of strangers, from CONNACK on of the session's owner
   mqtt::ServerConnection connection_;
   std::shared_ptr<const Identity> identity_;  // of a device; set once, before the connection is in the directory
   TopicRights rights_;                        // as of rights_generation_

@@ -43,6 +43,7 @@ NameSpaces::NameSpaces(IoThreads& threads, const mqtt::BrokerLimits& limits, std
     : threads_(threads),
       limits_(limits),
       memory_(std::make_shared<mqtt::MemoryShare>(memory_bytes)),
+      strangers_(std::make_shared<mqtt::MemoryShare>(memory_)),
       open_(threads.context(0), limits, memory_) {}
 
 NameSpace& NameSpaces::of_tenant(std::string_view tenant) {

@@ -58,6 +58,8 @@ class NameSpaces {
 
   [[nodiscard]] NameSpace& of_tenant(std::string_view tenant);
   [[nodiscard]] NameSpace& open() { return open_; }
+  /// Of the same memory, for who was not let in yet.
+  [[nodiscard]] const std::shared_ptr<mqtt::MemoryShare>& strangers() const { return strangers_; }
 
   /// Brings the metrics up to date. One call at a time.
   void report(const GatewayMetrics& metrics);
@@ -66,6 +68,7 @@ class NameSpaces {
   IoThreads& threads_;
   mqtt::BrokerLimits limits_;
   std::shared_ptr<mqtt::MemoryShare> memory_;
+  std::shared_ptr<mqtt::MemoryShare> strangers_;
   NameSpace open_;
   std::mutex mutex_;
   std::unordered_map<std::string, std::unique_ptr<NameSpace>, StringHash, std::equal_to<>> tenants_;

@@ -111,11 +111,7 @@ class FakeArrivals final : public Arrivals {
 class RegistryProvisionerTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-    builder.RegisterService(&registry_);
-    server_ = builder.BuildAndStart();
+    const int port = serve(0);
     std::string folder = (std::filesystem::temp_directory_path() / "millrace-provisioner-XXXXXX").string();
     ASSERT_NE(::mkdtemp(folder.data()), nullptr);
     folder_ = folder;
@@ -132,6 +128,14 @@ class RegistryProvisionerTest : public ::testing::Test {
     std::filesystem::remove_all(folder_);
   }
 
+  int serve(int port) {
+    grpc::ServerBuilder builder;
+    int chosen = 0;
+    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials(), &chosen);
+    builder.RegisterService(&registry_);
+    server_ = builder.BuildAndStart();
+    return chosen;
+  }
   void write_key(const std::string& key) const { std::ofstream(folder_ + "/key") << key << "\n"; }
   void begin() { provisioner_ = std::make_unique<RegistryProvisioner>(options_, arrivals_, metrics_); }
   /// The answer for a device whose certificate is, here, its name.
@@ -238,6 +242,28 @@ TEST_F(RegistryProvisionerTest, ADeviceThatDoesNotComeIsToldToTryAgain) {
   const Status late = ask("fresh-1").get();
   EXPECT_EQ(kind_of(late), ErrorKind::kUnavailable);
   EXPECT_NE(late.error().message.find("is not known here yet"), std::string::npos) << late.error().message;
+}
+
+TEST_F(RegistryProvisionerTest, ACallWaitsForARegistryThatIsNotThereYet) {
+  server_->Shutdown();
+  server_.reset();
+  begin();
+  auto made = ask("fresh-1");
+  EXPECT_EQ(made.wait_for(std::chrono::milliseconds(500)), std::future_status::timeout);
+  arrivals_.arrive("fresh-1");
+  serve(options_.registry.server.port);
+  EXPECT_TRUE(made.get().ok());
+  EXPECT_TRUE(counted("failed", 0));
+}
+
+TEST_F(RegistryProvisionerTest, AStopEndsACallThatWaitsForTheRegistry) {
+  server_->Shutdown();
+  begin();
+  auto made = ask("fresh-1");
+  const auto begun = steady_clock::now();
+  provisioner_->stop();
+  EXPECT_EQ(kind_of(made.get()), ErrorKind::kUnavailable);
+  EXPECT_LT(steady_clock::now() - begun, minutes(1));
 }
 
 TEST_F(RegistryProvisionerTest, AStopEndsTheWaitingAndTakesNothingMore) {
