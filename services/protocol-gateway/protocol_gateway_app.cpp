@@ -107,6 +107,9 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
                       [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
       publisher_(publisher_options(config_, topics_), gateway_metrics_, generations_,
                  [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
+      ledger_({.kafka = config_.kafka, .topic = topics_.ledger(), .telemetry = topics_.telemetry()},
+              publisher_.start_id(),
+              [this](std::vector<AckLedger::Counted>& counted) { publisher_.collect_acknowledged(counted); }),
       dead_letters_(dead_letter_options(config_, topics_), gateway_metrics_,
                     [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
       durability_(config_.kafka, topics_.telemetry()),
@@ -132,6 +135,7 @@ ProtocolGatewayApp::~ProtocolGatewayApp() {
   generations_.stop();
   durability_.stop();
   dead_letters_.stop();
+  ledger_.stop();
   publisher_.stop();
   threads_.stop();
 }
@@ -260,6 +264,7 @@ Status ProtocolGatewayApp::start() {
   presence_->start();
   sessions_->start();
   publisher_.start();
+  ledger_.start();
   dead_letters_.start();
   durability_.start();
   threads_.start();
@@ -359,6 +364,7 @@ std::vector<runtime::Phase> ProtocolGatewayApp::stop_phases() {
          if (https_) https_->close();
          if (bridge_) bridge_->close();
          coap_->stop();
+         ledger_.stop();
          return Status{};
        }},
       {"presence",

@@ -91,6 +91,7 @@ class ProtocolGatewayApp final : public runtime::App {
   IoThreads threads_;
   StoredAnswers stored_answers_;
   KafkaPublisher publisher_;
+  AckLedger ledger_;
   DeadLetters dead_letters_;
   Durability durability_;
   WillIngest wills_;

@@ -54,6 +54,7 @@ QueryApiApp::QueryApiApp(Config config)
       limit_use_(config_.kafka, topics_.limit_leases()),
       presence_(config_.kafka, topics_.presence(), metrics_),
       export_reader_(database_),
+      ledger_(database_, log_readers_, topics_.telemetry()),
       workers_(worker_options(config_)),
       // Each export has one job at a time.
       export_workers_({.threads = 1, .queue = config_.exports}),
@@ -76,7 +77,8 @@ QueryApiApp::QueryApiApp(Config config)
                 limit_use_,
                 presence_,
                 export_reader_,
-                {dispatcher_, export_workers_, streams_, config_.call_deadline_limit}}) {}
+                {dispatcher_, export_workers_, streams_, config_.call_deadline_limit},
+                ledger_}) {}
 
 QueryApiApp::~QueryApiApp() {
   ops_.reset();

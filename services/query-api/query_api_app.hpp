@@ -13,6 +13,7 @@
 
 #include "export/export_reader.hpp"
 #include "front/http_front.hpp"
+#include "ledger/ledger_reader.hpp"
 #include "log/dead_letters.hpp"
 #include "log/reader_pool.hpp"
 #include "presence/presence_view.hpp"
@@ -63,6 +64,7 @@ class QueryApiApp final : public runtime::App {
   LimitUse limit_use_;
   PresenceView presence_;
   ExportReader export_reader_;
+  LedgerReader ledger_;
   rpc::WorkerPool workers_;
   rpc::WorkerPool export_workers_;
   rpc::Dispatcher dispatcher_;

@@ -28,7 +28,8 @@ StorageWriterApp::StorageWriterApp(Config config)
       committer_(config_, handover_, names_, writer_metrics_),
       reader_(config_, handover_, names_, writer_metrics_, check_against(registry_)),
       derived_(config_, writer_metrics_),
-      maintenance_(config_, writer_metrics_) {}
+      maintenance_(config_, writer_metrics_),
+      acknowledged_(config_) {}
 
 StorageWriterApp::~StorageWriterApp() {
   handover_.stop();
@@ -63,6 +64,7 @@ Status StorageWriterApp::start() {
   reader_.start();
   derived_.start();
   maintenance_.start();
+  acknowledged_.start();
   return {};
 }
 
@@ -108,6 +110,7 @@ std::vector<runtime::Phase> StorageWriterApp::stop_phases() {
          reader_.join();
          derived_.join();
          maintenance_.stop();
+         acknowledged_.stop();
          return Status{};
        }},
   };

@@ -9,6 +9,7 @@
 #include <millrace/runtime/lifecycle.hpp>
 #include <millrace/runtime/ops_server.hpp>
 
+#include "acknowledged/acknowledged_keeper.hpp"
 #include "batch/handover.hpp"
 #include "batch/name_table.hpp"
 #include "derived/derived_writer.hpp"
@@ -44,6 +45,7 @@ class StorageWriterApp final : public runtime::App {
   LogReader reader_;
   DerivedWriter derived_;
   Maintenance maintenance_;
+  AcknowledgedKeeper acknowledged_;
   std::unique_ptr<runtime::OpsServer> ops_;
 };
 

@@ -13,6 +13,7 @@ import time
 import grpc
 import pytest
 
+import ledger
 import stream_verdict
 from fleet_run import FleetRun, database_count
 from millrace_lab import eventually
@@ -67,6 +68,7 @@ class Load:
         self.timed = None
         self.environment_of_timed = None  # None: the lab's own addresses
         self._figures = {}
+        self._ledger = None  # as it was before the load
 
     def start(self, seconds):
         """The fleet sends for so many seconds, longer in a soak; returns when messages are in flight."""
@@ -75,6 +77,8 @@ class Load:
         self.wait_for_registry()
         seconds += 20 if FULL else 0
         self.make_rules()
+        self.wait_for_query()
+        self._ledger = ledger.state(self.lab)
         self.run = FleetRun(self.lab, f"c{self.seed:x}", self.seed, RATE, DEVICES, seconds, qos=QOS)
         self.timed = FleetRun(self.lab, f"t{self.seed:x}", self.seed + 1, 200, 20, seconds, "mqtt", 0,
                               environment=self.environment_of_timed, qos=QOS)
@@ -104,13 +108,14 @@ class Load:
         self._figures.update(figures)
 
     def finish(self):
-        """The two verdicts: the fleet's own, and an independent count in the database."""
+        """The verdicts: the fleet's own, an independent count in the database, and the ledger's sums against log and tables."""
         report = self.run.finish()
         timed = self.timed.finish()
         assert timed["acknowledged"] == timed["sent"], f"not everything was acknowledged in the end: {timed}"
         assert report["acknowledged"] == report["sent"], f"not everything was acknowledged in the end: {report}"
         rows, different = eventually(lambda: self._counted(report), 60, "the database to hold every message")
         assert rows == different == report["acknowledged"], (rows, different, report)
+        self.note(ledger=ledger.check(self.lab, self._ledger)._asdict())
         self._publish(report)
         return report
 

@@ -3,6 +3,7 @@ import contextlib
 import json
 import secrets
 import threading
+import time
 
 import pytest
 
@@ -11,7 +12,7 @@ from http_device import HttpDevice
 from millrace_lab import TENANT, eventually
 from raw_mqtt import PINGRESP, PUBACK, RawMqtt, encode_properties
 
-TIME = 1_767_225_600  # 2026-01-01T00:00:00Z
+TIME = int(time.time()) - 3600  # of a day that is not compacted while it is counted
 STORED = encode_properties({}, [("ack", "stored")])
 BUS = encode_properties({}, [("ack", "bus")])
 AT_STORED = "/v1/telemetry?ack=stored"

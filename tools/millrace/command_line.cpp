@@ -96,6 +96,7 @@ int run_command_line(std::vector<std::string> arguments, Streams streams) {
   add_tail_command(app, session);
   add_receipt_command(app, session);
   add_dead_commands(app, session);
+  add_ledger_command(app, session);
   add_admin_commands(app, session);
   add_completion_command(app, session);
   try {

@@ -68,6 +68,7 @@ void add_alerts_command(CLI::App& app, Session& session);
 void add_tail_command(CLI::App& app, Session& session);
 void add_receipt_command(CLI::App& app, Session& session);
 void add_dead_commands(CLI::App& app, Session& session);
+void add_ledger_command(CLI::App& app, Session& session);
 void add_admin_commands(CLI::App& app, Session& session);
 void add_completion_command(CLI::App& app, Session& session);
 

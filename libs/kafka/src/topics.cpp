@@ -56,6 +56,12 @@ std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSetting
                     1,
                     settings.replication,
                     {{"cleanup.policy", "compact"}, {"segment.bytes", kSmallSegmentBytes}}});
+  // What is older than its retention is in the database, and read whole at each start of a writer.
+  topics.push_back(
+      {names.ledger(),
+       1,
+       settings.replication,
+       {{"cleanup.policy", "compact,delete"}, {"retention.ms", kThirtyDaysMs}, {"segment.bytes", kSmallSegmentBytes}}});
   // The offset of a device's `connected` record is its epoch, so neither partition count may change. Stamped by the
   // broker: how long a session has been without a connection is measured by one clock.
   topics.push_back({names.presence(),

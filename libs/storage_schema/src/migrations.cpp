@@ -251,6 +251,36 @@ BEGIN
 END $$;
 )sql";
 
+constexpr std::string_view kLedger = R"sql(
+-- What became of the log, by partition and hour of log time; raised in the transaction that moves the offset.
+CREATE TABLE storage.ledger_hour (
+  part          int4        NOT NULL,
+  generation    int4        NOT NULL,
+  hour          timestamptz NOT NULL,
+  first_offset  int8        NOT NULL,
+  next_offset   int8        NOT NULL,  -- behind the last record of the hour so far
+  records       int8        NOT NULL,
+  copies        int8        NOT NULL,  -- records dropped as copies
+  dead_records  int8        NOT NULL,  -- records of which nothing could be stored
+  points        int8        NOT NULL,  -- of the other records
+  inserted      int8        NOT NULL,  -- points that became rows
+  replaced      int8        NOT NULL,  -- points that gave a row another value
+  dead_points   int8        NOT NULL,  -- the rest of `points` repeats what is stored, or was overtaken within its batch
+  PRIMARY KEY (hour, part, generation)
+) WITH (fillfactor = 50);
+
+-- What gateways acknowledged, from the topic `ledger`.
+CREATE TABLE storage.ledger_acknowledged (
+  hour           timestamptz NOT NULL,
+  part           int4        NOT NULL,
+  generation     int4        NOT NULL,
+  start          bytea       NOT NULL,  -- of the gateway process
+  records        int8        NOT NULL,
+  highest_offset int8        NOT NULL,
+  PRIMARY KEY (hour, part, generation, start)
+) WITH (fillfactor = 50);
+)sql";
+
 constexpr std::string_view kReader = "millrace_reader";
 constexpr std::string_view kReplay = "millrace_replay";
 
@@ -273,6 +303,7 @@ std::span<const postgres::Migration> migrations() {
       postgres::Migration{7, "the tiers of a day: segments and roll-ups", kTierTables},
       postgres::Migration{8, "compaction of closed days", kCompaction},
       postgres::Migration{9, "reading over the tiers; the database's mode", kTierReads},
+      postgres::Migration{10, "the ledger", kLedger},
   };
   return kMigrations;
 }

@@ -102,6 +102,9 @@ void KafkaPublisher::on_reports(std::span<const kafka::DeliveryReport> reports) 
     }
     const std::lock_guard lock(partition.mutex);
     Settlement settlement{std::move(record.waiter), settle_record(record, report)};
+    if (report.delivery == kafka::Delivery::kPersisted) {
+      partition.acknowledged.add(report.broker_time_us, settlement.outcome.receipt.generation, report.offset);
+    }
     if (record.until_stored && answers_ != nullptr && settlement.outcome.kind == Outcome::Kind::kAcknowledged) {
       held.push_back({std::move(settlement), record.mark});
     } else {
@@ -337,6 +340,19 @@ void KafkaPublisher::stop() {
     partition->window.clear();
   }
   if (!unknown.empty()) settle_(std::move(unknown));
+}
+
+void KafkaPublisher::collect_acknowledged(std::vector<AckLedger::Counted>& out) {
+  if (!connected_.load(std::memory_order_acquire)) return;
+  std::vector<AckTally::Hour> hours;
+  for (std::size_t i = 0; i < partitions_.size(); ++i) {
+    {
+      const std::lock_guard lock(partitions_[i]->mutex);
+      partitions_[i]->acknowledged.take_changed(hours);
+    }
+    for (const AckTally::Hour& hour : hours) out.push_back({static_cast<std::int32_t>(i), hour});
+    hours.clear();
+  }
 }
 
 runtime::CheckResult KafkaPublisher::kafka_check() const {

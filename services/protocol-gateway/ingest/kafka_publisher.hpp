@@ -19,6 +19,7 @@
 #include <millrace/telemetry_log/log_generations.hpp>
 
 #include "gateway_metrics.hpp"
+#include "ingest/ack_ledger.hpp"
 #include "ingest/publisher.hpp"
 #include "ingest/stored_answers.hpp"
 #include "io/settlement.hpp"
@@ -77,6 +78,9 @@ class KafkaPublisher final : public RecordPublisher {
 
   [[nodiscard]] std::size_t in_flight_bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
+  /// What was acknowledged since the last call. Any thread.
+  void collect_acknowledged(std::vector<AckLedger::Counted>& out);
+
   /// For /readyz: connected, and whether the clock agrees with the broker's.
   [[nodiscard]] runtime::CheckResult kafka_check() const;
   [[nodiscard]] runtime::CheckResult clock_check() const;
@@ -88,6 +92,7 @@ class KafkaPublisher final : public RecordPublisher {
     kafka::Producer* producer = nullptr;  // null while there is none: records wait
     std::uint64_t next_counter = 1;
     std::deque<std::unique_ptr<InFlight>> window;
+    AckTally acknowledged;
   };
 
   void on_reports(std::span<const kafka::DeliveryReport> reports);

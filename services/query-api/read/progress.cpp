@@ -94,10 +94,17 @@ void Progress::learn_partitions() {
   partition_count_ = count.value();
 }
 
-TimeUs Progress::as_of(std::string_view tenant, std::string_view device) const {
+std::optional<std::int32_t> Progress::partition(std::string_view tenant, std::string_view device) const {
   const std::lock_guard lock(mutex_);
-  if (partition_count_ == 0) return 0;
-  const auto found = partitions_.find(partition_of(record_key(tenant, device), partition_count_));
+  if (partition_count_ == 0) return std::nullopt;
+  return partition_of(record_key(tenant, device), partition_count_);
+}
+
+TimeUs Progress::as_of(std::string_view tenant, std::string_view device) const {
+  const auto where = partition(tenant, device);
+  if (!where) return 0;
+  const std::lock_guard lock(mutex_);
+  const auto found = partitions_.find(*where);
   return found == partitions_.end() ? 0 : found->second.value();
 }
 

@@ -52,6 +52,8 @@ class Progress {
   [[nodiscard]] TimeUs as_of(std::string_view tenant, std::string_view device) const;
   /// For the records of all devices; 0: not known of every partition.
   [[nodiscard]] TimeUs as_of_all() const;
+  /// Where the device's records are; none: the number of partitions is not known yet.
+  [[nodiscard]] std::optional<std::int32_t> partition(std::string_view tenant, std::string_view device) const;
   [[nodiscard]] runtime::CheckResult database_check() const;
 
  private:

@@ -33,7 +33,8 @@ QueryService::QueryService(const QueryParts& parts)
       presence_(parts.dispatcher.method({.name = "ListPresence"})),
       tail_(parts.dispatcher.method({.name = "Tail", .shape = rpc::CallShape::kStream})),
       export_(parts.dispatcher.method({.name = "Export", .shape = rpc::CallShape::kStream})),
-      limit_use_(parts.dispatcher.method({.name = "GetLimitUse"})) {}
+      limit_use_(parts.dispatcher.method({.name = "GetLimitUse"})),
+      ledger_(parts.dispatcher.method({.name = "GetLedger"})) {}
 
 Result<registry_view::Device> QueryService::device_of(const std::string& tenant, const std::string& device) const {
   if (const Status valid = check_id("device id", device); !valid.ok()) return valid.error();

@@ -3,6 +3,7 @@
 #include <millrace/registry_view/registry_view.hpp>
 #include <millrace/rpc/call.hpp>
 
+#include "ledger/ledger_reader.hpp"
 #include "log/dead_letters.hpp"
 #include "millrace/query/v1/query.grpc.pb.h"
 #include "presence/presence_view.hpp"
@@ -36,6 +37,7 @@ struct QueryParts {
   PresenceView& presence;
   ExportReader& export_reader;
   ExportParts exports;
+  LedgerReader& ledger;
 };
 
 /// Ids or names in a request.
@@ -73,6 +75,8 @@ class QueryService final : public query::v1::QueryService::CallbackService {
   grpc::ServerUnaryReactor* GetLimitUse(grpc::CallbackServerContext* context,
                                         const query::v1::GetLimitUseRequest* request,
                                         query::v1::GetLimitUseResponse* response) override;
+  grpc::ServerUnaryReactor* GetLedger(grpc::CallbackServerContext* context, const query::v1::GetLedgerRequest* request,
+                                      query::v1::GetLedgerResponse* response) override;
   grpc::ServerWriteReactor<query::v1::TailResponse>* Tail(grpc::CallbackServerContext* context,
                                                           const query::v1::TailRequest* request) override;
   grpc::ServerWriteReactor<query::v1::ExportResponse>* Export(grpc::CallbackServerContext* context,
@@ -110,6 +114,12 @@ class QueryService final : public query::v1::QueryService::CallbackService {
                                 query::v1::ListPresenceResponse& response);
   [[nodiscard]] Status limit_use(const rpc::Call& call, const query::v1::GetLimitUseRequest& request,
                                  query::v1::GetLimitUseResponse& response);
+  [[nodiscard]] Status ledger(const rpc::Call& call, const query::v1::GetLedgerRequest& request,
+                              query::v1::GetLedgerResponse& response);
+  [[nodiscard]] Status ledger_hours(const rpc::Call& call, const query::v1::GetLedgerRequest& request,
+                                    query::v1::GetLedgerResponse& response);
+  [[nodiscard]] Status ledger_device(const rpc::Call& call, const query::v1::GetLedgerRequest& request,
+                                     query::v1::GetLedgerResponse& response);
   [[nodiscard]] Result<TailFilter> tail_filter(const rpc::Caller& caller, const query::v1::TailRequest& request) const;
   [[nodiscard]] Result<registry_view::Device> device_of(const std::string& tenant, const std::string& device) const;
 
@@ -133,6 +143,7 @@ class QueryService final : public query::v1::QueryService::CallbackService {
   rpc::Method tail_;
   rpc::Method export_;
   rpc::Method limit_use_;
+  rpc::Method ledger_;
 };
 
 }  // namespace millrace::query_api

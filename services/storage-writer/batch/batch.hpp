@@ -58,6 +58,13 @@ struct ReplayRecord {
   std::int64_t source_offset = 0;  ///< of the record whose points were dead, in the same partition
 };
 
+/// The records [begin, end) of a slice that lie in one hour of log time.
+struct HourOfLog {
+  TimeUs hour = 0;  ///< its beginning
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+
 /// The stretch [begin, end) of one partition within a batch.
 struct Slice {
   std::int32_t generation = 0;
@@ -70,6 +77,7 @@ struct Slice {
   std::vector<ReplayRecord> replays;
   std::vector<kafka::Record> records;  ///< for the bytes of a dead letter
   bool awaited = false;                ///< an answer waits for at least one of them
+  std::vector<HourOfLog> hours;        ///< in order, without a gap
 };
 
 /// What one transaction stores: rows in log order within each partition.
@@ -81,6 +89,8 @@ struct Batch {
   std::size_t bytes = 0;
 
   [[nodiscard]] bool empty() const { return slices.empty(); }
+  /// Counts the record at `offset`, the slice's last so far, to its hour.
+  static void count_hour(Slice& slice, std::int64_t offset, TimeUs log_time);
   /// Removes the rows of one record.
   void drop_rows(std::int32_t partition, std::int64_t offset);
   /// Removes everything of one partition.

@@ -65,6 +65,7 @@ void RecordTaker::take(kafka::Record record, PartitionState& state, Batch& batch
   slice.end = state.next_offset;
   slice.last = *state.last;
   slice.log_time = state.rules.log_time();
+  Batch::count_hour(slice, offset, slice.log_time);
   // What a record holds in librdkafka beyond its bytes.
   constexpr std::size_t kOverhead = 200;
   batch.bytes += record.value().size() + record.key().size() + kOverhead;

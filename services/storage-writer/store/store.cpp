@@ -1,9 +1,11 @@
 #include "store/store.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include <millrace/storage_schema/statements.hpp>
 
+#include "store/ledger.hpp"
 #include "store/statements.hpp"
 
 namespace millrace::writer {
@@ -176,6 +178,7 @@ Status Store::commit(const Transaction& work, std::optional<std::int32_t>& fence
     if (auto marked = mark_replayed(partition, slice, fenced); !marked) return marked;
   }
   if (auto noted = note_copies(*work.batch); !noted) return noted;
+  if (auto noted = note_ledger(*work.batch, *work.changes); !noted) return noted;
   if (auto done = move(work.changes->moved); !done) return done;
   if (auto done = replace(work.changes->replaced); !done) return done;
   if (auto done = copy(work); !done) return done;
@@ -219,6 +222,36 @@ Status Store::note_copies(const Batch& batch) {
           .int8_array(offsets)
           .int8_array(originals)
           .int2_array(std::span<const std::int16_t>(rules)));
+  return done ? Status{} : Status{done.error()};
+}
+
+Status Store::note_ledger(const Batch& batch, const Changes& changes) {
+  std::vector<std::int32_t> parts;
+  std::vector<std::int32_t> generations;
+  std::vector<TimeUs> hours;
+  std::array<std::vector<std::int64_t>, 9> numbers;
+  for (const LedgerRow& row : ledger_of(batch, changes)) {
+    parts.push_back(row.partition);
+    generations.push_back(row.generation);
+    hours.push_back(row.hour);
+    const std::array all{row.first_offset, row.next_offset, row.records(), row.copies,     row.dead_records,
+                         row.points,       row.inserted,    row.replaced,  row.dead_points};
+    for (std::size_t i = 0; i < all.size(); ++i) numbers[i].push_back(all[i]);
+  }
+  Params params;
+  params.int4_array(parts).int4_array(generations).timestamptz_array(hours);
+  for (const auto& column : numbers) params.int8_array(column);
+  auto done = connection_->exec(
+      "INSERT INTO storage.ledger_hour AS l (part, generation, hour, first_offset, next_offset, records, copies,"
+      " dead_records, points, inserted, replaced, dead_points)"
+      " SELECT * FROM unnest($1::int4[], $2::int4[], $3::timestamptz[], $4::int8[], $5::int8[], $6::int8[], $7::int8[],"
+      " $8::int8[], $9::int8[], $10::int8[], $11::int8[], $12::int8[])"
+      " ON CONFLICT (hour, part, generation) DO UPDATE SET first_offset = least(l.first_offset, excluded.first_offset),"
+      " next_offset = greatest(l.next_offset, excluded.next_offset), records = l.records + excluded.records,"
+      " copies = l.copies + excluded.copies, dead_records = l.dead_records + excluded.dead_records,"
+      " points = l.points + excluded.points, inserted = l.inserted + excluded.inserted,"
+      " replaced = l.replaced + excluded.replaced, dead_points = l.dead_points + excluded.dead_points",
+      params);
   return done ? Status{} : Status{done.error()};
 }
 

@@ -91,6 +91,7 @@ class Store final : public StoredSamples {
   [[nodiscard]] Status move_offset(std::int32_t partition, const Slice& slice, std::optional<std::int32_t>& fenced);
   [[nodiscard]] Status mark_replayed(std::int32_t partition, const Slice& slice, std::optional<std::int32_t>& fenced);
   [[nodiscard]] Status note_copies(const Batch& batch);
+  [[nodiscard]] Status note_ledger(const Batch& batch, const Changes& changes);
   [[nodiscard]] Status note_dead(std::int32_t partition, const Slice& slice);
   [[nodiscard]] Status replace(std::span<const NewSample> replaced);
   [[nodiscard]] Status move(std::span<const MovedSample> moved);

@@ -85,6 +85,7 @@ class Isolation : public QueryApi {
         {"ListPresence", {""}},
         {"Export", {"devices: 'acme-only'" + range}},
         {"GetLimitUse", {"device: 'acme-only'", answered}},
+        {"GetLedger", {"device: 'acme-only'" + range, answered, false}},
     };
   }
 

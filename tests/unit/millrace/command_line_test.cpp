@@ -76,6 +76,7 @@ TEST(CommandLine, EveryCommandShowsHelpWithExamples) {
                                                        {"dead", "list"},
                                                        {"dead", "show"},
                                                        {"dead", "replay"},
+                                                       {"ledger"},
                                                        {"admin", "topics"},
                                                        {"completion"}};
   for (std::vector<std::string> command : commands) {

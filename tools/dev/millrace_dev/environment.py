@@ -25,6 +25,7 @@ def exports(stack):
         "MILLRACE_DATABASE_URL": stack.database_url,
         "MILLRACE_TENANT": TENANT,
         "MILLRACE_API_KEY": settings.kept("api_key"),
+        "MILLRACE_PLATFORM_KEY": settings.kept("platform_key"),
         "MILLRACE_DEVICE_ID": settings.kept("device_id"),
         "MILLRACE_DEVICE_TOKEN": token,
         "MILLRACE_DEVICE_PSK": psk(token) if token else None,

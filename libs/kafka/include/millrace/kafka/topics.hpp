@@ -18,6 +18,7 @@ struct TopicNames {
   [[nodiscard]] std::string rules() const { return prefix + "rules"; }
   [[nodiscard]] std::string registry() const { return prefix + "registry"; }
   [[nodiscard]] std::string storage_progress() const { return prefix + "storage-progress"; }
+  [[nodiscard]] std::string ledger() const { return prefix + "ledger"; }
   [[nodiscard]] std::string presence() const { return prefix + "presence"; }
   [[nodiscard]] std::string sessions() const { return prefix + "sessions"; }
   [[nodiscard]] std::string limit_leases() const { return prefix + "limit-leases"; }
