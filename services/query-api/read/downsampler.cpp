@@ -14,19 +14,17 @@ using postgres::Params;
 
 /// Time of the first number of a series in [$3, $4).
 constexpr const char* kFirstNumber =
-    "SELECT time FROM storage.sample WHERE device_id = $1::int4 AND metric = $2::int4 AND time >= $3::timestamptz"
-    " AND time < $4::timestamptz AND (value IS NOT NULL OR kind = 1) ORDER BY time LIMIT 1";
+    "SELECT t FROM storage.first_number($1::int4, $2::int4, $3::timestamptz, $4::timestamptz) t WHERE t IS NOT NULL";
 
 constexpr const char* kCountNumbers =
-    "SELECT count(*) FROM storage.sample WHERE device_id = $1::int4 AND metric = $2::int4 AND time >= $3::timestamptz"
-    " AND time < $4::timestamptz AND (value IS NOT NULL OR kind = 1)";
+    "SELECT count(*) FROM storage.points($1::int4, $2::int4, $3::timestamptz, $4::timestamptz)"
+    " WHERE value IS NOT NULL OR kind = 1";
 
 /// COPY takes no parameters: these are numbers and times only. Integers too large for `value` are in `other` (kind 1).
 std::string copy_numbers(const Series& series, TimeUs from, TimeUs to) {
-  return "COPY (SELECT time, value, other, untimed FROM storage.sample WHERE device_id = " +
-         std::to_string(series.device_key) + " AND metric = " + std::to_string(series.metric_id) + " AND time >= '" +
-         format_rfc3339(from) + "' AND time < '" + format_rfc3339(to) +
-         "' AND (value IS NOT NULL OR kind = 1) ORDER BY time) TO STDOUT (FORMAT binary)";
+  return "COPY (SELECT time, value, other, untimed FROM storage.points(" + std::to_string(series.device_key) + ", " +
+         std::to_string(series.metric_id) + ", '" + format_rfc3339(from) + "', '" + format_rfc3339(to) +
+         "') WHERE value IS NOT NULL OR kind = 1 ORDER BY time) TO STDOUT (FORMAT binary)";
 }
 
 Number number_of(const postgres::CopyFields& row) {

@@ -13,8 +13,8 @@ using postgres::Params;
 
 /// $1 metric, $2 devices, $3 from, $4 to → the numbers. Integers too large for `value` are in `other` (kind 1).
 constexpr const char* kNumbers =
-    "(SELECT device_id, time, CASE WHEN kind = 1 THEN other::float8 ELSE value END AS number FROM storage.sample"
-    " WHERE metric = $1::int4 AND device_id = ANY($2::int4[]) AND time >= $3::timestamptz AND time < $4::timestamptz"
+    "(SELECT device_id, time, CASE WHEN kind = 1 THEN other::float8 ELSE value END AS number"
+    " FROM storage.points_in($3::timestamptz, $4::timestamptz) WHERE metric = $1::int4 AND device_id = ANY($2::int4[])"
     " AND (value IS NOT NULL OR kind = 1)) numbers";
 
 /// PostgreSQL refuses sums beyond the range of doubles: large ones are added scaled by 2^-40. What is left of either
@@ -27,12 +27,13 @@ constexpr long double kScale = 1'099'511'627'776.0L;
 
 /// The value at a time that was found.
 constexpr const char* kValueAt =
-    "(SELECT CASE WHEN kind = 1 THEN other::float8 ELSE value END FROM storage.sample WHERE metric = $1::int4"
-    " AND device_id = f.%d AND time = f.%t LIMIT 1)";
+    "(SELECT CASE WHEN kind = 1 THEN other::float8 ELSE value END"
+    " FROM storage.points(f.%d, $1::int4, f.%t, f.%t + interval '1 microsecond') LIMIT 1)";
 
 std::string value_at(const std::string& device, const std::string& time) {
   std::string text = kValueAt;
   text.replace(text.find("%d"), 2, device);
+  text.replace(text.find("%t"), 2, time);
   return text.replace(text.find("%t"), 2, time);
 }
 
@@ -57,11 +58,14 @@ std::string aggregate_statement(const Cut& cut) {
   return text.append(value_at("d1", "t1")).append(" FROM f ORDER BY bucket");
 }
 
-/// The earliest number of the group in [$3, $4), by a look into the index for each device.
+/// The earliest number of the group in [$3, $4), by a look into the index for each device, or into its first segment.
 constexpr const char* kFirstOfGroup =
-    "SELECT min(time) FROM unnest($2::int4[]) AS d(device), LATERAL (SELECT time FROM storage.sample"
-    " WHERE device_id = d.device AND metric = $1::int4 AND time >= $3::timestamptz AND time < $4::timestamptz"
-    " AND (value IS NOT NULL OR kind = 1) ORDER BY time LIMIT 1) s";
+    "SELECT min(CASE WHEN EXISTS (SELECT 1 FROM storage.segment g WHERE g.device_id = d.device AND g.metric = $1::int4"
+    " AND g.day >= ($3::timestamptz AT TIME ZONE 'UTC')::date AND g.day <= ($4::timestamptz AT TIME ZONE 'UTC')::date)"
+    " THEN storage.first_number(d.device, $1::int4, $3::timestamptz, $4::timestamptz)"
+    " ELSE (SELECT s.time FROM storage.sample s WHERE s.device_id = d.device AND s.metric = $1::int4"
+    " AND s.time >= $3::timestamptz AND s.time < $4::timestamptz AND (s.value IS NOT NULL OR s.kind = 1)"
+    " ORDER BY s.time LIMIT 1) END) FROM unnest($2::int4[]) AS d(device)";
 
 /// What `top` orders by. Of sums the large one first: beside it the small one does not count. Divided only where the
 /// quotient can be held.
