@@ -45,6 +45,13 @@ Error too_late() {
   return {ErrorKind::kUnknownOutcome, "the deadline passed before the call was begun; nothing was done"};
 }
 
+/// What gave up waiting at the call's own deadline says that something does not answer. UNAVAILABLE invites to call
+/// again at once; that the time was too short is what the caller has to know.
+Status told_at_deadline(const Status& outcome, const Call& call) {
+  if (outcome.ok() || outcome.error().kind != ErrorKind::kUnavailable || call.left().count() > 0) return outcome;
+  return Error{ErrorKind::kUnknownOutcome, "the deadline passed: " + outcome.error().message};
+}
+
 }  // namespace
 
 struct Method::State {
@@ -97,11 +104,12 @@ CallScope::~CallScope() {
 }
 
 grpc::Status CallScope::finish(const Status& outcome) {
-  grpc::Status status = to_grpc_status(outcome);
+  const Status told = told_at_deadline(outcome, call_);
+  grpc::Status status = to_grpc_status(told);
   if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED && retry_after_.count() > 0) {
     status = with_retry_info(status, retry_after_);
   }
-  if (!finished_.exchange(true)) record(status.error_code(), outcome.ok() ? "" : outcome.error().message);
+  if (!finished_.exchange(true)) record(status.error_code(), told.ok() ? "" : told.error().message);
   return status;
 }
 

@@ -1,6 +1,7 @@
 // The Connect protocol, unary (https://connectrpc.com/docs/protocol), and gRPC-Web (PROTOCOL-WEB.md of gRPC).
 #include "front/web_call.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <memory>
@@ -152,13 +153,15 @@ http::Response connect_failure(const grpc::Status& status) {
   return response;
 }
 
-/// Digits of a count of `unit` milliseconds; at most nine, so that nothing overflows.
+/// Digits of a count of `unit` milliseconds; at most ten.
 std::optional<milliseconds> time_of(std::string_view digits, double unit) {
   if (digits.empty() || digits.size() > 10) return std::nullopt;
   std::int64_t count = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), count);
   if (error != std::errc{} || end != digits.data() + digits.size() || count < 0) return std::nullopt;
-  return milliseconds{static_cast<std::int64_t>(static_cast<double>(count) * unit)};
+  // Deadlines are of the system clock, in nanoseconds: more would overflow them, and is as good as for ever.
+  constexpr milliseconds kMost{10'000'000'000};
+  return std::min(kMost, milliseconds{static_cast<std::int64_t>(static_cast<double>(count) * unit)});
 }
 
 std::optional<milliseconds> grpc_timeout(std::string_view text) {

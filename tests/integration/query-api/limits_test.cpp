@@ -62,6 +62,18 @@ TEST_F(Limits, ACallThatIsCancelledCancelsItsStatement) {
   unlock();
 }
 
+TEST_F(Limits, ACallThatTheServiceGivesUpIsLateAndNotToBeRepeatedAtOnce) {
+  call_deadline_ = std::chrono::milliseconds(500);
+  start_service();
+  lock();
+  grpc::ClientContext context;
+  const grpc::Status late = call(kAcmeKey, context).get();
+  EXPECT_EQ(late.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED) << late.error_message();
+  EXPECT_NE(late.error_message().find("cancelled at the deadline"), std::string::npos) << late.error_message();
+  EXPECT_TRUE(testing::eventually([&] { return waiting() == 0; }));
+  unlock();
+}
+
 TEST_F(Limits, ATenantWithManyCallsIsToldWhenToTryAgainAndNobodyElseFeelsIt) {
   start_service();
   lock();

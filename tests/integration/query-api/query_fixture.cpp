@@ -127,7 +127,7 @@ void QueryApi::start_service() {
   config.exports = 4;
   config.http_body_bytes = 10'000;
   config.cors_origins = {"https://board.example"};
-  config.call_deadline = config.call_deadline_limit = kTimeout;
+  config.call_deadline = config.call_deadline_limit = call_deadline_;
   config.log_readers = 1;
   config.tails = 4;
   config.tail_queue_readings = 1'000;

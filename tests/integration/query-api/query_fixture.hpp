@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -68,6 +69,7 @@ class QueryApi : public ::testing::Test {
 
   kafka::TopicNames topics_;
   kafka::Settings kafka_;
+  std::chrono::milliseconds call_deadline_{60'000};  // of the service, for start_service()
   std::unique_ptr<postgres::Connection> database_;
   std::unique_ptr<QueryApiApp> app_;
   std::unique_ptr<query::v1::QueryService::StubInterface> stub_;

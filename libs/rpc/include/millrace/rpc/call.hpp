@@ -83,7 +83,7 @@ class CallScope {
 
   [[nodiscard]] const Call& call() const { return call_; }
 
-  /// Records the outcome and gives the status for the reactor's Finish(). Once.
+  /// Records the outcome and gives the status for Finish(), once. kUnavailable after the deadline is DEADLINE_EXCEEDED.
   [[nodiscard]] grpc::Status finish(const Status& outcome);
 
  private:
