@@ -31,7 +31,7 @@ Error failure(const arrow::Status& status, std::string_view doing) {
 Error damaged(const std::string& what) { return {ErrorKind::kCorrupt, "the file is no archived day: " + what}; }
 
 const std::shared_ptr<arrow::Schema>& schema() {
-  static const auto made = arrow::schema({
+  static const auto kSchema = arrow::schema({
       arrow::field("device_id", arrow::int32(), false),
       arrow::field("metric", arrow::int32(), false),
       arrow::field("time", arrow::timestamp(arrow::TimeUnit::MICRO, "UTC"), false),
@@ -40,7 +40,7 @@ const std::shared_ptr<arrow::Schema>& schema() {
       arrow::field("other", arrow::utf8()),
       arrow::field("untimed", arrow::boolean()),
   });
-  return made;
+  return kSchema;
 }
 
 std::shared_ptr<parquet::WriterProperties> properties() {
@@ -65,7 +65,7 @@ class BatchBuilder {
     ARROW_RETURN_NOT_OK(metrics_.AppendValues(block.metrics()));
     ARROW_RETURN_NOT_OK(times_.AppendValues(block.times()));
     for (std::size_t i = 0; i < block.size(); ++i) ARROW_RETURN_NOT_OK(add_value(block.at(i)));
-    arrow::ArrayVector columns(schema()->num_fields());
+    arrow::ArrayVector columns(static_cast<std::size_t>(schema()->num_fields()));
     ARROW_RETURN_NOT_OK(devices_.Finish(&columns[kDevice]));
     ARROW_RETURN_NOT_OK(metrics_.Finish(&columns[kMetric]));
     ARROW_RETURN_NOT_OK(times_.Finish(&columns[kTime]));

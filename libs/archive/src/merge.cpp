@@ -72,12 +72,10 @@ Status merge(RowSource& archived, RowSource& later, const std::function<Status(c
       continue;
     }
     const bool both = old.is_at(*key) && late.is_at(*key);
-    const Row* first = both ? nullptr : (old.is_at(*key) ? old.row() : late.row());
-    if (both && archive_format::same_row(*old.row(), *late.row())) {
-      first = late.row();
-    } else if (both && !old.row()->untimed && !late.row()->untimed) {
-      first = late.row();
-    } else if (both) {
+    const Row* first = late.is_at(*key) ? late.row() : old.row();
+    const bool replaced =
+        both && (archive_format::same_row(*old.row(), *late.row()) || (!old.row()->untimed && !late.row()->untimed));
+    if (both && !replaced) {
       // A timed row keeps its place; of two untimed ones the earlier.
       first = late.row()->untimed ? old.row() : late.row();
       moved.add(late.row()->untimed ? *late.row() : *old.row());

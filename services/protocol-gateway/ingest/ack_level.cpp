@@ -15,7 +15,7 @@ Result<std::optional<AckLevel>> ack_level_of_query(std::string_view query) {
     const std::string_view value = item.substr(kName.size());
     auto said = parse_ack_level(value);
     if (!said.ok() || !*said) return Error{ErrorKind::kInvalid, std::string(kAckLevels)};
-    level = **said;
+    level = *said;
   }
   return level;
 }

@@ -11,8 +11,8 @@ namespace {
 constexpr int kMostDays = 1'000;
 
 const observability::Logger& logger() {
-  static const observability::Logger made("archiver");
-  return made;
+  static const observability::Logger kLogger("archiver");
+  return kLogger;
 }
 
 }  // namespace

@@ -13,8 +13,8 @@ constexpr int kLockTries = 30;
 constexpr std::chrono::milliseconds kLockPause{500};
 
 const observability::Logger& logger() {
-  static const observability::Logger made("archive");
-  return made;
+  static const observability::Logger kLogger("archive");
+  return kLogger;
 }
 
 /// Runs what needs a lock on the hot table until it has it; between the tries everybody else goes first.

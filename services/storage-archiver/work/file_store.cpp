@@ -70,7 +70,7 @@ Status FileStore::write(const std::string& path, ArchivedFile& file, const Feed&
   if (!call) return call.error();
   archive_format::RowsHash hash;
   RowBlock block;
-  const auto fed = feed([&](const Row& row) -> Status {
+  auto fed = feed([&](const Row& row) -> Status {
     hash.add(row);
     if (!block.add(row)) {
       return Error{ErrorKind::kTooLarge, "a text of " + std::to_string(row.other.size()) + " bytes; a file takes " +
