@@ -9,6 +9,7 @@ from millrace_lab import TENANT, eventually, now_us
 from raw_mqtt import RawMqtt
 
 HOUR = 3_600_000_000
+REASON_STRING, RETAIN_AVAILABLE = 0x1F, 0x25
 
 # payload, reason in the answer
 BAD = [
@@ -262,6 +263,28 @@ def test_mqtt_a_will_is_stored_when_its_device_is_cut_off(lab, device, version):
     will.topic = "elsewhere"
     assert elsewhere.connect(f"{name}@{TENANT}", token, name, will=will).reason == (0x87 if version == 5 else 5)
     elsewhere.assert_closed()
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_mqtt_retain_has_no_effect_on_readings_and_keeps_nobody_out(lab, device, version):
+    name, token = device
+    client = RawMqtt(lab.mqtt_port, version)
+    will = raw_mqtt.Will(f"devices/{name}/status", b'{"online":false}', 1, retain=True)
+    connack = client.connect(f"{name}@{TENANT}", token, name, will=will)
+    assert connack.reason == 0 and RETAIN_AVAILABLE not in connack.properties, connack
+    assert client.ask(f"devices/{name}/telemetry", b'{"a":1}', 1, retain=True).reason == 0
+    client.close()
+    eventually(lambda: [_value(s) for s in _rows(lab, name, "status.online")] == [False], 60, "the will")
+    assert [_value(sample) for sample in _rows(lab, name, "a")] == [1]
+    elsewhere = RawMqtt(lab.mqtt_port, version)
+    elsewhere.connect(f"{name}@{TENANT}", token, name)
+    if version == 5:
+        refused = elsewhere.ask("plant/state", b"on", 1, retain=True)
+        assert refused.reason == 0x87 and b"a local topic that its policy allows" in refused.properties[REASON_STRING]
+        assert elsewhere.ask(f"devices/{name}/telemetry", b'{"a":2}', 2, retain=True).reason == 0
+    else:
+        elsewhere.publish("plant/state", b"on", 1, retain=True)
+        elsewhere.assert_closed()
 
 
 @pytest.mark.parametrize("version", [4, 5])

@@ -138,7 +138,8 @@ void MqttConnection::publish_as_device(const mqtt::Publish& publish) {
       return publish_locally(publish);
     case TopicPolicy::Use::kForbidden:
       return refuse_publish(publish, ReasonCode::kNotAuthorized,
-                            "publish to devices/{id}/telemetry or devices/{id}/status, with the device's own id",
+                            "the topic is not the device's: publish to devices/{id}/telemetry or devices/{id}/status "
+                            "with its own id or a child's, or to a local topic that its policy allows",
                             IngestResult::kUnauthorized);
   }
 }

@@ -7,9 +7,10 @@ namespace millrace::gateway {
 namespace {
 
 constexpr mqtt::Offers kAll{};
-// Readings are not retained, and what a device hears is for it alone. The wildcard is that of `commands/#`.
+// What a device hears is for it alone. The wildcard is that of `commands/#`. RETAIN has no effect on readings, but a
+// client library that sets it and is told that it may not would only come back and send the same again.
 constexpr mqtt::Offers kForDevices{.maximum_qos = mqtt::Qos::kExactlyOnce,
-                                   .retain = false,
+                                   .retain = true,
                                    .wildcard_subscriptions = true,
                                    .subscription_ids = true,
                                    .shared_subscriptions = false};

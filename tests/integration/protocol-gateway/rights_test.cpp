@@ -133,7 +133,7 @@ TEST_F(RightsTest, WhatIsMeantForADisabledChildIsNotHeard) {
 TEST_F(RightsTest, LocalTopicsGoFromDeviceToDeviceOfOneTenant) {
   MqttClient before = client();
   const auto told = before.connect({.client_id = "before"});
-  EXPECT_EQ(told.numbers.at(mqtt::PropertyId::kRetainAvailable), 0U);
+  EXPECT_EQ(told.numbers.at(mqtt::PropertyId::kSharedSubscriptionAvailable), 0U);
   before.publish(1, "plant/m-1", "x");
   EXPECT_EQ(before.answer().reason, ReasonCode::kNotAuthorized);
 
@@ -144,7 +144,7 @@ TEST_F(RightsTest, LocalTopicsGoFromDeviceToDeviceOfOneTenant) {
   ASSERT_TRUE(may_subscribe("plant/#", "m-2@acme", kSecondToken));
   MqttClient listener = client();
   EXPECT_FALSE(listener.connect({.user = "m-2@acme", .password = kSecondToken, .client_id = "listener"})
-                   .numbers.contains(mqtt::PropertyId::kRetainAvailable));
+                   .numbers.contains(mqtt::PropertyId::kSharedSubscriptionAvailable));
   EXPECT_EQ(listener.subscribe({"plant/+/state", "plant/m-1/#", "#", "+/m-1/state", "elsewhere", "devices/m-1/errors"}),
             (std::vector{ReasonCode::kGrantedQos1, ReasonCode::kGrantedQos1, ReasonCode::kNotAuthorized,
                          ReasonCode::kNotAuthorized, ReasonCode::kNotAuthorized, ReasonCode::kNotAuthorized}));

@@ -56,10 +56,10 @@ TEST(TopicPolicy, ADeviceListensToItsErrorsAndCommands) {
   }
 }
 
-TEST(TopicPolicy, ADeviceIsOfferedNeitherRetainNorSharedSubscriptions) {
+TEST(TopicPolicy, ADeviceIsOfferedRetainButNoSharedSubscriptions) {
   const mqtt::Offers& offers = TopicPolicy::of_device("m-1").offers();
   EXPECT_EQ(offers.maximum_qos, mqtt::Qos::kExactlyOnce);
-  EXPECT_FALSE(offers.retain);
+  EXPECT_TRUE(offers.retain);
   EXPECT_FALSE(offers.shared_subscriptions);
   EXPECT_TRUE(offers.wildcard_subscriptions);
   EXPECT_TRUE(offers.subscription_ids);
