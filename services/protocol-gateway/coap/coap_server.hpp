@@ -16,8 +16,9 @@ struct CoapOptions {
   std::optional<Address> plain;       ///< UDP; none: off
   std::optional<Address> secure;      ///< DTLS; none: off
   std::size_t max_sessions = 15'000;  ///< DTLS peers remembered without a message in flight
-  /// DTLS peers that have sent a ClientHello without a cookie: anybody's datagram makes one of less than a kilobyte, which
-  /// libcoap keeps for 30 s. As long as there are so many it takes no new peer, and it walks them as it does the others.
+  /// DTLS peers that have sent a ClientHello without a cookie: anybody's datagram makes one of less than a kilobyte,
+  /// which libcoap keeps for 30 s. As long as there are so many it takes no new peer, and it walks them as it does the
+  /// others.
   std::size_t max_handshakes = 10'000;
   std::chrono::seconds session_idle{300};
   /// UDP peers remembered the same way. Nobody misses them, repeats are recognised elsewhere, and anybody's datagram
