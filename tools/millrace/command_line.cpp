@@ -34,6 +34,15 @@ void print_error(const CommandError& error, std::ostream& err) {
   if (!error.next().empty()) err << "next: " << error.next() << '\n';
 }
 
+/// As it is typed: `millrace device topics`.
+std::string path_of(const CLI::App& command) {
+  std::string path = command.get_name();
+  for (const CLI::App* above = command.get_parent(); above != nullptr; above = above->get_parent()) {
+    path = above->get_name() + ' ' + path;
+  }
+  return path;
+}
+
 /// CLI11's own message for a mistake, and the help that belongs to it.
 int report_usage(const CLI::App& app, const CLI::ParseError& error, std::ostream& err) {
   const CLI::App* deepest = &app;
@@ -59,7 +68,7 @@ CLI::App* add_command(CLI::App& parent, Session& session, const std::string& nam
 CLI::App* add_group(CLI::App& parent, const std::string& name, const std::string& description) {
   CLI::App* group = parent.add_subcommand(name, description);
   group->require_subcommand(1);
-  group->footer("Examples: `millrace " + name + " COMMAND --help`");
+  group->footer("Examples: `" + path_of(*group) + " COMMAND --help`");
   return group;
 }
 

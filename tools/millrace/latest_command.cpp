@@ -15,6 +15,9 @@ namespace {
 
 namespace api = query::v1;
 
+/// Characters of a value in the table.
+constexpr std::size_t kMostShown = 100;
+
 struct LatestArguments {
   std::string device;
   std::vector<std::string> metrics;
@@ -52,7 +55,8 @@ void show_latest(Session& session, const LatestArguments& arguments) {
   }
   Table table({"METRIC", "TIME", "VALUE"});
   for (const auto& entry : answer.entries()) {
-    table.add({printable(entry.metric()), format_rfc3339(entry.time_us()), printable(value_text(entry.value()))});
+    table.add({printable(entry.metric()), format_rfc3339(entry.time_us()),
+               printable(shortened(value_text(entry.value()), kMostShown))});
   }
   table.print(out);
   if (table.empty()) out << "nothing stored yet\n";
@@ -63,11 +67,13 @@ void show_latest(Session& session, const LatestArguments& arguments) {
 
 void add_latest_command(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<LatestArguments>();
-  CLI::App* command = add_command(app, session, "latest", "the newest value of each metric of a device",
-                                  "  millrace latest meter-1\n"
-                                  "  millrace latest meter-1 power voltage --json\n"
-                                  "CSV lines are metric,time,value.",
-                                  [&session, arguments] { show_latest(session, *arguments); });
+  CLI::App* command =
+      add_command(app, session, "latest", "the newest value of each metric of a device",
+                  "  millrace latest meter-1\n"
+                  "  millrace latest meter-1 power voltage --json\n"
+                  "CSV lines are metric,time,value. The table shows the first 100 characters of a value; "
+                  "--json and --format csv all.",
+                  [&session, arguments] { show_latest(session, *arguments); });
   command->add_option("DEVICE", arguments->device, "its id")->required();
   command->add_option("METRIC", arguments->metrics, "only these");
   add_format_option(*command, arguments->format, {"table", "csv", "json"});

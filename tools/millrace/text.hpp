@@ -36,6 +36,9 @@ namespace millrace::cli {
 /// Control characters replaced, so that data cannot steer a terminal.
 [[nodiscard]] std::string printable(std::string_view text);
 
+/// For tables: `text` if it has at most `most` characters, else as many and an ellipsis.
+[[nodiscard]] std::string shortened(std::string_view text, std::size_t most);
+
 /// A double as JSON: null where it is not finite.
 [[nodiscard]] std::string number_json(double value);
 

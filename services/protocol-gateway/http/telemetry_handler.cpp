@@ -22,16 +22,17 @@ using std::chrono::steady_clock;
 
 constexpr std::size_t kMaxMessageIdBytes = 128;
 constexpr std::chrono::milliseconds kDeadlineTick{100};
+constexpr std::string_view kLimitProblem = "/problems/limit";
+constexpr std::string_view kUnavailableProblem = "/problems/unavailable";
 
-Response retry_later(int status, std::string_view title, std::string_view detail, int seconds) {
-  Response response =
-      problem(status, "/problems/unavailable", title, detail, "\"retry_after_s\":" + std::to_string(seconds));
+Response retry_later(int status, std::string_view type, std::string_view title, std::string_view detail, int seconds) {
+  Response response = problem(status, type, title, detail, "\"retry_after_s\":" + std::to_string(seconds));
   response.headers.emplace_back("Retry-After", std::to_string(seconds));
   return response;
 }
 
 Response over_limit(const OverLimit& over) {
-  Response response = problem(429, "/problems/limit", "a limit is reached", over.message(),
+  Response response = problem(429, kLimitProblem, "a limit is reached", over.message(),
                               over.json_members() + ",\"retry_after_s\":" + std::to_string(over.retry_after_s()));
   response.headers.emplace_back("Retry-After", std::to_string(over.retry_after_s()));
   return response;
@@ -70,9 +71,9 @@ Response refusal(const Error& error) {
     case ErrorKind::kTooLarge:
       return problem(413, "/problems/too-large", "the message is too large", error.message);
     case ErrorKind::kThrottled:
-      return retry_later(429, "too many messages", error.message, 1);
+      return retry_later(429, kLimitProblem, "too many messages", error.message, 1);
     case ErrorKind::kUnavailable:
-      return retry_later(503, "the message was not taken", error.message, 1);
+      return retry_later(503, kUnavailableProblem, "the message was not taken", error.message, 1);
     case ErrorKind::kInvalid:
     case ErrorKind::kUnauthenticated:
     case ErrorKind::kForbidden:
@@ -230,9 +231,9 @@ Result<Shown> TelemetryHandler::shown_by(const http::Request& request) const {
 void TelemetryHandler::refuse(const Error& error, const http::Responder& responder) {
   if (error.kind == ErrorKind::kUnavailable || error.kind == ErrorKind::kThrottled) {
     metrics_.ingested(telemetry::Protocol::kHttp, IngestResult::kThrottled).add();
-    responder.send(error.kind == ErrorKind::kThrottled
-                       ? retry_later(429, "too many wrong passwords", error.message, authenticator_.retry_after_s())
-                       : refusal(error));
+    responder.send(error.kind == ErrorKind::kThrottled ? retry_later(429, kLimitProblem, "too many wrong passwords",
+                                                                     error.message, authenticator_.retry_after_s())
+                                                       : refusal(error));
     return;
   }
   metrics_.ingested(telemetry::Protocol::kHttp, IngestResult::kUnauthorized).add();
@@ -323,8 +324,8 @@ void TelemetryHandler::take(const http::Request& request, const std::shared_ptr<
   IngestWorker& worker = *workers_[index];
   if (!worker.accepting()) {
     metrics_.ingested(kHttp, IngestResult::kThrottled).add();
-    responder.send(
-        retry_later(503, "messages cannot be made durable at the moment", "nothing was taken; send it again later", 1));
+    responder.send(retry_later(503, kUnavailableProblem, "messages cannot be made durable at the moment",
+                               "nothing was taken; send it again later", 1));
     return;
   }
   const std::string_view traceparent = request.header("traceparent").value_or("");

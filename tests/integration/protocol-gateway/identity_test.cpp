@@ -115,6 +115,7 @@ TEST_F(IdentityTest, TooManyWrongPasswordsAreNotHashedAnyMore) {
   const RawAnswer answer = post_basic("wrong password");
   EXPECT_EQ(answer.status, 429);
   EXPECT_TRUE(answer.has("Retry-After: 10\r\n")) << answer.header;
+  EXPECT_NE(answer.body.find("\"type\":\"/problems/limit\""), std::string::npos) << answer.body;
   EXPECT_EQ(login(kPassword), ReasonCode::kSuccess) << "what was right before is remembered";
 }
 

@@ -87,6 +87,17 @@ TEST(CommandLine, EveryCommandShowsHelpWithExamples) {
   }
 }
 
+TEST(CommandLine, TheExampleOfAGroupIsACommandThatExists) {
+  for (const std::string group : {"device", "device topics", "device children", "limits set"}) {
+    std::vector<std::string> command;
+    std::istringstream words(group);
+    for (std::string word; words >> word;) command.push_back(word);
+    command.emplace_back("--help");
+    const std::string help = run(command).out;
+    EXPECT_NE(help.find("`millrace " + group + " COMMAND --help`"), std::string::npos) << help;
+  }
+}
+
 TEST(CommandLine, WrongUsageEndsWithTwoAndSaysWhatHelps) {
   for (const std::vector<std::string>& wrong :
        std::vector<std::vector<std::string>>{{},

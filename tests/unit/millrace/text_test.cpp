@@ -28,6 +28,15 @@ TEST(NumberText, IsShortAndReadsBackTheSame) {
   }
 }
 
+TEST(Shortened, CountsCharactersAndCutsNone) {
+  EXPECT_EQ(shortened("", 3), "");
+  EXPECT_EQ(shortened("abc", 3), "abc");
+  EXPECT_EQ(shortened("abcd", 3), "abc\u2026");
+  EXPECT_EQ(shortened("\u00e4\u00f6\u00fc", 3), "\u00e4\u00f6\u00fc");
+  EXPECT_EQ(shortened("\u00e4\u00f6\u00fcx", 3), "\u00e4\u00f6\u00fc\u2026");
+  EXPECT_EQ(shortened("\U0001F321\U0001F321", 1), "\U0001F321\u2026");
+}
+
 TEST(RoundedText, HasSixDecimalsOrDigitsAtMost) {
   EXPECT_EQ(rounded_text(470.11650000000003), "470.1165");
   EXPECT_EQ(rounded_text(-0.1 - 0.2), "-0.3");
