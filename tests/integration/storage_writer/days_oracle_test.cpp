@@ -67,8 +67,14 @@ class DaysOracleTest : public DaysTest {
     slice.begin = offset_;
     slice.end = ++offset_;
     slice.log_time = kFirst + 10 * kDay;
+    slice.hours.push_back({slice.log_time, slice.begin, slice.end});
     batch.slices.emplace(0, std::move(slice));
     return batch;
+  }
+
+  static std::vector<Row> at_offset(std::vector<Row> rows, std::int64_t offset) {
+    for (Row& row : rows) row.offset = offset;
+    return rows;
   }
 
   Result<Changes> resolved(const Batch& batch) {
@@ -255,7 +261,7 @@ TEST_F(DaysOracleTest, ADayCompactedBetweenLookUpAndCommitIsLookedUpAgain) {
     corrections.push_back(row);
   }
   Batch batch = random_batch(0);
-  batch.rows = corrections;
+  batch.rows = at_offset(corrections, batch.slices.at(0).begin);
   for (auto& [key, value] : oracle_.timed) value += 1000;
   const auto before = resolved(batch);
   ASSERT_TRUE(before.ok()) << before.error().message;
@@ -265,7 +271,7 @@ TEST_F(DaysOracleTest, ADayCompactedBetweenLookUpAndCommitIsLookedUpAgain) {
   expect_as_the_oracle();
   script("DELETE FROM storage.sample WHERE device_id = 1");
   Batch again = random_batch(0);
-  again.rows = corrections;
+  again.rows = at_offset(corrections, again.slices.at(0).begin);
   const Status done = commit(again, *before);
   ASSERT_FALSE(done.ok());
   EXPECT_EQ(done.error().kind, ErrorKind::kConflict) << "a correction that changes no row is not committed";
