@@ -22,13 +22,15 @@ class Rows {
     }
   }
 
+  /// Every record of a slice lies in one of its hours (Batch::count_hour). One that does not ends the process: counted
+  /// wrongly is worse, and beside the table worse still.
   [[nodiscard]] LedgerRow& of(std::int32_t partition, std::int64_t offset) {
-    if (!holds(rows_[last_], partition, offset)) {
+    if (!holds(rows_.at(last_), partition, offset)) {
       const auto found =
           std::find_if(rows_.begin(), rows_.end(), [&](const LedgerRow& row) { return holds(row, partition, offset); });
       last_ = static_cast<std::size_t>(found - rows_.begin());
     }
-    return rows_[last_];
+    return rows_.at(last_);
   }
   [[nodiscard]] LedgerRow& of(const Row& row) { return of(row.partition, row.offset); }
 
