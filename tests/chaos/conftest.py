@@ -178,7 +178,8 @@ def stream_verdict_of(lab):
     everyone, timed = lab.chaos_runs["all"], lab.chaos_runs["timed"]
     stream_verdict.wait_until_closed(lab)
     faults = stream_verdict.settled(lambda: stream_verdict.window_faults(lab, everyone), lambda found: not found)
-    assert not faults, f"windows that are not those of the rows (device, metric, start, n, n found, mean, found): {faults}"
+    assert not faults, (f"{len(faults)} windows of the devices {sorted({fault[0] for fault in faults})} are not those of the rows "
+                        f"(device, metric, start, n, n found, mean, found): {faults[:20]}")
     expected = stream_verdict.expected_alerts(lab, timed, RULE["metric"], rule_is_met, rule_is_over)
     found = stream_verdict.settled(lambda: stream_verdict.found_alerts(lab, timed, RULE["rule"]),
                                    lambda answer: answer == expected)

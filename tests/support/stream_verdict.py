@@ -52,11 +52,11 @@ def window_faults(lab, prefixes):
           SELECT DISTINCT ON (device_id, metric, start) device_id, metric, start, count AS n, min AS low, max AS high, mean, last
           FROM storage.window_result WHERE device_id IN (SELECT device_key FROM device) AND size_us = {WINDOW_S} * 1000000
           ORDER BY device_id, metric, start, revision DESC)
-        SELECT coalesce(e.device_id, f.device_id), coalesce(e.metric, f.metric), coalesce(e.start, f.start), e.n, f.n, e.mean, f.mean
+        SELECT d.device, coalesce(e.metric, f.metric), coalesce(e.start, f.start), e.n, f.n, e.mean, f.mean
         FROM expected e FULL JOIN found f USING (device_id, metric, start)
+          JOIN registry.device d ON d.device_key = coalesce(e.device_id, f.device_id)
         WHERE e.n IS DISTINCT FROM f.n OR e.low IS DISTINCT FROM f.low OR e.high IS DISTINCT FROM f.high
-           OR e.last IS DISTINCT FROM f.last OR abs(e.mean - f.mean) > 1e-9 * greatest(1, abs(e.mean))
-        LIMIT 20""")
+           OR e.last IS DISTINCT FROM f.last OR abs(e.mean - f.mean) > 1e-9 * greatest(1, abs(e.mean))""")
 
 
 def window_count(lab, prefixes):

@@ -76,6 +76,18 @@ std::string encode(const ResumePoint& point) {
   return text;
 }
 
+ResumePoint carried_over(const ResumePoint& old, std::int32_t generation, std::int64_t from) {
+  ResumePoint point = old;
+  point.replay_from = std::min(old.replay_from, from);
+  point.generation = generation;
+  point.last.reset();  // may be of what was cut off
+  std::erase_if(point.ticks, [from](const Tick& tick) { return tick.offset >= from; });
+  // The records that moved the log time up to here may be gone; at most as many as before, for one at least is there.
+  if (point.ticks.size() == ResumePoint::kMostTicks) point.ticks.pop_back();
+  point.ticks.push_back({from, old.log_time});
+  return point;
+}
+
 Result<ResumePoint> decode_resume_point(std::string_view text) {
   const auto parts = split(text, ';');
   if (parts.empty() || parts[0] != kVersion) return corrupt(text);

@@ -37,6 +37,10 @@ struct ResumePoint {
 /// Text below 4,096 bytes, the broker's limit for offset metadata.
 [[nodiscard]] std::string encode(const ResumePoint& point);
 
+/// Where another generation of the log goes on, whose first record is `from`: what the log still holds before it is
+/// read again for the windows that `old` has open, and none that it has closed opens anew.
+[[nodiscard]] ResumePoint carried_over(const ResumePoint& old, std::int32_t generation, std::int64_t from);
+
 /// kCorrupt if it was not made by encode() of this or an earlier version.
 [[nodiscard]] Result<ResumePoint> decode_resume_point(std::string_view text);
 

@@ -60,18 +60,27 @@ Result<Opener::Opening> Opener::begin_of(kafka::Consumer& reader, const std::str
     if (!point) return point.error();
     opening.start.point = std::move(*point);
   }
-  if (committed.offset < 0 || opening.start.point.generation < generation.number) {
-    // The first time, or the operator has begun another generation: what was open in the old one has no end.
-    const std::int64_t first = std::clamp(generation.from, log->low, log->high);
+  const bool same_cluster = opening.start.point.cluster_id == cluster;
+  const bool new_generation = committed.offset >= 0 && opening.start.point.generation < generation.number;
+  const std::int64_t first = std::clamp(generation.from, log->low, log->high);
+  if (committed.offset < 0 || (new_generation && !same_cluster)) {
+    // The first time, or the operator has taken another log: what was open in the old one has no end.
     opening.start = {first, first, {}};
     opening.start.point.replay_from = first;
     opening.start.point.generation = generation.number;
     opening.start.point.cluster_id = cluster;
     return opening;
   }
+  if (new_generation) {
+    // Below its first record it is the log that it was.
+    opening.start.point = carried_over(opening.start.point, generation.number, first);
+    opening.start.committed = first;
+    if (auto done = read_from(reader, committed.where, partitions, opening); !done) return done.error();
+    return opening;
+  }
   opening.start.committed = committed.offset;
   opening.start.read_from = committed.offset;
-  if (opening.start.point.cluster_id != cluster) {
+  if (!same_cluster) {
     opening.contradiction = "partition " + std::to_string(partition) + ": its position belongs to Kafka cluster " +
                             opening.start.point.cluster_id + ", this is " + cluster;
     return opening;

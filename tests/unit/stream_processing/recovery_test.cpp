@@ -236,6 +236,80 @@ TEST(Recovery, AnotherRecordBeforeThePositionStopsThePartition) {
   ASSERT_TRUE(third.stopped()) << "a hole in the log";
 }
 
+Entry reading(TimeUs time, double value) {
+  static std::uint64_t counter = 0;
+  telemetry::Batch batch = test::message(1, {point("v", value, time)});
+  batch.ingest_time = time;
+  batch.delivery.publisher = batch.device;
+  batch.delivery.message_id = "g" + std::to_string(++counter);
+  Entry entry{time, {}};
+  telemetry::BatchCodec codec;
+  codec.encode(batch, entry.value);
+  return entry;
+}
+
+// The log is cut behind its second record and goes on with other ones, as `millrace admin log --accept` lets it.
+class CutLog : public testing::Test {
+ protected:
+  static constexpr std::int64_t kCut = 2;
+
+  void take(PartitionRun& run, std::int64_t offset, const Entry& entry) {
+    run.take({offset, entry.append, entry.value}, decoder_, out_);
+    ASSERT_FALSE(run.stopped()) << *run.stopped();
+  }
+  static std::unique_ptr<PartitionRun> make(PartitionRun::Start start) {
+    auto task =
+        std::make_unique<PartitionTask>(0, start.point.generation, PartitionTask::Settings{}, test::book_of({}));
+    return std::make_unique<PartitionRun>(0, std::move(start), std::move(task));
+  }
+  std::unique_ptr<PartitionRun> before_the_cut() {
+    auto run = make({});
+    for (std::size_t i = 0; i < log_.size(); ++i) take(*run, static_cast<std::int64_t>(i), log_[i]);
+    return run;
+  }
+  std::unique_ptr<PartitionRun> behind_the_cut(PartitionRun& old) {
+    const ResumePoint point = carried_over(old.resume_point(), 1, kCut);
+    auto run = make({0, kCut, point});
+    for (std::int64_t i = 0; i < kCut; ++i) take(*run, i, log_[static_cast<std::size_t>(i)]);
+    return run;
+  }
+
+  std::vector<Entry> log_{reading(kNoon, 1), reading(kNoon + kUsPerSecond, 2), reading(kNoon + 2 * kUsPerSecond, 3)};
+  PartitionRun::Decoder decoder_;
+  Collected out_;
+};
+
+TEST_F(CutLog, OpenWindowsGoOnWithWhatTheLogStillHas) {
+  const auto run = behind_the_cut(*before_the_cut());
+  ASSERT_TRUE(run->is_live());
+  take(*run, kCut, reading(kNoon + 3 * kUsPerSecond, 9));
+  run->tick(kNoon + 5 * kMinute, out_);
+  ASSERT_EQ(out_.windows.size(), 1U);
+  EXPECT_EQ(out_.windows[0].figures.count, 3);
+  EXPECT_EQ(out_.windows[0].figures.last, 9);
+  EXPECT_EQ(run->resume_point().generation, 1);
+}
+
+TEST_F(CutLog, AWindowThatWasClosedStaysClosed) {
+  const auto old = before_the_cut();
+  old->tick(kNoon + 5 * kMinute, out_);
+  ASSERT_EQ(out_.windows.size(), 1U);
+  const auto run = behind_the_cut(*old);
+  EXPECT_EQ(run->task().open_windows(), 0U);
+  run->tick(kNoon + 9 * kMinute, out_);
+  EXPECT_EQ(out_.windows.size(), 1U);
+}
+
+TEST_F(CutLog, ClosedByTheRecordsThatWereCutOffItStaysClosedToo) {
+  log_.push_back(reading(kNoon + 5 * kMinute, 4));
+  const auto old = before_the_cut();
+  ASSERT_EQ(out_.windows.size(), 1U);
+  const auto run = behind_the_cut(*old);
+  EXPECT_EQ(run->task().open_windows(), 0U);
+  run->tick(kNoon + 9 * kMinute, out_);
+  EXPECT_EQ(out_.windows.size(), 1U);
+}
+
 TEST(Recovery, BytesThatAreNoBatchAreSkippedAndCounted) {
   PartitionRun::Decoder decoder;
   Collected out;
