@@ -48,6 +48,22 @@ def test_a_point_that_could_not_be_stored_is_replayed_once(lab, run_program, sen
     assert len(lab.range_samples(name, "bad", 0, 2**52)) == 1
 
 
+def test_the_command_line_lists_the_oldest_or_the_newest_dead_letters(lab, run_program, sender):
+    device, _ = sender
+    device.send({"a": 1})  # the gateway knows the device
+    receipts = [device.post(b"{")[2]["receipt"] for _ in range(3)]
+
+    def listed(*options):
+        listing = run_program("millrace", "dead", "list", *options)
+        return listing.stderr, [letter["receipt"] for letter in json.loads(listing.stdout)]
+    said, newest = listed("--newest", "--limit", "2", "--json")
+    assert newest == receipts[1:] and not said
+    said, oldest = listed("--limit", "2", "--json")
+    assert len(oldest) == 2 and oldest != newest and "--newest" in said
+    table = run_program("millrace", "dead", "list", "--newest", "--limit", "1").stdout
+    assert receipts[2] in table and receipts[1] not in table
+
+
 def test_a_refused_payload_and_what_is_not_there_are_not_replayed(lab, sender):
     device, _ = sender
     status, _ = device.post(b"{", {"Content-Type": "application/json"})[:2]

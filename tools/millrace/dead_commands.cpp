@@ -1,3 +1,6 @@
+#include <deque>
+#include <functional>
+#include <iterator>
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -18,9 +21,12 @@ namespace {
 
 namespace api = query::v1;
 
+constexpr std::int32_t kMostOfPage = 1'000;
+
 struct DeadArguments {
   std::string receipt;
   std::int64_t limit = 100;
+  bool newest = false;
   bool raw = false;
   Format format = Format::kTable;
 };
@@ -57,36 +63,77 @@ std::string_view beginning(std::string_view text, std::size_t size) {
   return text.substr(0, size);
 }
 
-void list_dead(Session& session, const DeadArguments& arguments) {
+/// Dead letters as they are printed, in the order in which they are added.
+class LetterList {
+ public:
+  LetterList(Format format, std::ostream& out) : json_(format == Format::kJson), out_(out) {}
+
+  void add(const api::DeadLetter& letter) {
+    if (json_) {
+      out_ << (empty_ ? "[" : ",\n") << json_of(letter);
+    } else {
+      table_.add({letter.receipt(), format_rfc3339(letter.time_us()), letter.device(), printable(letter.reason())});
+    }
+    empty_ = false;
+  }
+  void finish() {
+    if (json_) {
+      out_ << (empty_ ? "[]\n" : "]\n");
+    } else if (empty_) {
+      out_ << "no dead letters\n";
+    } else {
+      table_.print(out_);
+    }
+  }
+
+ private:
+  bool json_;
+  bool empty_ = true;
+  std::ostream& out_;
+  Table table_{{"RECEIPT", "TIME", "DEVICE", "REASON"}};
+};
+
+/// Gives `take` the tenant's dead letters, oldest first, until it says false or there are no more. query-api knows no
+/// other order: it reads the topic from its beginning.
+void each_letter(Session& session, std::int32_t page_size, const std::function<bool(const api::DeadLetter&)>& take) {
   Client<api::QueryService> query(session.settings, Target::kQuery);
   api::ListDeadLettersRequest request;
   request.set_tenant(session.settings.tenant);
-  request.set_page_size(static_cast<std::int32_t>(std::min<std::int64_t>(arguments.limit, 1'000)));
-  Table table({"RECEIPT", "TIME", "DEVICE", "REASON"});
-  const bool json = arguments.format == Format::kJson;
-  std::int64_t left = arguments.limit;
-  bool first = true;
-  if (json) session.out() << '[';
+  request.set_page_size(page_size);
   do {
     const auto page = query.call(&api::QueryService::StubInterface::ListDeadLetters, request);
     for (const auto& letter : page.dead_letters()) {
-      if (left-- <= 0) break;
-      if (json) {
-        session.out() << (first ? "" : ",\n") << json_of(letter);
-      } else {
-        table.add({letter.receipt(), format_rfc3339(letter.time_us()), letter.device(), printable(letter.reason())});
-      }
-      first = false;
+      if (!take(letter)) return;
     }
     request.set_page_token(page.next_page_token());
-  } while (left > 0 && !request.page_token().empty());
-  if (json) {
-    session.out() << "]\n";
-  } else if (first) {
-    session.out() << "no dead letters\n";
-  } else {
-    table.print(session.out());
-  }
+  } while (!request.page_token().empty());
+}
+
+void list_oldest(Session& session, const DeadArguments& arguments) {
+  LetterList list(arguments.format, session.out());
+  const auto page_size = static_cast<std::int32_t>(std::min<std::int64_t>(arguments.limit, kMostOfPage - 1) + 1);
+  bool more = false;
+  std::int64_t left = arguments.limit;
+  each_letter(session, page_size, [&](const api::DeadLetter& letter) {
+    more = left-- == 0;
+    if (!more) list.add(letter);
+    return !more;
+  });
+  list.finish();
+  if (more) session.err() << "millrace: there are newer ones; --newest shows the last\n";
+}
+
+void list_newest(Session& session, const DeadArguments& arguments) {
+  std::deque<api::DeadLetter> last;
+  each_letter(session, kMostOfPage, [&](const api::DeadLetter& letter) {
+    last.push_back(letter);
+    if (arguments.format != Format::kJson) last.back().clear_payload();
+    if (std::ssize(last) > arguments.limit) last.pop_front();
+    return true;
+  });
+  LetterList list(arguments.format, session.out());
+  for (const api::DeadLetter& letter : last) list.add(letter);
+  list.finish();
 }
 
 void print_letter(Session& session, const api::DeadLetter& letter) {
@@ -145,9 +192,14 @@ void add_dead_commands(CLI::App& app, Session& session) {
   CLI::App* group = add_group(app, "dead", "dead letters: payloads that were refused, points that could not be stored");
   auto arguments = std::make_shared<DeadArguments>();
   CLI::App* list =
-      add_command(*group, session, "list", "list the tenant's dead letters, newest last",
-                  "  millrace dead list --limit 20", [&session, arguments] { list_dead(session, *arguments); });
+      add_command(*group, session, "list", "list the tenant's dead letters, oldest first",
+                  "  millrace dead list --limit 20\n"
+                  "  millrace dead list --newest --limit 20    the last 20, newest last",
+                  [&session, arguments] {
+                    arguments->newest ? list_newest(session, *arguments) : list_oldest(session, *arguments);
+                  });
   list->add_option("--limit", arguments->limit, "at most so many (100)")->check(CLI::PositiveNumber.description(""));
+  list->add_flag("--newest", arguments->newest, "the last ones: reads all that the tenant has, which may take a while");
   add_format_option(*list, arguments->format, {"table", "json"});
   CLI::App* show =
       add_command(*group, session, "show", "one dead letter with its bytes",
