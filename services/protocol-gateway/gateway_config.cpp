@@ -177,6 +177,13 @@ constexpr std::array kOptions{
            .default_value = "15000",
            .help = "Open connections for MQTT and for HTTP, and idle peers of CoAP and of CoAPS, each.",
            .least = 1},
+    Option{.key = "UNIDENTIFIED_PER_ADDRESS_LIMIT",
+           .type = Type::kInteger,
+           .default_value = "5000",
+           .help = "Connections of MQTT and HTTP that one address may have without valid credentials, so that nobody "
+                   "without them takes all. All devices behind one NAT or behind a balancer without PROXY headers have "
+                   "one address: as many may connect at once.",
+           .least = 1},
     Option{.key = "MQTT_PACKET_LIMIT_BYTES",
            .type = Type::kInteger,
            .default_value = "262144",
@@ -337,6 +344,7 @@ Config read_config(const config::Values& values) {
   config.limit_lease = ms("LIMIT_LEASE_MS");
   config.max_metric_names = size("METRIC_NAMES_LIMIT");
   config.max_connections = size("CONNECTIONS_LIMIT");
+  config.max_strangers_per_address = size("UNIDENTIFIED_PER_ADDRESS_LIMIT");
   config.max_packet_bytes = static_cast<std::uint32_t>(values.integer("MQTT_PACKET_LIMIT_BYTES"));
   config.receive_maximum = static_cast<std::uint16_t>(values.integer("MQTT_RECEIVE_MAXIMUM"));
   config.max_session_expiry_s = static_cast<std::uint32_t>(values.integer("MQTT_SESSION_EXPIRY_LIMIT_S"));

@@ -30,6 +30,7 @@ struct Config {
   std::chrono::milliseconds handshake_deadline{0};
   std::size_t handshakes_per_s = 0;  ///< of each io thread; 0: no limit
   tls::HandshakeGate::Options handshakes;
+  std::size_t max_strangers_per_address = 0;
   std::size_t connects_per_s = 0;  ///< 0: no limit
   std::optional<Address> http;     ///< none: off
   std::optional<Address> https;    ///< none: off

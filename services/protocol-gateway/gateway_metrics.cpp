@@ -189,6 +189,9 @@ GatewayMetrics::GatewayMetrics(Metrics& metrics)
                         "Connections that wait to begin their TLS handshake, to keep to the limits on those at once.")),
       proxy_headers_refused(metrics.counter("millrace_gateway_proxy_headers_refused_total",
                                             "Connections of a balancer that did not begin with a PROXY header.")),
+      strangers_refused(metrics.counter("millrace_gateway_strangers_refused_total",
+                                        "Connections of MQTT and HTTP that were closed at once: their address had "
+                                        "UNIDENTIFIED_PER_ADDRESS_LIMIT without valid credentials.")),
       web_sockets_refused(metrics.counter("millrace_gateway_mqtt_web_sockets_refused_total",
                                           "Connections whose HTTP request did not become MQTT over WebSocket.")),
       mqtt_sessions(metrics.gauge("millrace_gateway_mqtt_sessions", "MQTT sessions, those without a connection too.")),

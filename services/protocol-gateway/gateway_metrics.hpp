@@ -69,6 +69,7 @@ struct GatewayMetrics {
   observability::Gauge tls_handshakes_under_way;
   observability::Gauge tls_handshakes_waiting;
   observability::Counter proxy_headers_refused;
+  observability::Counter strangers_refused;
   observability::Counter web_sockets_refused;
   observability::Gauge mqtt_sessions;
   observability::Gauge mqtt_subscriptions;

@@ -73,11 +73,13 @@ mqtt::BrokerLimits broker_limits(const Config& config) {
 }
 
 http::ServerSettings http_settings(const Config& config, const tls::Networks& balancers,
-                                   const std::shared_ptr<tls::HandshakeGate>& handshakes) {
+                                   const std::shared_ptr<tls::HandshakeGate>& handshakes,
+                                   const std::shared_ptr<tls::Strangers>& strangers) {
   http::ServerSettings settings;
   settings.balancers = balancers;
   settings.handshake_timeout = config.handshake_deadline;
   settings.handshakes = handshakes;
+  settings.strangers = strangers;
   settings.max_connections = config.max_connections;
   settings.max_body_bytes = kMaxBodyBytes;
   return settings;
@@ -118,7 +120,8 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
                name_spaces_.of_tenant(tenant).broker().publish(will, nullptr, std::chrono::steady_clock::now());
              }),
       name_spaces_(threads_, broker_limits(config_), config_.mqtt_memory_bytes),
-      handshakes_(std::make_shared<tls::HandshakeGate>(config_.handshakes)) {}
+      handshakes_(std::make_shared<tls::HandshakeGate>(config_.handshakes)),
+      strangers_(std::make_shared<tls::Strangers>(config_.max_strangers_per_address)) {}
 
 ProtocolGatewayApp::~ProtocolGatewayApp() {
   // Callbacks into the parts end before the parts do.
@@ -175,10 +178,12 @@ void ProtocolGatewayApp::wire() {
   listening.opening.balancers = balancers_;
   listening.opening.deadline = config_.handshake_deadline;
   listening.opening.gate = handshakes_;
+  listening.opening.strangers = strangers_;
   listening.handshakes_per_s = static_cast<double>(config_.handshakes_per_s * threads_.size());
   listener_ = std::make_unique<MqttListener>(*mqtt_context_, listening);
   front_ = std::make_unique<MqttFront>(*mqtt_context_, listening, mqtt_tls_, http_tls_);
   listening.access = MqttAccess::kOpen;
+  listening.opening.strangers.reset();  // there nobody shows anything
   if (config_.mqtt_open) open_listener_ = std::make_unique<MqttListener>(*mqtt_context_, listening);
   handler_ =
       std::make_unique<TelemetryHandler>(threads_, workers_, registry_, authenticator_, gateway_metrics_,
@@ -305,13 +310,15 @@ Status ProtocolGatewayApp::start_http() {
     gateway_metrics_.http_seconds.observe(std::chrono::duration<double>(took).count());
   };
   observer.connections = [this](int delta) { gateway_metrics_.http_connections.add(delta); };
-  observer.refused = [this](std::string_view) { gateway_metrics_.http_malformed.add(); };
+  observer.refused = [this](std::string_view why) {
+    (why == "crowded_address" ? gateway_metrics_.strangers_refused : gateway_metrics_.http_malformed).add();
+  };
   observer.handshake = [this](std::string_view outcome) { gateway_metrics_.tls_handshake(outcome).add(); };
   const auto contexts = threads_.contexts();
   const auto handle = [this](const http::Request& request, const http::Responder& responder) {
     handler_->handle(request, responder);
   };
-  http::ServerSettings settings = http_settings(config_, balancers_, handshakes_);
+  http::ServerSettings settings = http_settings(config_, balancers_, handshakes_, strangers_);
   const auto listen = [&](const std::optional<Address>& address, std::unique_ptr<http::Server>& listener) -> Status {
     if (!address) return {};
     settings.address = *address;

@@ -106,6 +106,7 @@ class ProtocolGatewayApp final : public runtime::App {
   std::unique_ptr<http::Server> https_;  // null: off
   tls::Networks balancers_;
   std::shared_ptr<tls::HandshakeGate> handshakes_;
+  std::shared_ptr<tls::Strangers> strangers_;
   std::shared_ptr<tls::ServerContext> mqtt_tls_;  // null without certificates, as the next
   std::shared_ptr<tls::ServerContext> http_tls_;
   std::unique_ptr<tls::CertificateWatch> certificates_;

@@ -28,7 +28,7 @@ def run(layout):
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with bench_lab() as lab:
-        front = Front(lab, lab.folder / "tls")
+        front = Front(lab, lab.folder / "tls", UNIDENTIFIED_PER_ADDRESS_LIMIT=2 * DEVICES)  # they all have one address
         with say.Step("devices"):
             few, many = write_credentials(lab, "few", FEW), write_credentials(lab, "storm", DEVICES)
             beside = write_credentials(lab, "beside", BESIDE)

@@ -203,6 +203,7 @@ def test_connections_and_connects_have_limits_and_a_takeover_is_not_one_more(dev
     first = device.connected(5, client_id="one")
     refused = device.mqtt(5, client_id="two")[1]
     assert refused.reason == QUOTA_EXCEEDED and b"1 connections open" in refused.properties[REASON_STRING]
+    assert (refused.user["limit"], refused.user["scope"], refused.user["value"]) == ("connections", "device", "1")
     assert device.mqtt(4, client_id="two")[1].reason == UNAVAILABLE_311
     second = device.connected(5, client_id="one")
     first.assert_closed()

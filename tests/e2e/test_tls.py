@@ -341,6 +341,44 @@ def test_a_balancer_says_who_it_is(narrow):
     eventually(lambda: narrow.metric("millrace_gateway_proxy_headers_refused_total") >= 1, 60, "the refusal to be counted")
 
 
+def test_an_address_without_credentials_takes_no_more_than_its_places(lab, tmp_path):
+    front = Front(lab, tmp_path / "tls", UNIDENTIFIED_PER_ADDRESS_LIMIT=3, PROXY_PROTOCOL_FROM="127.0.0.2")
+    ports = [front.service.ports["mqtt"], front.service.ports["http"], front.ports["mqtts"], front.ports["https"]]
+
+    def shut_out(stream):
+        try:
+            return stream.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def let_in(address):
+        try:
+            return front.mqtt(stream=_from(address, ports[0]))
+        except (Closed, ConnectionError):
+            return None
+    try:
+        silent = [_from("127.0.0.9", port) for port in ports[:3]]
+        assert all(shut_out(_from("127.0.0.9", port)) for port in ports)
+        assert front.metric("millrace_gateway_strangers_refused_total") == 4
+        kept = [let_in("127.0.0.8") for _ in range(5)]
+        assert all(kept), "who has shown credentials is counted no more, and other addresses are not concerned"
+        silent[0].close()
+        kept += [eventually(lambda: let_in("127.0.0.9"), 60, "the place of the one that has gone") for _ in range(2)]
+        for client in kept:
+            front.publish(client)
+        # Through a balancer it is the address that the header names.
+        refused = front.metric("millrace_gateway_strangers_refused_total")
+        begun = [_from("127.0.0.2", ports[0]) for _ in range(4)]
+        for stream in begun:
+            stream.sendall(_header())
+        eventually(lambda: front.metric("millrace_gateway_strangers_refused_total") > refused, 60, "one of four to be refused")
+        other = _from("127.0.0.2", ports[0])
+        other.sendall(_header(source="10.9.8.8"))
+        front.publish(front.mqtt(stream=other))
+    finally:
+        front.close()
+
+
 @pytest.mark.parametrize("scheme, port", [("mqtts", "mqtts"), ("ws", "mqtt_ws"), ("wss", "mqtt_wss")])
 def test_the_fleet_speaks_every_transport(front, run_program, tmp_path, scheme, port):
     file = tmp_path / "credentials.csv"

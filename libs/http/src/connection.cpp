@@ -94,12 +94,13 @@ void Responder::Slot::send(Response response) {
 
 // Connection
 
-Connection::Connection(tls::Stream stream, Address peer, std::size_t io_index, std::shared_ptr<Shared> shared)
-    : stream_(std::move(stream)),
+Connection::Connection(tls::Opened opened, std::size_t io_index, std::shared_ptr<Shared> shared)
+    : stream_(std::move(opened.stream)),
       timer_(stream_.get_executor()),
       io_index_(io_index),
       shared_(std::move(shared)),
-      peer_(std::move(peer)) {
+      peer_(std::move(opened.peer)),
+      stranger_(std::move(opened.stranger)) {
   if (const tls::Session* session = stream_.session()) peer_chain_ = session->peer_chain();
   shared_->connections.fetch_add(1, std::memory_order_relaxed);
   shared_->observer.connections(1);
@@ -348,6 +349,7 @@ void Connection::write() {
     } else {
       serialize(*entry.response, entry.persistence, entry.form, output_);
       shared_->observer.answered(entry.response->status, Clock::now() - entry.started);
+      if (entry.response->status < 400) stranger_.reset();
       if (entry.persistence == Persistence::kClose) close_after_write_ = true;
     }
     entries_.pop_front();

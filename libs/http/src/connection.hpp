@@ -16,6 +16,7 @@
 #include <boost/beast/http/string_body.hpp>
 
 #include <millrace/http/server.hpp>
+#include <millrace/tls/opening.hpp>
 #include <millrace/tls/stream.hpp>
 
 #include "wire.hpp"
@@ -40,7 +41,7 @@ struct Shared {
 /// are parsed ahead up to max_pipelined, answers leave in the order of their requests.
 class Connection final : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(tls::Stream stream, Address peer, std::size_t io_index, std::shared_ptr<Shared> shared);
+  Connection(tls::Opened opened, std::size_t io_index, std::shared_ptr<Shared> shared);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -101,6 +102,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::shared_ptr<Shared> shared_;
   Address peer_;
   std::vector<std::string> peer_chain_;
+  tls::Strangers::Place stranger_;
 
   boost::beast::flat_buffer input_;
   std::optional<Parser> parser_;

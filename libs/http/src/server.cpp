@@ -48,8 +48,8 @@ struct Server::Impl : std::enable_shared_from_this<Impl> {
     shared->observer = std::move(observer);
     shared->contexts.assign(contexts.begin(), contexts.end());
     shared->open.resize(contexts.size());
-    opening = std::make_shared<const tls::OpeningSettings>(
-        tls::OpeningSettings{settings.tls, settings.balancers, settings.handshake_timeout, settings.handshakes});
+    opening = std::make_shared<const tls::OpeningSettings>(tls::OpeningSettings{
+        settings.tls, settings.balancers, settings.handshake_timeout, settings.handshakes, settings.strangers});
   }
 
   Status listen() {
@@ -109,12 +109,13 @@ struct Server::Impl : std::enable_shared_from_this<Impl> {
     shared->opening.fetch_sub(1, std::memory_order_relaxed);
     if (opened.fault) {
       if (opened.fault == tls::OpeningFault::kProxyHeader) return shared->observer.refused("proxy_header");
+      if (opened.fault == tls::OpeningFault::kCrowded) return shared->observer.refused("crowded_address");
       return shared->observer.handshake(opened.fault == tls::OpeningFault::kTimeout ? "timeout" : "failed");
     }
     if (const tls::Session* session = opened.stream.session()) {
       shared->observer.handshake(session->resumed() ? "resumed" : "full");
     }
-    std::make_shared<Connection>(std::move(opened.stream), std::move(opened.peer), index, shared)->start();
+    std::make_shared<Connection>(std::move(opened), index, shared)->start();
   }
 
   void close_acceptor() {

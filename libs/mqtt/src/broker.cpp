@@ -88,7 +88,7 @@ SessionRecord* Broker::Tables::open(const ConnectSpec& spec, TimePoint now, Afte
       return record;
     }
   }
-  record = make(spec, answer.why);
+  record = make(spec, answer);
   if (record != nullptr && spec.stored && !spec.clean_start && !ends_here) {
     restore(*record, *spec.stored);
     answer.session_present = true;
@@ -96,20 +96,22 @@ SessionRecord* Broker::Tables::open(const ConnectSpec& spec, TimePoint now, Afte
   return record;
 }
 
-SessionRecord* Broker::Tables::make(const ConnectSpec& spec, const char*& why) {
+SessionRecord* Broker::Tables::make(const ConnectSpec& spec, Connected& answer) {
   if (sessions.size() >= limits.maximum_sessions) {
-    why = "there are as many sessions as the tenant may have";
+    answer.why = "there are as many sessions as the tenant may have";
+    answer.most = limits.maximum_sessions;
     return nullptr;
   }
   if (owners.sessions_of(spec.owner) >= limits.maximum_sessions_per_owner) {
-    why = "there are as many sessions as the device may have";
+    answer.why = "there are as many sessions as the device may have";
+    answer.most = limits.maximum_sessions_per_owner;
     return nullptr;
   }
   auto made = std::make_unique<SessionRecord>();
   made->owner = spec.owner;
   made->charge = MemoryCharge(owners.share_of(spec.owner));
   if (!made->charge.take(kSessionBytes)) {
-    why = kNoMemory;
+    answer.why = kNoMemory;
     return nullptr;
   }
   made->session = std::make_shared<Session>(spec.client_id, limits.session, made->charge.share());

@@ -60,7 +60,8 @@ struct Broker::Tables {
   };
   /// The session of a CONNECT: the old one where it goes on, else a new one; null = no room (`answer.why`).
   SessionRecord* open(const ConnectSpec& spec, TimePoint now, Afterwards& after, Connected& answer);
-  SessionRecord* make(const ConnectSpec& spec, const char*& why);
+  /// Null: there is no room, and `answer` says why.
+  SessionRecord* make(const ConnectSpec& spec, Connected& answer);
   void hand_over(SessionRecord& record, TimePoint now, Afterwards& after);
   /// The session as its owner keeps it.
   void restore(SessionRecord& record, const StoredSession& stored);

@@ -113,17 +113,19 @@ void ServerConnection::put_connack_properties(const AcceptOptions& options, Prop
   writer.add(PropertyId::kAssignedClientIdentifier, assigned.empty() ? session_->client_id() : assigned);
 }
 
-void ServerConnection::refuse(ReasonCode reason, std::string_view reason_string) {
+void ServerConnection::refuse(ReasonCode reason, std::string_view reason_string,
+                              std::span<const UserProperty> user_properties) {
   if (state_ != ConnectionState::kConnecting) return;
-  send_connack_failure(reason, reason_string);
+  send_connack_failure(reason, reason_string, user_properties);
   state_ = ConnectionState::kClosed;
 }
 
-void ServerConnection::send_connack_failure(ReasonCode reason, std::string_view reason_string) {
+void ServerConnection::send_connack_failure(ReasonCode reason, std::string_view reason_string,
+                                            std::span<const UserProperty> user_properties) {
   Connack connack;
   connack.reason = is_failure(reason) && kConnackReasons.has(reason) ? reason : ReasonCode::kUnspecifiedError;
   const std::size_t start = output_.size();
-  connack.properties = explained(reason_string, {});
+  connack.properties = explained(reason_string, user_properties);
   encode(version_, connack, output_);
   if (fits_peer(output_.size() - start)) return;
   output_.resize(start);  // [MQTT-3.2.2-19]

@@ -10,6 +10,8 @@ namespace {
 namespace asio = boost::asio;
 using ErrorCode = boost::system::error_code;
 
+constexpr std::string_view kCrowded = "its address has too many connections that have not shown who they are";
+
 /// One connection on its way. Its timer keeps it alive until it is finished; the gate does not.
 class Opening final : public HandshakeGate::Waiter, public std::enable_shared_from_this<Opening> {
  public:
@@ -27,7 +29,7 @@ class Opening final : public HandshakeGate::Waiter, public std::enable_shared_fr
       if (!cancelled) self->finish(OpeningFault::kTimeout, "the handshake took too long");
     });
     if (settings_->balancers.contains(peer_.host)) return read_prefix();
-    await_first_byte();
+    take_place();
   }
 
   // By the thread of whoever gives the place back, so of what is here it touches the timer alone, which never moves.
@@ -59,8 +61,16 @@ class Opening final : public HandshakeGate::Waiter, public std::enable_shared_fr
                        const auto source = proxy_source(self->header_);
                        if (!source.ok()) return self->finish(OpeningFault::kProxyHeader, source.error().message);
                        if (*source) self->peer_ = **source;
-                       self->await_first_byte();
+                       self->take_place();
                      });
+  }
+
+  void take_place() {
+    if (settings_->strangers) {
+      stranger_ = settings_->strangers->enter(owner_of_address(peer_.host));
+      if (!stranger_) return finish(OpeningFault::kCrowded, std::string(kCrowded));
+    }
+    await_first_byte();
   }
 
   void await_first_byte() {
@@ -97,7 +107,7 @@ class Opening final : public HandshakeGate::Waiter, public std::enable_shared_fr
         fault == OpeningFault::kTimeout ? Stream(Stream::Socket(stream_.get_executor())) : std::move(stream_);
     if (fault != OpeningFault::kTimeout) place_.reset();
     const auto done = std::move(done_);
-    done(Opened{std::move(stream), std::move(peer_), fault, why});
+    done(Opened{std::move(stream), std::move(peer_), fault, why, std::move(stranger_)});
   }
 
   Stream stream_;
@@ -107,6 +117,7 @@ class Opening final : public HandshakeGate::Waiter, public std::enable_shared_fr
   std::function<void(Opened)> done_;
   std::string header_;
   HandshakeGate::Place place_;
+  Strangers::Place stranger_;
   bool finished_ = false;
 };
 
@@ -116,8 +127,8 @@ void open(Stream::Socket socket, std::shared_ptr<const OpeningSettings> settings
   ErrorCode ignored;  // a peer that has gone already is seen by the first read
   const auto endpoint = socket.remote_endpoint(ignored);
   Address peer{endpoint.address().to_string(), endpoint.port()};
-  if (!settings->tls && settings->balancers.empty()) {
-    return done(Opened{Stream(std::move(socket)), std::move(peer), std::nullopt, ""});
+  if (!settings->tls && settings->balancers.empty() && !settings->strangers) {
+    return done(Opened{Stream(std::move(socket)), std::move(peer), std::nullopt, "", {}});
   }
   std::make_shared<Opening>(std::move(socket), std::move(peer), std::move(settings), std::move(done))->start();
 }

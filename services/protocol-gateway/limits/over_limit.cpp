@@ -43,8 +43,9 @@ std::string OverLimit::message() const {
       text.append("connect ").append(value_text()).append(" times a second");
       break;
     case LimitKind::kConnections:
+      // When one ends nobody knows.
       text.append("have ").append(value_text()).append(" connections open");
-      break;
+      return text.append("; close one, or try again when one has ended");
   }
   return text.append("; try again in ").append(std::to_string(retry_after.count())).append(" ms");
 }

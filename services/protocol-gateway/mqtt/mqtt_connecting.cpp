@@ -19,6 +19,15 @@ using mqtt::ReasonCode;
 constexpr std::size_t kMaxClientIdBytes = 256;
 constexpr std::size_t kAssignedIdBytes = 12;
 
+/// Which limit it is, its number, and what to do.
+std::string no_room(const mqtt::Broker::Connected& refused) {
+  std::string text(refused.why);
+  if (refused.most == 0) return text;
+  return text.append(": ")
+      .append(std::to_string(refused.most))
+      .append("; use a client id that has one, or end one: clean start with its client id and no session expiry");
+}
+
 }  // namespace
 
 TopicPolicy MqttConnection::policy() {
@@ -187,7 +196,7 @@ void MqttConnection::establish() {
   auto connected = space_->broker().connect(std::move(spec), Clock::now());
   if (!connected.session) {
     return connected.superseded ? refuse_connect(ReasonCode::kServerBusy, "another connection has this client id")
-                                : refuse_connect(ReasonCode::kQuotaExceeded, connected.why);
+                                : refuse_connect(ReasonCode::kQuotaExceeded, no_room(connected));
   }
   session_ = std::move(connected.session);
   own_input();
@@ -238,14 +247,15 @@ void MqttConnection::finish_connect() {
   hasten_timer();
 }
 
-void MqttConnection::refuse_connect(ReasonCode reason, std::string_view why) {
+void MqttConnection::refuse_connect(ReasonCode reason, std::string_view why,
+                                    std::span<const mqtt::UserProperty> properties) {
   context_.metrics.mqtt_connects_refused.add();
   const bool later = reason == ReasonCode::kServerUnavailable || reason == ReasonCode::kQuotaExceeded ||
                      reason == ReasonCode::kConnectionRateExceeded;
   context_.metrics
       .ingested(protocol_of(connection_.version()), later ? IngestResult::kThrottled : IngestResult::kUnauthorized)
       .add();
-  connection_.refuse(reason, why);
+  connection_.refuse(reason, why, properties);
   if (leaving_.cause == DisconnectCause::kLost) leaving_ = {DisconnectCause::kServer, std::string(why)};
   begin_closing({});
 }
@@ -272,6 +282,7 @@ Result<Shown> MqttConnection::shown_by(const mqtt::Connect& connect) {
 bool MqttConnection::let_in(const Authenticator::Admitted& admitted) {
   if (admitted.ok()) {
     identity_ = *admitted;
+    peer_.stranger.reset();
     space_ = &context_.spaces.of_tenant(identity_->device.tenant);
     return true;
   }

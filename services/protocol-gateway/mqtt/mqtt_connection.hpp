@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -132,7 +133,8 @@ class MqttConnection final : public AckSink, public std::enable_shared_from_this
   void establish();
   void keep_session_then(void (MqttConnection::*next)());
   void finish_connect();
-  void refuse_connect(mqtt::ReasonCode reason, std::string_view why);
+  void refuse_connect(mqtt::ReasonCode reason, std::string_view why,
+                      std::span<const mqtt::UserProperty> properties = {});
   [[nodiscard]] mqtt::ConnectSpec connect_spec(const mqtt::ConnectRequested& requested, std::string_view client_id);
   [[nodiscard]] TopicPolicy policy();
   [[nodiscard]] bool may_hear(std::string_view filter);

@@ -1,6 +1,8 @@
 // Limits and fairness: what a client over a limit is told or has to wait for, and its share of what is in flight.
 #include <algorithm>
 #include <array>
+#include <span>
+#include <string>
 
 #include "mqtt/mqtt_answers.hpp"
 #include "mqtt/mqtt_connection.hpp"
@@ -21,6 +23,27 @@ constexpr std::chrono::seconds kAskAgain{1};
 constexpr std::size_t kShareOfRoom = 8;
 constexpr std::size_t kLeastShare = 16ULL * 1024;
 
+/// The user properties that say which limit was met.
+class LimitProperties {
+ public:
+  explicit LimitProperties(const OverLimit& over)
+      : value_(over.value_text()),
+        retry_(std::to_string(over.retry_after.count())),
+        all_{{{"limit", to_string(over.limit)},
+              {"scope", to_string(over.scope)},
+              {"value", value_},
+              {"retry-after-ms", retry_}}} {}
+  LimitProperties(const LimitProperties&) = delete;  // all_ views value_ and retry_
+  LimitProperties& operator=(const LimitProperties&) = delete;
+
+  [[nodiscard]] std::span<const mqtt::UserProperty> all() const { return all_; }
+
+ private:
+  std::string value_;
+  std::string retry_;
+  std::array<mqtt::UserProperty, 4> all_;
+};
+
 }  // namespace
 
 std::size_t MqttConnection::share() const {
@@ -40,7 +63,7 @@ bool MqttConnection::enter_limits(std::string_view client_id) {
   limiter.note(over, Limiter::Action::kRefused);
   leaving_.cause = DisconnectCause::kLimit;
   refuse_connect(over.limit == LimitKind::kConnects ? ReasonCode::kConnectionRateExceeded : ReasonCode::kQuotaExceeded,
-                 over.message());
+                 over.message(), LimitProperties(over).all());
   return false;
 }
 
@@ -59,15 +82,10 @@ void MqttConnection::over_limit(const mqtt::Publish& publish, const OverLimit& o
   }
   limiter.note(over, Limiter::Action::kRefused);
   context_.metrics.ingested(protocol, IngestResult::kThrottled).add();
-  const std::string value = over.value_text();
-  const std::string retry = std::to_string(over.retry_after.count());
-  const std::array<mqtt::UserProperty, 4> properties{{{"limit", to_string(over.limit)},
-                                                      {"scope", to_string(over.scope)},
-                                                      {"value", value},
-                                                      {"retry-after-ms", retry}}};
+  const LimitProperties properties(over);
   connection_.acknowledge(
       publish.packet_id,
-      {.reason = ReasonCode::kQuotaExceeded, .reason_string = over.message(), .user_properties = properties});
+      {.reason = ReasonCode::kQuotaExceeded, .reason_string = over.message(), .user_properties = properties.all()});
 }
 
 // For who subscribes to it: what 3.1.1 and QoS 0 have no other way to hear.

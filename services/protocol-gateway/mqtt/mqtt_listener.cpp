@@ -119,9 +119,11 @@ void MqttListener::on_opened(tls::Opened opened, std::size_t index, std::shared_
         return refused(context_.metrics.tls_handshakes_failed, opened.why, opened.peer);
       case tls::OpeningFault::kProxyHeader:
         return refused(context_.metrics.proxy_headers_refused, opened.why, opened.peer);
+      case tls::OpeningFault::kCrowded:
+        return refused(context_.metrics.strangers_refused, opened.why, opened.peer);
     }
   }
-  MqttPeer peer{std::move(opened.peer), transport_, {}};
+  MqttPeer peer{std::move(opened.peer), transport_, {}, std::move(opened.stranger)};
   if (const tls::Session* session = opened.stream.session()) {
     (session->resumed() ? context_.metrics.tls_handshakes_resumed : context_.metrics.tls_handshakes_full).add();
     peer.chain = session->peer_chain();

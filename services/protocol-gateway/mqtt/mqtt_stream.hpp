@@ -9,6 +9,7 @@
 #include <boost/asio/write.hpp>
 
 #include <millrace/base/address.hpp>
+#include <millrace/tls/strangers.hpp>
 #include <millrace/tls/stream.hpp>
 
 #include "mqtt/web_socket.hpp"
@@ -24,6 +25,7 @@ struct MqttPeer {
   /// The certificates that the client has shown, DER, its own first; it has the key of that one, and nothing else of
   /// them is checked. Empty without TLS or without a certificate.
   std::vector<std::string> chain;
+  tls::Strangers::Place stranger = {};  ///< until it has shown who it is
 };
 
 /// The bytes of one MQTT connection, over whatever carries them. One read and one write may be under way at a time;

@@ -174,6 +174,7 @@ TEST(BrokerSession, ThereIsALimit) {
   Client b(world, "b");
   Client c(world, "c");
   EXPECT_EQ(c.connected.session, nullptr);
+  EXPECT_EQ(c.connected.most, 2U);
   Client b2(world, "b");
   EXPECT_NE(b2.connected.session, nullptr) << "its own place";
   a.drop();

@@ -215,6 +215,7 @@ TEST(BrokerMemory, SessionsOfOneDeviceAreCounted) {
   Client c(world, "d/c", {.owner = "d"});
   EXPECT_EQ(c.connected.session, nullptr);
   EXPECT_STREQ(c.connected.why, "there are as many sessions as the device may have");
+  EXPECT_EQ(c.connected.most, 2U);
   EXPECT_NE(Client(world, "e/a", {.owner = "e"}).connected.session, nullptr);
   EXPECT_NE(Client(world, "d/b", {.owner = "d"}).connected.session, nullptr) << "its own place";
   a.drop();

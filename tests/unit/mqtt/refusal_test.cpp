@@ -63,9 +63,12 @@ TEST(Refusal, ByTheOwner) {
     connect.version = version;
     connect.client_id = "c";
     wire.connect(connect);
-    wire.connection.refuse(R::kNotAuthorized, "no such device");
+    const UserProperty limit{"limit", "connections"};
+    wire.connection.refuse(R::kNotAuthorized, "no such device", {&limit, 1});
     EXPECT_EQ(wire.connection.state(), ConnectionState::kClosed);
-    EXPECT_EQ(wire.receive<Connack>(PacketType::kConnack).reason, R::kNotAuthorized);
+    const Connack told = wire.receive<Connack>(PacketType::kConnack);
+    EXPECT_EQ(told.reason, R::kNotAuthorized);
+    EXPECT_EQ(told.properties.user("limit").value_or(""), version == Version::k5 ? "connections" : "");
     EXPECT_FALSE(wire.accept()) << "too late";
     EXPECT_EQ(wire.connection.state(), ConnectionState::kClosed);
   }

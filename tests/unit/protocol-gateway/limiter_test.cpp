@@ -161,5 +161,10 @@ TEST_F(LimiterTest, SaysTheSameOnEveryProtocol) {
   EXPECT_EQ(over.retry_after_s(), 2U);
 }
 
+TEST_F(LimiterTest, PromisesNoTimeWhereAConnectionHasToEnd) {
+  const OverLimit over{LimitKind::kConnections, LimitScope::kTenant, 3, std::chrono::milliseconds{1000}};
+  EXPECT_EQ(over.message(), "the tenant may have 3 connections open; close one, or try again when one has ended");
+}
+
 }  // namespace
 }  // namespace millrace::gateway

@@ -17,6 +17,7 @@
 #include <millrace/tls/handshake_gate.hpp>
 #include <millrace/tls/proxy_header.hpp>
 #include <millrace/tls/server_context.hpp>
+#include <millrace/tls/strangers.hpp>
 
 namespace boost::asio {
 class io_context;
@@ -81,8 +82,8 @@ using Handler = std::function<void(const Request&, Responder)>;
 struct Observer {
   std::function<void(int status, std::chrono::nanoseconds took)> answered = [](int, std::chrono::nanoseconds) {};
   std::function<void(int delta)> connections = [](int) {};
-  /// A request that never reached the handler: `header_timeout`, `malformed`, `body_too_large`, `headers_too_large`,
-  /// ...
+  /// A request that never reached the handler: `crowded_address` (before its first byte), `header_timeout`,
+  /// `malformed`, `body_too_large`, `headers_too_large`, ...
   std::function<void(std::string_view reason)> refused = [](std::string_view) {};
   /// A TLS handshake: `full`, `resumed`, `failed`, `timeout`.
   std::function<void(std::string_view outcome)> handshake = [](std::string_view) {};
@@ -94,6 +95,8 @@ struct ServerSettings {
   tls::Networks balancers;                              ///< whose connections begin with a PROXY header
   std::chrono::milliseconds handshake_timeout{10'000};  ///< of the PROXY header and the TLS handshake
   std::shared_ptr<tls::HandshakeGate> handshakes;       ///< null: as many at once as there are connections
+  /// Null: an address may have any number of connections. Else one is known once it was answered below 400.
+  std::shared_ptr<tls::Strangers> strangers;
   std::size_t max_body_bytes = 256 * 1024;
   std::size_t max_header_bytes = 16 * 1024;
   std::chrono::milliseconds header_timeout{10'000};  ///< from the first byte of a request to the end of its header

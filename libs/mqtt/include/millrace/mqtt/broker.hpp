@@ -102,6 +102,7 @@ class Broker {
   struct Connected {
     std::shared_ptr<Session> session;  ///< null: no room (reason kQuotaExceeded; why), or superseded
     const char* why = "";              ///< which limit it is that leaves no room
+    std::size_t most = 0;              ///< sessions, where their number is that limit
     bool superseded = false;           ///< a connection with a greater epoch has the session
     Session::Attachment attachment = 0;
     bool session_present = false;

@@ -189,8 +189,9 @@ class ServerConnection {
   [[nodiscard]] bool accept(TimePoint now, std::shared_ptr<Session> session, Session::Attachment attachment,
                             const AcceptOptions& options = {});
   /// CONNACK with a failure (3.1.1: the nearest return code) and the end; without effect when the
-  /// connection was closed meanwhile.
-  void refuse(ReasonCode reason, std::string_view reason_string = {});
+  /// connection was closed meanwhile. The texts as Explanation has them.
+  void refuse(ReasonCode reason, std::string_view reason_string = {},
+              std::span<const UserProperty> user_properties = {});
 
   /// Answers one QoS 1 or 2 message with PUBACK or PUBREC. They leave in the order of the PUBLISHes (section
   /// 4.6), so an answer waits for those of earlier messages; a message that is never answered holds all later
@@ -254,7 +255,8 @@ class ServerConnection {
   Event on_connect(const Frame& frame);
   Fault check_connect(const Connect& connect) const;
   void put_connack_properties(const AcceptOptions& options, PropertyWriter& writer) const;
-  void send_connack_failure(ReasonCode reason, std::string_view reason_string);
+  void send_connack_failure(ReasonCode reason, std::string_view reason_string,
+                            std::span<const UserProperty> user_properties = {});
 
   // incoming.cpp
   Event on_publish(const Frame& frame);
