@@ -13,7 +13,7 @@ import threading
 import time
 
 from bridge_run import BridgeRun
-from conftest import FULL, Since
+from load import FULL, Since
 from millrace_lab import eventually
 from bridged_broker import Publisher
 

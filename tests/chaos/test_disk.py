@@ -1,8 +1,8 @@
 """PostgreSQL runs out of disk under load, for its tables and its log at once."""
 import time
 
-from conftest import Since
 from fleet_run import written
+from load import Since
 from millrace_dev.say import DevError
 from millrace_lab import eventually
 from small_disk import MIB, SmallDisk

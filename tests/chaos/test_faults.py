@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from conftest import Since, rss_bytes
 from fleet_run import written
 from http_device import HttpDevice
+from load import Since, rss_bytes
 from millrace_lab import eventually
 
 HANG = 20  # seconds

@@ -4,8 +4,8 @@ import time
 
 import garbage
 import garbage_coap
-from conftest import rss_bytes
 from garbage import credentials
+from load import rss_bytes
 from millrace_lab import eventually
 
 IDLE = 10_000

@@ -10,8 +10,8 @@ import grpc
 import pytest
 
 from balancer import Balancer
-from conftest import DEVICES, FULL, RATE
 from fleet_run import FleetRun, database_count
+from load import DEVICES, FULL, RATE
 from millrace_lab import eventually
 
 SECONDS = 120 if FULL else 30

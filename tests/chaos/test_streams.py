@@ -5,9 +5,9 @@ import time
 import pytest
 
 import raw_kafka
-from conftest import Since, stream_verdict_of
 from fleet_run import written
 from http_device import HttpDevice
+from load import Since, stream_verdict_of
 from millrace_lab import eventually
 
 

@@ -42,6 +42,10 @@ class FleetRun:
         eventually(lambda: self._running() and self._acknowledged - before >= count, timeout,
                    f"{count} more acknowledgements")
 
+    def end_load(self):
+        """Nothing new is sent; finish() then has the report."""
+        self._child.terminate()
+
     def finish(self, timeout=420):
         """Waits for the end and returns the report; nothing acknowledged may be lost, doubled or wrong."""
         try:

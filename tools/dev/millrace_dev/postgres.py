@@ -82,13 +82,30 @@ class Postgres:
 
     def sql(self, text, database="postgres", env=None):
         """Runs SQL as the superuser; returns its unaligned output. A script reads secrets from `env`."""
-        done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p",
-                               str(self.port), "-U", "postgres", "-d", database], input=text, text=True,
-                              capture_output=True, check=False,
+        done = subprocess.run([*self._psql(database), "-A", "-t"], input=text, text=True, capture_output=True, check=False,
                               env=dict(os.environ, PGPASSWORD=self._password, **(env or {})))
         if done.returncode != 0:
             raise DevError(f"PostgreSQL refused: {done.stderr.strip()}")
         return done.stdout.strip()
+
+    def copy_in(self, table, lines, database="postgres"):
+        """Lines of COPY's text format into a table, as the superuser; returns how many there were."""
+        copy = subprocess.Popen([*self._psql(database), "-c", f"COPY {table} FROM STDIN"], stdin=subprocess.PIPE,
+                                env=dict(os.environ, PGPASSWORD=self._password))
+        count = 0
+        try:
+            for line in lines:
+                copy.stdin.write(line)
+                count += 1
+        finally:
+            copy.stdin.close()
+            code = copy.wait()
+        if code != 0:
+            raise DevError(f"PostgreSQL did not take line {count} or one before it")
+        return count
+
+    def _psql(self, database):
+        return ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database]
 
     @property
     def _data(self):

@@ -14,6 +14,7 @@ NAMES = {
     "fuzz": "libFuzzer over every target of tests/fuzz for MILLRACE_FUZZ_SECONDS (1800) in all, two at once, with "
             "sanitizers; MILLRACE_FUZZ_MERGE=1 adds new inputs to the tree",
     "sanitizers": "unit and integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, then with ThreadSanitizer",
+    "storage": "200 random SIGKILLs of two writers and the database under load (MILLRACE_SOAK_KILLS); then ledger and table against the log",
     "kubernetes": "deploy/kubernetes and the docs' kubectl blocks on real API server, controllers and scheduler",
 }
 
@@ -36,34 +37,39 @@ def run(layout, name):
         return _chaos(layout)
     if name == "kubernetes":
         return _kubernetes(layout)
+    if name == "storage":
+        return _load(layout, "storage", layout.root / "tests" / "soak" / "test_storage.py", [{}])
     return _sanitizers(layout)
 
 
 def _chaos(layout, rounds=3):
+    rounds_of = [{"MILLRACE_CHAOS_QOS": str(qos), "MILLRACE_CHAOS_ROUNDS": str(count)} for qos, count in ((1, rounds), (2, 1))]
+    return _load(layout, "chaos", layout.root / "tests" / "chaos", [{"MILLRACE_CHAOS_LENGTH": "full", **one} for one in rounds_of])
+
+
+def _load(layout, name, tests, environments):
+    """Tests under verified load, once with each environment; their figures as a table and as JSON."""
     build.build(layout)
     folder = testing.fresh_folder(layout)
     layout.soak.mkdir(parents=True, exist_ok=True)
-    figures = layout.soak / "chaos.jsonl"
+    figures = layout.soak / f"{name}.jsonl"
     figures.unlink(missing_ok=True)
-    environment = dict(testing.test_environment(layout, folder), MILLRACE_CHAOS_FIGURES=str(figures),
-                       MILLRACE_CHAOS_LENGTH="full")
+    environment = dict(testing.test_environment(layout, folder), MILLRACE_CHAOS_FIGURES=str(figures))
     begun = time.monotonic()
     codes = []
     try:
-        for qos, count in ((1, rounds), (2, 1)):
-            environment.update(MILLRACE_CHAOS_QOS=str(qos), MILLRACE_CHAOS_ROUNDS=str(count))
-            codes.append(subprocess.run(["/usr/bin/python3", "-m", "pytest", "-v", "-p", "no:cacheprovider",
-                                         str(layout.root / "tests" / "chaos")],
-                                        env=environment, cwd=layout.root, check=False).returncode)
+        for one in environments:
+            codes.append(subprocess.run(["/usr/bin/python3", "-m", "pytest", "-v", "-p", "no:cacheprovider", str(tests)],
+                                        env={**environment, **one}, cwd=layout.root, check=False).returncode)
     finally:
         sweep(folder)
     runs = [json.loads(line) for line in figures.read_text(encoding="utf-8").splitlines()] if figures.exists() else []
-    result = {"soak": "chaos", "commit": bench.commit(layout), "machine": bench.machine(), "runs": runs,
+    result = {"soak": name, "commit": bench.commit(layout), "machine": bench.machine(), "runs": runs,
               "seconds": round(time.monotonic() - begun)}
-    (layout.soak / "chaos.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    (layout.soak / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     columns = ["case", "rate", "qos", "seed", "sent", "acknowledged", "stored", "lost", "doubled", "wrong_value", "resent", "back_s"]
     say.line(say.table([[str(one.get(column, "")) for column in columns] for one in runs], columns))
-    say.line(f"  {layout.soak / 'chaos.json'}")
+    say.line(f"  {layout.soak / name}.json")
     return max(codes)
 
 
