@@ -1,4 +1,5 @@
 // Messages and subscriptions: between the client, the ingest core and the broker.
+#include <algorithm>
 #include <array>
 #include <span>
 #include <vector>
@@ -48,6 +49,20 @@ ReasonCode reason_of(ErrorKind kind) {
   return ReasonCode::kUnspecifiedError;
 }
 
+/// Of the first filter that is refused, for version 5; empty: none is.
+std::string_view why_refused(std::span<const ReasonCode> codes) {
+  const auto first = std::ranges::find_if(codes, [](ReasonCode code) { return mqtt::is_failure(code); });
+  if (first == codes.end()) return {};
+  if (*first == ReasonCode::kNotAuthorized) {
+    return "a topic filter is not the device's: subscribe to devices/{id}/commands/# or devices/{id}/errors with its "
+           "own "
+           "id or a child's, or to local topics that its policy allows";
+  }
+  if (*first == ReasonCode::kQuotaExceeded) return "there is no room for a subscription: unsubscribe from others";
+  if (*first == ReasonCode::kTopicFilterInvalid) return "a topic filter is not valid";
+  return {};
+}
+
 }  // namespace
 
 void MqttConnection::on_subscribe(const mqtt::SubscribeRequested& requested) {
@@ -67,7 +82,7 @@ void MqttConnection::on_subscribe(const mqtt::SubscribeRequested& requested) {
 void MqttConnection::answer_kept(mqtt::PacketType type, std::uint16_t packet_id, std::vector<ReasonCode> codes) {
   const auto answer = [type, packet_id, codes = std::move(codes)](MqttConnection& connection) {
     if (type == mqtt::PacketType::kSuback) {
-      connection.connection_.suback(packet_id, codes);
+      connection.connection_.suback(packet_id, codes, {.reason_string = why_refused(codes), .user_properties = {}});
     } else {
       connection.connection_.unsuback(packet_id, codes);
     }
