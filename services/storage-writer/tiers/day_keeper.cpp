@@ -92,7 +92,7 @@ Result<std::vector<std::int32_t>> DayKeeper::closable(TimeUs now) {
   auto rows = connection_.exec(
       "SELECT d.day - date '1970-01-01', coalesce(t.n_tup_ins + t.n_tup_upd, 0) FROM storage.closable_days(date "
       "'1970-01-01' + $1::int4) d LEFT JOIN pg_stat_user_tables t ON t.schemaname = 'storage' AND t.relname = "
-      "storage.day_table('sample', d.day)",
+      "storage.day_table('sample', d.day) ORDER BY 1",
       Params{}.integer((now - hot) / kDay));
   if (!rows) return rows.error();
   std::vector<std::int32_t> days;
