@@ -11,6 +11,12 @@ from .say import DevError
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 
+
+def server_programs():
+    """Where postgres and initdb are; MILLRACE_TEST_POSTGRES names another version's folder."""
+    return Path(os.environ.get("MILLRACE_TEST_POSTGRES", BINARIES))
+
+
 SETTINGS = {
     "unix_socket_directories": "''",
     "max_connections": "200",
@@ -47,7 +53,7 @@ class Postgres:
         (self._data / "postgresql.auto.conf").write_text(
             "".join(f"{name} = {value}\n" for name, value in options.items()), encoding="ascii")
         self._forget_killed_predecessor()
-        self.process.start(_as_owner([BINARIES / "postgres", "-D", self._data]), cwd="/")
+        self.process.start(_as_owner([server_programs() / "postgres", "-D", self._data]), cwd="/")
 
     def _forget_killed_predecessor(self):
         """PostgreSQL takes a killed predecessor for alive until that one's parent has reaped it, which may be long after
@@ -123,7 +129,7 @@ class Postgres:
         if os.geteuid() == 0:
             shutil.chown(password_file, "postgres", "postgres")
             shutil.chown(self._data, "postgres", "postgres")
-        done = subprocess.run(_as_owner([BINARIES / "initdb", "-D", self._data, "-U", "postgres", "-E", "UTF8",
+        done = subprocess.run(_as_owner([server_programs() / "initdb", "-D", self._data, "-U", "postgres", "-E", "UTF8",
                                          "--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={password_file}",
                                          "--no-instructions"] + (["--no-sync"] if self._fast else [])),
                               capture_output=True, text=True, check=False, cwd="/")
