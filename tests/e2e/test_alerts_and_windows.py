@@ -92,6 +92,10 @@ def test_alerts_are_listed_by_state_rule_device_and_severity(lab, run_program, d
     assert both[1]["raise_value"] == 91.5 and both[1]["cleared_at"] == "2026-01-01T00:00:01Z"
     assert [alert["severity"] for alert in listed("--open")] == ["warning"]
     assert [alert["severity"] for alert in listed("--cleared")] == ["critical"]
+    history = run_program("millrace", "alerts", "--id", both[1]["alert_id"], "--json").stdout
+    assert [alert["state"] for alert in json.loads(history)] == ["raised", "cleared"], "the first one first"
+    refused = run_program("millrace", "alerts", "--id", both[1]["alert_id"], "--rule", "hot", check=False)
+    assert refused.returncode == 2 and "--rule" in refused.stderr
     assert len(listed("--severity", "critical")) == 1
     assert len(listed("--limit", "1")) == 1
     assert listed("--rule", "cold") == []

@@ -1,5 +1,7 @@
-"""The reads over HTTP: JSON as curl sends it, gRPC-Web, and what a browser is told."""
+"""The reads over HTTP: JSON as curl sends it, gRPC-Web, what a browser is told, and the exports of the command line."""
 import base64
+import csv
+import io
 import json
 import struct
 import subprocess
@@ -95,3 +97,33 @@ def test_a_page_of_another_origin_is_not_let_in_unless_it_is_listed(lab):
     assert refused.value.code == 403
     status, headers, _ = _post(lab, "ListDeadLetters", {}, Origin="https://board.example")
     assert status == 200 and headers["Access-Control-Allow-Origin"] is None
+
+
+def test_an_export_holds_every_point_of_the_range(lab, meter, run_program, tmp_path):
+    file = tmp_path / "day.csv"
+    run_program("millrace", "export", meter, "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:05:00Z", "--output",
+                str(file))
+    with open(file, newline="", encoding="utf-8") as text:
+        rows = list(csv.DictReader(text))
+    assert [int(row["value"]) for row in rows] == list(range(300))
+    assert {(row["device"], row["metric"], row["type"], row["untimed"]) for row in rows} == {(meter, "value", "int", "")}
+    assert rows[1]["time"] == "2026-01-01T00:00:01Z"
+    refused = run_program("millrace", "export", meter, "--metric", "unheard-of", check=False)
+    assert refused.returncode == 1 and "unheard-of" in refused.stderr
+
+
+def test_the_command_line_ranks_and_aggregates(lab, meter, run_program):
+    times = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:10:00Z", "--device", meter)
+    top = [json.loads(line) for line in run_program("millrace", "top", "value", "--by", "max", *times, "--json")
+           .stdout.splitlines()]
+    assert top == [{"device": meter, "value": 599, "count": 600}]
+    printed = run_program("millrace", "aggregate", "value", "--step", "5m", *times, "--format", "csv").stdout
+    rows = list(csv.reader(io.StringIO(printed)))
+    assert [(row[0], row[2], row[7], row[8]) for row in rows] == [("2026-01-01T00:00:00Z", "300", "0", "299"),
+                                                                 ("2026-01-01T00:05:00Z", "300", "300", "599")]
+    few = run_program("millrace", "range", meter, "value", "--from", "2026-01-01T00:00:00Z", "--to",
+                      "2026-01-01T00:10:00Z", "--points", "5", "--lttb", "--format", "csv").stdout
+    lines = few.splitlines()
+    assert len(lines) == 5 and lines[0].endswith(",0") and lines[-1].endswith(",599")
+    eventually(lambda: f"{meter},value" in run_program("millrace", "latest", "--all", "--metric", "value", "--format",
+                                                       "csv").stdout, 30, "the device among all latest values")

@@ -143,6 +143,10 @@ def test_the_command_line_says_who_is_connected(pair, lab, device, presence):
     assert said("--online") == []
     (there,) = said()
     assert (there["state"], there["cause"], there["epoch"]) == ("disconnected", "client", gone.epoch)
+    # query-api tells the holder of a key the same, once it has read the record too.
+    eventually(lambda: lab.millrace("presence", device[0], "--json") == lab.millrace("admin", "presence", f"{TENANT}/{device[0]}", "--json"),
+               60, "query-api to know that the client went")
+    assert lab.millrace("presence", device[0], "--online", "--json") == ""
     assert said("--gateway", "another") == []
 
 

@@ -32,6 +32,7 @@ struct AlertsArguments {
   alerts::v1::State state = alerts::v1::STATE_UNSPECIFIED;
   std::string device;
   std::string rule;
+  std::string alert_id;
   rules::v1::Severity severity = rules::v1::SEVERITY_UNSPECIFIED;
   std::string from;
   std::string to;
@@ -65,6 +66,7 @@ api::ListAlertsRequest request_of(const Session& session, const AlertsArguments&
   request.set_state(arguments.state);
   request.set_device(arguments.device);
   request.set_rule(arguments.rule);
+  request.set_alert_id(arguments.alert_id);
   request.set_min_severity(arguments.severity);
   const TimeUs now = now_us();
   if (!arguments.from.empty()) request.set_from_us(parse_time_argument("--from", arguments.from, now));
@@ -232,6 +234,7 @@ void add_alerts_command(CLI::App& app, Session& session) {
       "  millrace alerts --open\n"
       "  millrace alerts --device meter-1 --from 1d --json\n"
       "  millrace alerts --follow --severity critical\n"
+      "  millrace alerts --id 2f0c... --json     raise and clear of one alert, by its alert_id\n"
       "--follow prints each raise and each clear from now on, within seconds, until Ctrl-C; one that was raised by a\n"
       "reading more than ten minutes old and cleared between two looks (two seconds) is only in the list. Times are\n"
       "those of the readings; `+180 s late` is a reading that came so long after its time.",
@@ -254,6 +257,10 @@ void add_alerts_command(CLI::App& app, Session& session) {
   command->add_option("--from", arguments->from, "raised then or later: RFC 3339, a date, or how long ago: 1h, 2d")
       ->excludes(follow);
   command->add_option("--to", arguments->to, "raised before: the same forms")->excludes(follow);
+  CLI::Option* id = command->add_option("--id", arguments->alert_id, "all events of this alert, the first one first");
+  for (const char* other : {"--open", "--cleared", "--device", "--rule", "--severity", "--from", "--to", "--follow"}) {
+    id->excludes(command->get_option(other));
+  }
   command->add_option("--limit", arguments->limit, "at most so many (100)")
       ->check(CLI::PositiveNumber.description(""))
       ->excludes(follow);

@@ -100,8 +100,11 @@ int run_command_line(std::vector<std::string> arguments, Streams streams) {
   add_limit_commands(app, session);
   add_latest_command(app, session);
   add_range_command(app, session);
+  add_group_commands(app, session);
+  add_export_command(app, session);
   add_windows_command(app, session);
   add_alerts_command(app, session);
+  add_client_list_command(app, session);
   add_tail_command(app, session);
   add_receipt_command(app, session);
   add_dead_commands(app, session);

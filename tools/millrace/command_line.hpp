@@ -63,6 +63,10 @@ void add_authority_commands(CLI::App& app, Session& session);
 void add_policy_commands(CLI::App& app, Session& session);
 void add_latest_command(CLI::App& app, Session& session);
 void add_range_command(CLI::App& app, Session& session);
+/// `top` and `aggregate`.
+void add_group_commands(CLI::App& app, Session& session);
+void add_export_command(CLI::App& app, Session& session);
+void add_client_list_command(CLI::App& app, Session& session);
 void add_windows_command(CLI::App& app, Session& session);
 void add_alerts_command(CLI::App& app, Session& session);
 void add_tail_command(CLI::App& app, Session& session);

@@ -14,6 +14,7 @@
 #include "admin_commands.hpp"
 #include "format_option.hpp"
 #include "presence_roll.hpp"
+#include "presence_text.hpp"
 #include "stop_signals.hpp"
 #include "text.hpp"
 
@@ -36,34 +37,6 @@ bool is_asked_for(const PresenceArguments& arguments, const Presence& record) {
   };
   return (arguments.devices.empty() || std::any_of(arguments.devices.begin(), arguments.devices.end(), names)) &&
          (arguments.gateway.empty() || arguments.gateway == record.gateway());
-}
-
-std::string json_line(const PresenceRoll::Entry& entry) {
-  const Presence& record = entry.record;
-  std::string line = "{\"tenant\":" + json_string(record.tenant()) + ",\"device\":" + json_string(record.device()) +
-                     ",\"client_id\":" + json_string(record.client_id()) +
-                     ",\"state\":" + (entry.connected() ? "\"connected\"" : "\"disconnected\"") +
-                     ",\"connected\":" + json_string(format_rfc3339(record.connected_us()));
-  if (!entry.connected()) {
-    line += ",\"disconnected\":" + json_string(format_rfc3339(record.disconnected_us())) +
-            ",\"cause\":" + json_string(cause_text(record.cause())) + ",\"detail\":" + json_string(record.detail());
-  }
-  return line + ",\"protocol\":" + json_string(protocol_text(record.protocol())) +
-         ",\"address\":" + json_string(record.address()) + ",\"gateway\":" + json_string(record.gateway()) +
-         ",\"epoch\":" + std::to_string(entry.epoch) + "}";
-}
-
-std::vector<std::string> row(const PresenceRoll::Entry& entry) {
-  const Presence& record = entry.record;
-  const TimeUs since = entry.connected() ? record.connected_us() : record.disconnected_us();
-  return {record.tenant() + "/" + record.device(),
-          printable(record.client_id()),
-          entry.connected() ? "connected" : "disconnected",
-          format_rfc3339(since),
-          cause_text(record.cause()),
-          protocol_text(record.protocol()),
-          record.address(),
-          printable(record.gateway())};
 }
 
 /// Reads the topic; prints who is there when its end is reached, and then what comes.
@@ -119,10 +92,10 @@ class PresenceReader {
 
   void print_now(const PresenceRoll::Entry& entry) {
     if (arguments_.format == Format::kJson) {
-      session_.out() << json_line(entry) << '\n';
+      session_.out() << presence_json(entry) << '\n';
     } else {
       const char* gap = "";
-      for (const std::string& cell : row(entry)) {
+      for (const std::string& cell : presence_row(entry)) {
         if (cell.empty()) continue;
         session_.out() << gap << cell;
         gap = "  ";
@@ -133,13 +106,13 @@ class PresenceReader {
   }
 
   void print_all() {
-    Table table({"DEVICE", "CLIENT", "STATE", "SINCE", "CAUSE", "PROTOCOL", "ADDRESS", "GATEWAY"});
+    Table table(presence_heading());
     for (const auto& [key, entry] : roll_.clients()) {
       if (!is_asked_for(arguments_, entry.record) || (arguments_.online && !entry.connected())) continue;
       if (arguments_.format == Format::kJson) {
-        session_.out() << json_line(entry) << '\n';
+        session_.out() << presence_json(entry) << '\n';
       } else {
-        table.add(row(entry));
+        table.add(presence_row(entry));
       }
     }
     if (arguments_.format != Format::kJson) table.print(session_.out());

@@ -24,7 +24,11 @@ struct RangeArguments {
   std::string from;
   std::string to;
   std::string step;
+  std::int32_t points = 0;
+  bool lttb = false;
   std::int64_t limit = 0;
+
+  [[nodiscard]] bool in_buckets() const { return !step.empty() || (points != 0 && !lttb); }
   bool header = false;
   Format format = Format::kTable;
 };
@@ -39,7 +43,7 @@ class Rows {
     if (arguments_.format == Format::kCsv && arguments_.header) out_ << csv_columns << '\n';
     if (arguments_.format == Format::kJson) {
       out_ << "{\"device\":" << json_string(arguments_.device) << ",\"metric\":" << json_string(arguments_.metric)
-           << ",\"" << (arguments_.step.empty() ? "samples" : "buckets") << "\":[";
+           << ",\"" << (arguments_.in_buckets() ? "buckets" : "samples") << "\":[";
     }
   }
 
@@ -119,6 +123,11 @@ api::RangeRequest request_of(const Session& session, const RangeArguments& argum
   request.set_metric(arguments.metric);
   request.set_from_us(from);
   request.set_to_us(to);
+  if (arguments.points != 0) {
+    request.set_points(arguments.points);
+    if (arguments.lttb) request.set_downsampling(api::DOWNSAMPLING_LTTB);
+    return request;
+  }
   request.set_page_size(arguments.limit > 0
                             ? static_cast<std::int32_t>(std::min<std::int64_t>(arguments.limit, kMostPerPage))
                             : kMostPerPage);
@@ -135,9 +144,10 @@ void plot_range(Session& session, const RangeArguments& arguments, api::RangeReq
   frame.width = std::clamp(terminal.columns - 14, 20, 200);
   frame.height = std::clamp(terminal.lines - 6, 4, 24);
   if (request.step_us() == 0) {
-    request.set_step_us(std::max<std::int64_t>(1'000, (frame.to_us - frame.from_us) / (frame.width * 2)));
+    request.set_points(frame.width * 2);
+    request.clear_downsampling();
+    request.clear_page_size();
   }
-  request.set_page_size(10'000);
   std::vector<PlotColumn> columns;
   each_row(session, request, [&columns](const auto& row) {
     if constexpr (requires { row.min(); }) columns.push_back({row.time_us(), row.min(), row.max()});
@@ -154,7 +164,7 @@ void show_range(Session& session, const RangeArguments& arguments) {
   const auto begin = [&] {
     if (begun) return;
     begun = true;
-    if (request.step_us() == 0) {
+    if (!arguments.in_buckets()) {
       rows.begin("TIME                        VALUE", "time,value");
     } else {
       rows.begin("TIME                        COUNT     MIN                   MAX                   MEAN",
@@ -179,14 +189,22 @@ void add_range_command(CLI::App& app, Session& session) {
                   "  millrace range meter-1 power\n"
                   "  millrace range meter-1 power --from 1d --step 15m\n"
                   "  millrace range meter-1 power --from 2026-11-22T00:00:00Z --to 2026-11-23T00:00:00Z --format csv\n"
+                  "  millrace range meter-1 power --from 30d --points 500 --lttb\n"
                   "  millrace range meter-1 power --from 6h --plot\n"
-                  "CSV lines are time,value; with --step time,count,min,max,mean. --from is included, --to is not.",
+                  "CSV lines are time,value; of buckets time,count,min,max,mean. --from is included, --to is not.",
                   [&session, arguments] { show_range(session, *arguments); });
   command->add_option("DEVICE", arguments->device, "its id")->required();
   command->add_option("METRIC", arguments->metric, "the metric's name")->required();
   command->add_option("--from", arguments->from, "RFC 3339, a date, or how long ago: 15m, 1h, 2d (1h before --to)");
   command->add_option("--to", arguments->to, "the same forms (now)");
-  command->add_option("--step", arguments->step, "count, min, max and mean of each such stretch: 1m, 15m, 1d");
+  CLI::Option* step =
+      command->add_option("--step", arguments->step, "count, min, max and mean of each such stretch: 1m, 15m, 1d");
+  CLI::Option* points =
+      command->add_option("--points", arguments->points, "the same of so many equal stretches at most (10000)")
+          ->check(CLI::PositiveNumber.description(""))
+          ->excludes(step);
+  command->add_flag("--lttb", arguments->lttb, "with --points: stored points that keep the look of the line")
+      ->needs(points);
   command->add_option("--limit", arguments->limit, "at most so many rows")->check(CLI::PositiveNumber.description(""));
   command->add_flag("--header", arguments->header, "a first CSV line that names the columns");
   add_format_option(*command, arguments->format, {"table", "csv", "json", "plot"});
