@@ -27,12 +27,12 @@ std::string copy_statement(const ExportScope& scope, const ExportMetrics& metric
     where += " AND (device_id, metric, time) > (" + std::to_string(after->device_key) + ", " +
              std::to_string(after->metric_id) + ", '" + format_rfc3339(after->time) + "'::timestamptz)";
   }
-  where += metric_restriction(scope, metrics) + " AND time >= '" + format_rfc3339(scope.from) + "' AND time < '" +
-           format_rfc3339(scope.to) + "'";
+  where += metric_restriction(scope, metrics);
   return "COPY (SELECT device_id, metric, time, value, kind, other, untimed FROM ("
          "SELECT s.*, sum(coalesce(octet_length(other), 0)) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM ("
-         "SELECT device_id, metric, time, value, kind, other, untimed FROM storage.sample WHERE " +
-         where + " ORDER BY device_id, metric, time LIMIT " + std::to_string(ExportReader::kRows) +
+         "SELECT device_id, metric, time, value, kind, other, untimed FROM storage.points_in('" +
+         format_rfc3339(scope.from) + "', '" + format_rfc3339(scope.to) + "') WHERE " + where +
+         " ORDER BY device_id, metric, time LIMIT " + std::to_string(ExportReader::kRows) +
          ") s) t WHERE total - coalesce(octet_length(other), 0) < " + std::to_string(ExportReader::kBytes) +
          " ORDER BY device_id, metric, time) TO STDOUT (FORMAT binary)";
 }

@@ -50,7 +50,7 @@ struct ExportRow {
   bool untimed = false;
 };
 
-/// Rows of storage.sample in the order of (device, metric, time), in pieces. Blocking, each call at most as long as its
+/// Points of all tiers in the order of (device, metric, time), in pieces. Blocking, each call at most as long as its
 /// patience. Thread-safe.
 class ExportReader {
  public:
