@@ -1,4 +1,5 @@
 """A container engine of our own, below .dev/docker, and the images that a machine without an image registry lacks."""
+import hashlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from .processes import Process, wait_until
 from .say import DevError
 
 BASE = "debian:bookworm-slim"
+RECIPE = "millrace.base.recipe"  # a label: what it was made from, beside the distribution
 # Services of docker-compose.yml whose public images have a stand-in under tools/dev/stand_ins.
 STAND_INS = ("kafka", "postgres", "prometheus")
 
@@ -155,19 +157,25 @@ def docker(env, *arguments):
 # --- images ---
 
 def make_base(layout, env):
-    """The image that everything begins with, from the distribution's packages."""
-    if _has(env, BASE):
+    """The image that everything begins with, from the distribution's packages. It trusts the authorities that this machine's
+    administrator trusts: builds fetch a wheel over TLS, which some networks look into."""
+    authorities = sorted(Path("/usr/local/share/ca-certificates").glob("*.crt"))
+    recipe = hashlib.sha256(b"".join(one.read_bytes() for one in authorities)).hexdigest()
+    if _label(env, BASE, RECIPE) == recipe:
         return
     root = layout.state / "docker" / "rootfs"
     shutil.rmtree(root, ignore_errors=True)
     say.run(["debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm", root, _mirror()],
             layout.soak / "debootstrap.log", "the base image with debootstrap")
+    for one in authorities:
+        shutil.copy(one, root / "usr" / "local" / "share" / "ca-certificates")
+    say.run(["chroot", root, "update-ca-certificates"], layout.soak / "authorities.log", "its certificates")
     shutil.rmtree(root / "var" / "cache" / "apt" / "archives", ignore_errors=True)
     # The public image has no documents either, except the copyright files.
     exclude = ["--exclude=./usr/share/man/*", "--exclude=./usr/share/locale/*", "--exclude=./var/lib/apt/lists/*"]
     archive = layout.state / "docker" / "rootfs.tar"
     subprocess.run(["tar", "-C", root, *exclude, "-cf", archive, "."], check=True)
-    docker(env, "import", archive, BASE)
+    docker(env, "import", "--change", f"LABEL {RECIPE}={recipe}", archive, BASE)
     archive.unlink()
     shutil.rmtree(root)
 
@@ -199,17 +207,7 @@ def make_stand_ins(layout, env):
         shutil.rmtree(context)
 
 
-def _has(env, image):
-    return subprocess.run(["docker", "image", "inspect", image], env=env, capture_output=True, check=False).returncode == 0
-
-
-def sizes(env):
-    """(image, MB) of what this project builds and of the servers, largest last."""
-    listed = docker(env, "image", "ls", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}")
-    rows = []
-    for line in listed.splitlines():
-        name, identity = line.split()
-        if "<none>" not in name:
-            size = int(docker(env, "image", "inspect", "--format", "{{.Size}}", identity))
-            rows.append((name, round(size / 1e6)))
-    return sorted(rows, key=lambda row: row[1])
+def _label(env, image, label):
+    """Empty if the image or its label is not there."""
+    return subprocess.run(["docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{label}"}}}}', image], env=env,
+                          capture_output=True, text=True, check=False).stdout.strip()
