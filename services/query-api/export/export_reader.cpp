@@ -17,23 +17,46 @@ std::string metric_restriction(const ExportScope& scope, const ExportMetrics& me
   return " AND metric IN (" + ids + ")";
 }
 
-/// COPY takes no parameters: these are numbers and times only. The running size counts what is not a number; a row is
-/// given while those before it are smaller.
-std::string copy_statement(const ExportScope& scope, const ExportMetrics& metrics, const KeyRun& run,
-                           const std::optional<ExportPosition>& after) {
+/// What is said of a row; `time` is its column.
+std::string restriction(const ExportScope& scope, const ExportMetrics& metrics, const KeyRun& run,
+                        const std::optional<ExportPosition>& after, const std::string& time) {
   std::string where = "device_id >= " + std::to_string(after ? after->device_key : run.first) +
                       " AND device_id <= " + std::to_string(run.last);
   if (after) {
-    where += " AND (device_id, metric, time) > (" + std::to_string(after->device_key) + ", " +
+    where += " AND (device_id, metric, " + time + ") > (" + std::to_string(after->device_key) + ", " +
              std::to_string(after->metric_id) + ", '" + format_rfc3339(after->time) + "'::timestamptz)";
   }
-  where += metric_restriction(scope, metrics);
+  return where + metric_restriction(scope, metrics) + " AND " + time + " >= '" + format_rfc3339(scope.from) + "' AND " +
+         time + " < '" + format_rfc3339(scope.to) + "'";
+}
+
+/// Segments that may hold rows of a run.
+std::string segment_restriction(const ExportScope& scope, const std::optional<ExportPosition>& after) {
+  const std::string from = "timestamptz '" + format_rfc3339(scope.from) + "'";
+  const std::string to = "timestamptz '" + format_rfc3339(scope.to) + "'";
+  std::string where = "day >= (" + from + " AT TIME ZONE 'UTC')::date AND day <= (" + to +
+                      " AT TIME ZONE 'UTC')::date AND start < " + to + " AND stop >= " + from;
+  if (after) {
+    where += " AND (device_id, metric) >= (" + std::to_string(after->device_key) + ", " +
+             std::to_string(after->metric_id) + ")";
+  }
+  return where;
+}
+
+/// COPY takes no parameters: these are numbers and times only. The hot rows are ordered by themselves: an order over
+/// both tiers would read all of them for each piece, this one follows the index. The running size counts what is not a
+/// number; a row is given while those before it are smaller.
+std::string copy_statement(const ExportScope& scope, const ExportMetrics& metrics, const KeyRun& run,
+                           const std::optional<ExportPosition>& after) {
+  const std::string first = " ORDER BY device_id, metric, time LIMIT " + std::to_string(ExportReader::kRows);
   return "COPY (SELECT device_id, metric, time, value, kind, other, untimed FROM ("
          "SELECT s.*, sum(coalesce(octet_length(other), 0)) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM ("
-         "SELECT device_id, metric, time, value, kind, other, untimed FROM storage.points_in('" +
-         format_rfc3339(scope.from) + "', '" + format_rfc3339(scope.to) + "') WHERE " + where +
-         " ORDER BY device_id, metric, time LIMIT " + std::to_string(ExportReader::kRows) +
-         ") s) t WHERE total - coalesce(octet_length(other), 0) < " + std::to_string(ExportReader::kBytes) +
+         "SELECT * FROM ((SELECT device_id, metric, time, value, kind, other, untimed FROM storage.sample WHERE " +
+         restriction(scope, metrics, run, after, "time") + first +
+         ") UNION ALL SELECT g.device_id, g.metric, e.time, e.value, e.kind, e.other, e.untimed"
+         " FROM storage.segment g CROSS JOIN LATERAL storage.expand(g) e WHERE " +
+         segment_restriction(scope, after) + " AND " + restriction(scope, metrics, run, after, "e.time") + ") p" +
+         first + ") s) t WHERE total - coalesce(octet_length(other), 0) < " + std::to_string(ExportReader::kBytes) +
          " ORDER BY device_id, metric, time) TO STDOUT (FORMAT binary)";
 }
 
