@@ -211,3 +211,15 @@ def _label(env, image, label):
     """Empty if the image or its label is not there."""
     return subprocess.run(["docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{label}"}}}}', image], env=env,
                           capture_output=True, text=True, check=False).stdout.strip()
+
+
+def sizes(env):
+    """(image, MB) of what this project builds and of the servers, largest last."""
+    listed = docker(env, "image", "ls", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}")
+    rows = []
+    for line in listed.splitlines():
+        name, identity = line.split()
+        if "<none>" not in name:
+            size = int(docker(env, "image", "inspect", "--format", "{{.Size}}", identity))
+            rows.append((name, round(size / 1e6)))
+    return sorted(rows, key=lambda row: row[1])
