@@ -3,6 +3,7 @@ import contextlib
 import http.server
 import io
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -16,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tools" / "dev"))
 
 from millrace_dev import arrow, environment, fuzz, screen, services, testing, toolchain, up  # noqa: E402
 from millrace_dev.layout import Layout, private_folder  # noqa: E402
-from millrace_dev.processes import Process, wait_until  # noqa: E402
+from millrace_dev.processes import Process, is_stopped, wait_until  # noqa: E402
 from millrace_dev.say import DevError  # noqa: E402
 from millrace_dev.settings import DEFAULT_PORTS, Settings, free_ports  # noqa: E402
 from millrace_dev.stack import Stack  # noqa: E402
@@ -256,6 +257,23 @@ class Fuzz(unittest.TestCase):
             said = io.StringIO()
             with contextlib.redirect_stdout(said), mock.patch.object(fuzz.bench, "commit", return_value="now"):
                 self.assertEqual(fuzz._report(layout, [outcome], 1), 0)
+
+
+class Signals(unittest.TestCase):
+    def test_sigstop_returns_when_the_process_has_stopped(self):
+        with tempfile.TemporaryDirectory() as folder:
+            busy = Process(Path(folder), "busy")
+            busy.start([sys.executable, "-c", "import threading\n"
+                        "threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True).start()\n"
+                        "[None for _ in iter(int, 1)]"])
+            try:
+                self.assertFalse(is_stopped(busy.pid()))
+                busy.signal(signal.SIGSTOP)
+                self.assertTrue(is_stopped(busy.pid()))
+                busy.signal(signal.SIGCONT)
+                wait_until(lambda: not is_stopped(busy.pid()), 60, "it to go on")
+            finally:
+                busy.kill()
 
 
 if __name__ == "__main__":

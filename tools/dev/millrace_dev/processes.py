@@ -1,5 +1,6 @@
 """One process that outlives the call which started it: found again by its pid, its start time and the machine's boot."""
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -40,6 +41,18 @@ def is_zombie(pid):
     """Whether the process is over and only waits for its parent to take note."""
     stat = _stat(pid)
     return bool(stat) and stat[0] == "Z"
+
+
+def is_stopped(pid):
+    """Whether no thread of it runs, or it is gone."""
+    for task in glob.glob(f"/proc/{pid}/task/*/stat"):
+        try:
+            state = Path(task).read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state not in "TtZX":
+            return False
+    return True
 
 
 def working_in(folder: Path):
@@ -139,7 +152,8 @@ class Process:
         return self.alive() and record["fingerprint"] == fingerprint([str(part) for part in argv], env)
 
     def signal(self, number, whole_tree=False):
-        """Sends a signal; with whole_tree also to the descendants, until no new ones appear."""
+        """Sends a signal; with whole_tree also to the descendants, until no new ones appear. Of a SIGSTOP it waits for the
+        effect: until one thread of a process has had the processor, the others go on."""
         pid = self.pid()
         if pid is None:
             raise DevError(f"{self.name} does not run")
@@ -147,13 +161,15 @@ class Process:
         while True:
             fresh = [one for one in (tree(pid) if whole_tree else [pid]) if one not in told]
             if not fresh:
-                return
+                break
             for one in fresh:
                 told.add(one)
                 try:
                     os.kill(one, number)
                 except ProcessLookupError:
                     pass
+        if number == signal.SIGSTOP:
+            wait_until(lambda: all(is_stopped(one) for one in told), 60, f"{self.name} to stop")
 
     def kill(self, whole_tree=True):
         """SIGKILL, and waits until nothing of it is left."""
