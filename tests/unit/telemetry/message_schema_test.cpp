@@ -402,7 +402,13 @@ TEST_F(SchemaTest, AChainOfKindsIsBounded) {
   }
 }
 
-// As much as a thread has where stacks are small.
+// As much as a thread has where stacks are small; a sanitizer's frames are several times as large.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr std::size_t kSmallStack = std::size_t{8} * 512 * 1024;
+#else
+constexpr std::size_t kSmallStack = std::size_t{512} * 1024;
+#endif
+
 TEST_F(SchemaTest, TheLongestChainIsTakenOnASmallStack) {
   struct Built {
     std::string set = chain_of(kMaxMessageKinds);
@@ -410,7 +416,7 @@ TEST_F(SchemaTest, TheLongestChainIsTakenOnASmallStack) {
   } built;
   pthread_attr_t attributes;
   ASSERT_EQ(pthread_attr_init(&attributes), 0);
-  ASSERT_EQ(pthread_attr_setstacksize(&attributes, std::size_t{512} * 1024), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&attributes, kSmallStack), 0);
   pthread_t thread{};
   const auto build = [](void* argument) -> void* {
     auto& into = *static_cast<Built*>(argument);
