@@ -100,8 +100,10 @@ Result<Fields> verify(const Fields& request) {
 
 Selection selection_of(const Fields& request) {
   Selection wanted;
-  if (const auto device = integer_of(request, "device")) wanted.device = static_cast<std::int32_t>(*device);
-  if (const auto metric = integer_of(request, "metric")) wanted.metric = static_cast<std::int32_t>(*metric);
+  for (const auto& [name, id] : {std::pair{"device", &wanted.device}, std::pair{"last_device", &wanted.last_device},
+                                 std::pair{"metric", &wanted.metric}, std::pair{"last_metric", &wanted.last_metric}}) {
+    if (const auto given = integer_of(request, name)) *id = static_cast<std::int32_t>(*given);
+  }
   wanted.from = integer_of(request, "from").value_or(wanted.from);
   wanted.to = integer_of(request, "to").value_or(wanted.to);
   wanted.limit = integer_of(request, "limit").value_or(wanted.limit);

@@ -193,8 +193,12 @@ bool may_hold(const parquet::RowGroupMetaData& group, int column, std::int64_t f
 }
 
 bool may_hold(const parquet::RowGroupMetaData& group, const Selection& wanted) {
-  if (wanted.device && !may_hold<parquet::Int32Type>(group, kDevice, *wanted.device, *wanted.device)) return false;
-  if (wanted.metric && !may_hold<parquet::Int32Type>(group, kMetric, *wanted.metric, *wanted.metric)) return false;
+  const auto within = [&group](Column column, const std::optional<std::int32_t>& first,
+                               const std::optional<std::int32_t>& last) {
+    return !first || may_hold<parquet::Int32Type>(group, column, *first, last.value_or(*first));
+  };
+  if (!within(kDevice, wanted.device, wanted.last_device)) return false;
+  if (!within(kMetric, wanted.metric, wanted.last_metric)) return false;
   return may_hold<parquet::Int64Type>(group, kTime, wanted.from, wanted.to - 1);
 }
 
@@ -232,9 +236,13 @@ struct Columns {
   const arrow::BooleanArray* untimed;
 };
 
+bool is_within(std::int32_t id, const std::optional<std::int32_t>& first, const std::optional<std::int32_t>& last) {
+  return !first || (id >= *first && id <= last.value_or(*first));
+}
+
 bool is_wanted(const RowKey& key, const Selection& wanted) {
-  return (!wanted.device || key.device == *wanted.device) && (!wanted.metric || key.metric == *wanted.metric) &&
-         key.time >= wanted.from && key.time < wanted.to;
+  return is_within(key.device, wanted.device, wanted.last_device) &&
+         is_within(key.metric, wanted.metric, wanted.last_metric) && key.time >= wanted.from && key.time < wanted.to;
 }
 
 class ParquetReader final : public FileReader {

@@ -44,8 +44,10 @@ class FileWriter {
 
 /// Which rows of a file are wanted, in its order.
 struct Selection {
-  std::optional<std::int32_t> device = {};  ///< empty: all
+  std::optional<std::int32_t> device = {};       ///< empty: all
+  std::optional<std::int32_t> last_device = {};  ///< with device: all from it to this one; empty: it alone
   std::optional<std::int32_t> metric = {};
+  std::optional<std::int32_t> last_metric = {};
   std::int64_t from = std::numeric_limits<std::int64_t>::min();
   std::int64_t to = std::numeric_limits<std::int64_t>::max();  ///< exclusive
   std::int64_t limit = std::numeric_limits<std::int64_t>::max();

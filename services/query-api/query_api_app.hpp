@@ -18,11 +18,13 @@
 #include "log/reader_pool.hpp"
 #include "presence/presence_view.hpp"
 #include "query_api_config.hpp"
+#include "read/archived_groups.hpp"
 #include "read/derived_reader.hpp"
 #include "read/downsampler.hpp"
 #include "read/group_reader.hpp"
 #include "read/progress.hpp"
 #include "read/series_reader.hpp"
+#include "read/tiered_reader.hpp"
 #include "receipts/receipt_reader.hpp"
 #include "rpc/query_service.hpp"
 #include "tail/tail_hub.hpp"
@@ -53,8 +55,11 @@ class QueryApiApp final : public runtime::App {
   registry_view::RegistryView registry_;
   Progress progress_;
   SeriesReader series_;
+  ColdReader cold_;
+  TieredReader tiers_;
   Downsampler downsampler_;
   GroupReader groups_;
+  ArchivedGroups archived_;
   DerivedReader derived_;
   LogReaders log_readers_;
   ReceiptReader receipts_;

@@ -12,7 +12,7 @@ using config::Option;
 using config::Secret;
 using config::Type;
 
-constexpr std::array kOptions{
+constexpr std::array kOwnOptions{
     Option{.key = "GRPC_ADDR",
            .type = Type::kAddress,
            .default_value = "127.0.0.1:7102",
@@ -101,6 +101,12 @@ constexpr std::array kOptions{
            .help = "Exports that may wait for their next piece; they take turns.",
            .least = 1,
            .most = 10'000},
+    Option{.key = "ARCHIVE_READERS",
+           .type = Type::kInteger,
+           .default_value = "4",
+           .help = "Processes parquet-worker at once, for reads of archived days; further reads wait.",
+           .least = 1,
+           .most = 64},
     Option{.key = "STOP_DEADLINE_MS",
            .type = Type::kInteger,
            .default_value = "15000",
@@ -114,6 +120,8 @@ constexpr std::array kOptions{
            .choices = "debug|info|warn|error"},
 };
 
+constexpr auto kOptions = archive::with_store_options(kOwnOptions);
+
 constexpr std::array kCommands{runtime::kHealthcheck};
 
 constexpr config::OptionTable kTable{
@@ -121,7 +129,8 @@ constexpr config::OptionTable kTable{
     .summary = "answers what was stored, what became of a receipt, and what comes in now, over gRPC, gRPC-Web and JSON",
     .prefix = "MILLRACE_QUERY_API_",
     .options = kOptions,
-    .commands = kCommands};
+    .commands = kCommands,
+    .check = archive::check_store_settings};
 
 /// The parts between commas, without blanks around them.
 std::vector<std::string> split(const std::string& list) {
@@ -162,6 +171,8 @@ Config read_config(const config::Values& values) {
   config.tails = size("TAILS_LIMIT");
   config.exports = size("EXPORTS_LIMIT");
   config.tail_queue_readings = size("TAIL_QUEUE_READINGS");
+  config.archive = archive::read_store_settings(values);
+  config.archive_readers = size("ARCHIVE_READERS");
   config.stop_deadline = ms("STOP_DEADLINE_MS");
   config.log_level = observability::parse_level(values.string("LOG_LEVEL"));
   return config;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <millrace/archive/store_settings.hpp>
 #include <millrace/config/options.hpp>
 #include <millrace/kafka/settings.hpp>
 #include <millrace/observability/log.hpp>
@@ -32,6 +33,8 @@ struct Config {
   std::size_t tails = 0;
   std::size_t exports = 0;
   std::size_t tail_queue_readings = 0;
+  archive::StoreSettings archive;
+  std::size_t archive_readers = 0;
   std::chrono::milliseconds stop_deadline{0};
   observability::Level log_level = observability::Level::kInfo;
 };

@@ -1,8 +1,16 @@
-"""storage-archiver as a part of the whole."""
+"""storage-archiver as a part of the whole: its pages, and a day that leaves the database and is read back."""
+import os
 import re
+import subprocess
 import urllib.request
 
-from millrace_lab import ROOT
+import pytest
+
+from http_device import HttpDevice
+from millrace_lab import ROOT, eventually
+
+BEGIN = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
+SECOND = 1_000_000
 
 
 def _section(file, title):
@@ -26,3 +34,43 @@ def test_options_and_metrics_are_the_documented_ones(lab):
 def test_it_is_ready_while_it_is_off(lab):
     ready, detail = lab.readyz("storage-archiver")
     assert ready, detail
+
+
+def _archive(lab, folder):
+    environment = {**os.environ,
+                   "MILLRACE_STORAGE_ARCHIVER_DATABASE_URL": lab.stack.database_url,
+                   "MILLRACE_STORAGE_ARCHIVER_ARCHIVE_STORE": "directory",
+                   "MILLRACE_STORAGE_ARCHIVER_ARCHIVE_DIRECTORY": str(lab.stack.settings.archive),
+                   "MILLRACE_STORAGE_ARCHIVER_STATE_DIR": str(folder),
+                   "MILLRACE_STORAGE_ARCHIVER_MERGE_INTERVAL_S": "0"}
+    done = subprocess.run([lab.binaries / "storage-archiver", "once"], env=environment, capture_output=True, text=True,
+                          check=False, timeout=300, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+
+
+def _send(lab, sender, seconds):
+    receipt = sender.send([{"ts": BEGIN // SECOND + second, "value": value} for second, value in seconds])
+    eventually(lambda: lab.query("GetReceipt", receipt=receipt).state == 3, 60, f"{receipt} to be stored")
+
+
+def test_a_day_leaves_the_database_and_is_read_back(lab, tmp_path):
+    if not (lab.binaries / "parquet-worker").exists():
+        pytest.skip("Arrow C++ is not here: parquet-worker is not built")
+    sender = HttpDevice(lab, "archived-1", lab.create_device("archived-1"))
+
+    def read():
+        return [(one.time_us, one.value.double_value or one.value.int_value) for one in
+                lab.query("Range", device="archived-1", metric="value", from_us=BEGIN, to_us=BEGIN + 600 * SECOND).samples]
+
+    _send(lab, sender, [(second, second + 1) for second in range(300)])
+    before = read()
+    assert len(before) == 300
+    _archive(lab, tmp_path)
+    assert lab.sql("SELECT count(*) FROM storage.sample WHERE time < '2026-02-01'") == [["0"]]
+    assert read() == before
+    # A late row, and another value for an archived time: what the device sent last counts.
+    _send(lab, sender, [(7, 1007), (400, 1400)])
+    late = read()
+    assert late == [(time, 1007 if time == BEGIN + 7 * SECOND else value) for time, value in before] + [(BEGIN + 400 * SECOND, 1400)]
+    _archive(lab, tmp_path)
+    assert read() == late

@@ -34,6 +34,8 @@ def test_shell_block(lab, block, tmp_path):
             listed = subprocess.run([ROOT / "dev", "help"], capture_output=True, text=True, check=True).stdout
             assert re.search(rf"^  {call.group(1)}\b", listed, re.M), f"./dev help does not know {call.group(1)}"
         return
+    if "storage-archiver once" in block and not (lab.binaries / "parquet-worker").exists():
+        pytest.skip("Arrow C++ is not here: parquet-worker is not built")
     settings = lab.stack.settings
     if not settings.kept("device_token"):
         settings.keep("device_token", lab.create_device("device-1"))

@@ -8,11 +8,13 @@ namespace {
 /// A piece with more is sent: with one more stretch of the longest names and texts it stays below the 4 MB that gRPC
 /// clients take by default.
 constexpr std::size_t kEnoughBytes = 300'000;
+/// How often a stretch is read again because days of it were archived meanwhile.
+constexpr int kMostLooks = 10;
 
 }  // namespace
 
 Status ExportJob::learn_metrics(const Patience& patience) {
-  auto metrics = reader_.metrics(scope_, patience);
+  auto metrics = sources_.reader.metrics(scope_, patience);
   if (!metrics.ok()) return metrics.error();
   metrics_ = std::move(metrics).value();
   return {};
@@ -22,22 +24,54 @@ const std::string* ExportJob::device_named(std::int32_t key) {
   if (key != device_key_) {
     device_key_ = key;
     device_.reset();
-    const auto device = registry_.find_by_key(key);
+    const auto device = sources_.registry.find_by_key(key);
     // It may have been deleted meanwhile.
     if (device && device->tenant == scope_.tenant) device_ = device->device;
   }
   return device_ ? &*device_ : nullptr;
 }
 
-Status ExportJob::append(const ExportRow& row, ExportPiece& piece) {
-  const std::string* device = device_named(row.at.device_key);
-  const auto metric = metrics_->find(row.at.metric_id);
-  if (device == nullptr || metric == metrics_->end()) return {};
-  const auto value = storage_schema::value_of(row.cell, metric->second.type);
+Status ExportJob::append(const archive::Row& row, const ExportMetric& metric, ExportPiece& piece) {
+  const std::string* device = device_named(row.key.device);
+  if (device == nullptr) return {};
+  const storage_schema::Cell cell{static_cast<storage_schema::Kind>(row.kind), row.number, std::string(row.other)};
+  const auto value = storage_schema::value_of(cell, metric.type);
   if (!value.ok()) return value.error();
-  append_csv(piece.data, *device, metric->second.name, row.at.time, value.value(), row.untimed);
+  append_csv(piece.data, *device, metric.name, row.key.time, value.value(), row.untimed);
   ++piece.points;
   return {};
+}
+
+Result<std::optional<std::int32_t>> ExportJob::append(const ExportRows& rows, ExportPiece& piece) {
+  for (const archive::OwnedRow& row : rows.rows) {
+    const auto metric = metrics_->find(row.row.key.metric);
+    if (metric == metrics_->end()) return std::optional<std::int32_t>{row.row.key.metric};
+    if (auto added = append(row.view(), metric->second, piece); !added.ok()) return added.error();
+    after_ = row.row.key;
+  }
+  return std::optional<std::int32_t>{};
+}
+
+Result<ExportRows> ExportJob::rows(const Patience& patience) {
+  const KeyRun& run = runs_[run_];
+  // A day that is archived between the two readings would be in neither: the catalogue is looked at before and after.
+  for (int look = 0; look < kMostLooks; ++look) {
+    const auto files = sources_.tiers.files(scope_.from, scope_.to, patience);
+    if (!files.ok()) return files.error();
+    const bool archived = !files->empty();
+    if (archived) {
+      const Status loaded = archived_.load(files.value(), scope_, *metrics_, run, after_, patience);
+      if (!loaded.ok()) return loaded.error();
+    }
+    const ExportStretch stretch{run, after_, archived ? archived_.until() : std::nullopt};
+    auto hot = sources_.reader.rows(scope_, *metrics_, stretch, patience);
+    if (!hot.ok()) return hot.error();
+    const auto still = sources_.tiers.files(scope_.from, scope_.to, patience);
+    if (!still.ok()) return still.error();
+    if (still.value() != files.value()) continue;
+    return archived ? archived_.with(hot.value(), after_) : std::move(hot);
+  }
+  return Error{ErrorKind::kUnavailable, "days of the range are being archived; call again"};
 }
 
 Result<ExportPiece> ExportJob::next(const Patience& patience) {
@@ -49,32 +83,18 @@ Result<ExportPiece> ExportJob::next(const Patience& patience) {
   // Runs without rows are passed over, up to a piece that is worth sending.
   while (run_ < runs_.size() && piece.data.size() < kEnoughBytes && piece.points < ExportReader::kRows / 2) {
     if (patience.gave_up && patience.gave_up()) return Error{ErrorKind::kUnknownOutcome, "the client went away"};
-    std::size_t bytes = 0;
-    Status outcome;
-    std::optional<std::int32_t> unknown;
-    const auto rows = reader_.rows(scope_, *metrics_, runs_[run_], after_, patience, [&](const ExportRow& row) {
-      bytes += row.cell.other.size();
-      if (!outcome.ok() || unknown) return;
+    const auto some = rows(patience);
+    if (!some.ok()) return some.error();
+    const auto unknown = append(some.value(), piece);
+    if (!unknown.ok()) return unknown.error();
+    if (unknown.value()) {
       // A metric that came after this export began: its name is learnt, and the rest of this stretch read again.
-      if (!metrics_->contains(row.at.metric_id)) {
-        unknown = row.at.metric_id;
-        return;
-      }
-      outcome = append(row, piece);
-      after_ = row.at;
-    });
-    if (!rows.ok()) return rows.error();
-    if (!outcome.ok()) return outcome.error();
-    if (unknown) {
       if (auto learnt = learn_metrics(patience); !learnt.ok()) return learnt.error();
-      if (!metrics_->contains(*unknown)) {
-        return Error{ErrorKind::kCorrupt, "storage.sample: metric " + std::to_string(*unknown) + " has no name"};
-      }
-      continue;
+      if (metrics_->contains(**unknown)) continue;
+      return Error{ErrorKind::kCorrupt, "storage: metric " + std::to_string(**unknown) + " has no name"};
     }
-    if (ExportReader::may_go_on(rows.value(), bytes)) continue;
-    ++run_;
-    after_.reset();
+    after_ = some->whole_to;
+    if (!after_) ++run_;
   }
   piece.last = run_ == runs_.size();
   return piece;

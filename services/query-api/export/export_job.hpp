@@ -6,7 +6,9 @@
 
 #include <millrace/registry_view/registry_view.hpp>
 
+#include "export/archived_rows.hpp"
 #include "export/export_reader.hpp"
+#include "read/tiered_reader.hpp"
 
 namespace millrace::query_api {
 
@@ -16,28 +18,40 @@ struct ExportPiece {
   bool last = false;  ///< nothing follows
 };
 
-/// One export from its first piece to its last. One thread at a time; keeps no connection between two pieces.
+/// What an export reads from.
+struct ExportSources {
+  ExportReader& reader;
+  TieredReader& tiers;
+  ColdReader& cold;
+  const registry_view::RegistryView& registry;
+};
+
+/// One export from its first piece to its last. One thread at a time; keeps no connection and no worker process between
+/// two pieces, of archived days some rows that were read ahead.
 class ExportJob {
  public:
-  ExportJob(ExportReader& reader, const registry_view::RegistryView& registry, ExportScope scope,
-            const std::vector<std::int32_t>& device_keys)
-      : reader_(reader), registry_(registry), scope_(std::move(scope)), runs_(runs_of(device_keys)) {}
+  ExportJob(const ExportSources& sources, ExportScope scope, const std::vector<std::int32_t>& device_keys)
+      : sources_(sources), scope_(std::move(scope)), runs_(runs_of(device_keys)), archived_(sources.cold) {}
 
   /// At most about 3 MB. Blocks as long as `patience`.
   [[nodiscard]] Result<ExportPiece> next(const Patience& patience);
 
  private:
   [[nodiscard]] Status learn_metrics(const Patience& patience);
-  [[nodiscard]] Status append(const ExportRow& row, ExportPiece& piece);
+  /// The next rows of the run, of database and archive.
+  [[nodiscard]] Result<ExportRows> rows(const Patience& patience);
+  /// Up to the first row of a metric that is not known; that one's id, or empty.
+  [[nodiscard]] Result<std::optional<std::int32_t>> append(const ExportRows& rows, ExportPiece& piece);
+  [[nodiscard]] Status append(const archive::Row& row, const ExportMetric& metric, ExportPiece& piece);
   [[nodiscard]] const std::string* device_named(std::int32_t key);
 
-  ExportReader& reader_;
-  const registry_view::RegistryView& registry_;
+  const ExportSources sources_;
   const ExportScope scope_;
   const std::vector<KeyRun> runs_;
   std::size_t run_ = 0;
-  std::optional<ExportPosition> after_;
+  std::optional<archive::RowKey> after_;
   std::optional<ExportMetrics> metrics_;
+  ArchivedRows archived_;
   // Of the row before: most rows are of the same device.
   std::int32_t device_key_ = 0;
   std::optional<std::string> device_;

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include <millrace/archive/merge.hpp>
 #include <millrace/base/result.hpp>
 #include <millrace/base/time.hpp>
 #include <millrace/storage_schema/value.hpp>
@@ -37,21 +37,20 @@ struct ExportScope {
   TimeUs to = 0;
 };
 
-/// The row given last.
-struct ExportPosition {
-  std::int32_t device_key = 0;
-  std::int32_t metric_id = 0;
-  TimeUs time = 0;
+/// Rows of a run behind one row and up to another.
+struct ExportStretch {
+  KeyRun run;
+  std::optional<archive::RowKey> after;
+  std::optional<archive::RowKey> until;  ///< included; empty: the end of the run
 };
 
-struct ExportRow {
-  ExportPosition at;
-  storage_schema::Cell cell;
-  bool untimed = false;
+struct ExportRows {
+  std::vector<archive::OwnedRow> rows;      ///< in the order of (device, metric, time)
+  std::optional<archive::RowKey> whole_to;  ///< none is missing up to here, included; empty: up to the end of the run
 };
 
-/// Points of all tiers in the order of (device, metric, time), in pieces. Blocking, each call at most as long as its
-/// patience. Thread-safe.
+/// Points of all tiers of the database in the order of (device, metric, time), in pieces. Blocking, each call at most
+/// as long as its patience. Thread-safe.
 class ExportReader {
  public:
   explicit ExportReader(postgres::Pool& pool) : pool_(pool) {}
@@ -59,17 +58,12 @@ class ExportReader {
   /// The metrics of the scope by id. kNotFound names one that the tenant never sent.
   [[nodiscard]] Result<ExportMetrics> metrics(const ExportScope& scope, const Patience& patience);
 
-  /// The next rows of a run behind `after`: at most kRows, and about kBytes of text. Fewer only at its end; calls `row`
-  /// for each.
-  [[nodiscard]] Result<std::int64_t> rows(const ExportScope& scope, const ExportMetrics& metrics, const KeyRun& run,
-                                          const std::optional<ExportPosition>& after, const Patience& patience,
-                                          const std::function<void(const ExportRow&)>& row);
-
-  /// Whether a piece with so many rows and bytes of text was cut, so that there may be more.
-  [[nodiscard]] static bool may_go_on(std::int64_t rows, std::size_t bytes) { return rows >= kRows || bytes >= kBytes; }
+  /// The first rows of a stretch: at most kRows, and about kBytes of text. There may be none although more follow.
+  [[nodiscard]] Result<ExportRows> rows(const ExportScope& scope, const ExportMetrics& metrics,
+                                        const ExportStretch& stretch, const Patience& patience);
 
   static constexpr std::int64_t kRows = 8'000;
-  static constexpr std::size_t kBytes = 500'000;
+  static constexpr std::int64_t kBytes = 500'000;
 
  private:
   postgres::Pool& pool_;

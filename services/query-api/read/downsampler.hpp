@@ -6,6 +6,7 @@
 
 #include "read/number.hpp"
 #include "read/series_reader.hpp"
+#include "read/tiered_reader.hpp"
 
 namespace millrace::query_api {
 
@@ -18,7 +19,7 @@ struct BucketPage {
 /// each call at most as long as its patience. Thread-safe.
 class Downsampler {
  public:
-  explicit Downsampler(postgres::Pool& pool) : pool_(pool) {}
+  Downsampler(postgres::Pool& pool, TieredReader& tiers) : pool_(pool), tiers_(tiers) {}
 
   /// Buckets that start at multiples of `step_us`, at most `window.rows`. Each call reads only the stretch that its
   /// page covers, so that all pages together read every row once.
@@ -37,7 +38,23 @@ class Downsampler {
   static constexpr std::int64_t kMostPerPoint = 250'000;
 
  private:
+  // Of the database alone, and of database and archive.
+  [[nodiscard]] Result<BucketPage> hot_page(const Series& series, const Window& window, std::int64_t step_us,
+                                            const Patience& patience);
+  [[nodiscard]] Result<BucketPage> tiered_page(const Series& series, const Window& window, std::int64_t step_us,
+                                               const Patience& patience);
+  [[nodiscard]] Result<std::vector<Bucket>> hot_buckets(const Series& series, TimeUs from, TimeUs to,
+                                                        std::int64_t step_us, const Patience& patience);
+  [[nodiscard]] Result<std::vector<Bucket>> tiered_buckets(const Series& series, TimeUs from, TimeUs to,
+                                                           std::int64_t step_us, TimeUs origin,
+                                                           const Patience& patience);
+  [[nodiscard]] Result<std::vector<Sample>> hot_lttb(const Series& series, TimeUs from, TimeUs to, int points,
+                                                     const Patience& patience);
+  [[nodiscard]] Result<std::vector<Sample>> tiered_lttb(const Series& series, TimeUs from, TimeUs to, int points,
+                                                        const Patience& patience);
+
   postgres::Pool& pool_;
+  TieredReader& tiers_;
 };
 
 }  // namespace millrace::query_api

@@ -202,13 +202,21 @@ Result<GroupPage> GroupReader::aggregate(const Group& group, const Cut& cut, Tim
     from = end.value();
     if (!page.buckets.empty() || from >= to) break;
     // An empty stretch: on to the next number, however far it is.
-    const auto next = (*connection)->exec(kFirstOfGroup, group_params(group, from, to));
+    const auto next = first_number(**connection, group, from, to);
     if (!next.ok()) return next.error();
-    if (next->is_null(0, 0)) return page;
-    from = next->timestamptz(0, 0);
+    if (!next.value()) return page;
+    from = **next;
   }
   if (from < to) page.next_from = from;
   return page;
+}
+
+Result<std::optional<TimeUs>> GroupReader::first_number(postgres::Connection& connection, const Group& group,
+                                                        TimeUs from, TimeUs to) {
+  const auto found = connection.exec(kFirstOfGroup, group_params(group, from, to));
+  if (!found.ok()) return found.error();
+  if (found->is_null(0, 0)) return std::optional<TimeUs>{};
+  return std::optional<TimeUs>{found->timestamptz(0, 0)};
 }
 
 Result<std::vector<Ranked>> GroupReader::top(const Group& group, TimeUs from, TimeUs to, Measure measure, Rank rank,

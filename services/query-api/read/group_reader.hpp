@@ -10,6 +10,7 @@
 
 #include <millrace/base/result.hpp>
 #include <millrace/base/time.hpp>
+#include <millrace/postgres/connection.hpp>
 #include <millrace/storage_schema/value.hpp>
 #include <millrace/telemetry/batch.hpp>
 
@@ -84,6 +85,10 @@ class GroupReader {
   /// Buckets of the numbers in [from, to), at most `rows`. Each call reads only the stretch that its page covers.
   [[nodiscard]] Result<GroupPage> aggregate(const Group& group, const Cut& cut, TimeUs from, TimeUs to, int rows,
                                             const Patience& patience);
+
+  /// When the earliest number of the group in [from, to) was; empty: there is none.
+  [[nodiscard]] static Result<std::optional<TimeUs>> first_number(postgres::Connection& connection, const Group& group,
+                                                                  TimeUs from, TimeUs to);
 
   /// At most `n` devices that have numbers in [from, to), the best first, equal ones by key.
   [[nodiscard]] Result<std::vector<Ranked>> top(const Group& group, TimeUs from, TimeUs to, Measure measure, Rank rank,

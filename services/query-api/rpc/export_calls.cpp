@@ -37,7 +37,7 @@ Result<std::unique_ptr<ExportJob>> QueryService::export_job(const rpc::Caller& c
                     .metrics = {request.metrics().begin(), request.metrics().end()},
                     .from = request.from_us(),
                     .to = request.to_us()};
-  return std::make_unique<ExportJob>(parts_.export_reader, parts_.registry, std::move(scope), devices.value());
+  return std::make_unique<ExportJob>(parts_.export_sources, std::move(scope), devices.value());
 }
 
 }  // namespace millrace::query_api

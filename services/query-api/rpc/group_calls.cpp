@@ -126,8 +126,11 @@ Status QueryService::aggregate(const rpc::Call& call, const api::AggregateReques
   }
   const auto metric = parts_.series.resolve(tenant.value(), 0, request.metric(), patience);
   if (!metric.ok()) return metric.error();
-  const auto page = parts_.groups.aggregate({metric->metric_id, std::move(devices).value()}, cut.value(), from,
-                                            request.to_us(), rows.value(), patience);
+  const Group group{metric->metric_id, std::move(devices).value()};
+  const auto page = of_tiers<GroupPage>(
+      parts_.tiers, from, request.to_us(), patience,
+      [&] { return parts_.groups.aggregate(group, cut.value(), from, request.to_us(), rows.value(), patience); },
+      [&] { return parts_.archived.aggregate(group, cut.value(), from, request.to_us(), rows.value(), patience); });
   if (!page.ok()) return page.error();
   for (const GroupBucket& bucket : page->buckets) add(bucket, response);
   if (page->next_from) response.set_next_page_token(make_page_token(scope, std::array{*page->next_from}));
@@ -156,9 +159,15 @@ Status QueryService::top(const rpc::Call& call, const api::TopNRequest& request,
   const Patience patience = patience_of(call);
   const auto metric = parts_.series.resolve(tenant.value(), 0, request.metric(), patience);
   if (!metric.ok()) return metric.error();
-  const auto best = parts_.groups.top(
-      {metric->metric_id, std::move(devices).value()}, request.from_us(), request.to_us(), measure.value(),
-      request.lowest() ? Rank::kLowest : Rank::kHighest, request.n() == 0 ? 10 : request.n(), patience);
+  const Group group{metric->metric_id, std::move(devices).value()};
+  const Rank rank = request.lowest() ? Rank::kLowest : Rank::kHighest;
+  const int most = request.n() == 0 ? 10 : request.n();
+  const auto ranked = [&](auto& reader) {
+    return reader.top(group, request.from_us(), request.to_us(), measure.value(), rank, most, patience);
+  };
+  const auto best = of_tiers<std::vector<Ranked>>(
+      parts_.tiers, request.from_us(), request.to_us(), patience, [&] { return ranked(parts_.groups); },
+      [&] { return ranked(parts_.archived); });
   if (!best.ok()) return best.error();
   for (const Ranked& one : best.value()) {
     const auto device = parts_.registry.find_by_key(one.device_key);

@@ -7,12 +7,14 @@
 #include "log/dead_letters.hpp"
 #include "millrace/query/v1/query.grpc.pb.h"
 #include "presence/presence_view.hpp"
+#include "read/archived_groups.hpp"
 #include "read/derived_reader.hpp"
 #include "read/downsampler.hpp"
 #include "read/group_reader.hpp"
 #include "read/limit_use.hpp"
 #include "read/progress.hpp"
 #include "read/series_reader.hpp"
+#include "read/tiered_reader.hpp"
 #include "receipts/receipt_reader.hpp"
 #include "rpc/export_reactor.hpp"
 #include "rpc/tail_reactor.hpp"
@@ -25,8 +27,10 @@ struct QueryParts {
   rpc::Dispatcher& dispatcher;
   const registry_view::RegistryView& registry;
   SeriesReader& series;
+  TieredReader& tiers;
   Downsampler& downsampler;
   GroupReader& groups;
+  ArchivedGroups& archived;
   DerivedReader& derived;
   Progress& progress;
   ReceiptReader& receipts;
@@ -35,7 +39,7 @@ struct QueryParts {
   StreamCalls& streams;
   LimitUse& limit_use;
   PresenceView& presence;
-  ExportReader& export_reader;
+  ExportSources export_sources;
   ExportParts exports;
   LedgerReader& ledger;
 };

@@ -206,7 +206,7 @@ Status QueryService::range_page(const rpc::Call& call, const std::string& tenant
   }
   std::optional<TimeUs> next;
   if (request.step_us() == 0) {
-    const auto page = parts_.series.samples(series, window, patience_of(call));
+    const auto page = parts_.tiers.samples(series, window, patience_of(call));
     if (!page.ok()) return page.error();
     next = page->next_from;
     for (const Sample& sample : page->samples) add(sample, response);

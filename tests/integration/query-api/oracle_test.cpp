@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <random>
 #include <set>
 
@@ -15,6 +16,9 @@
 #include "eventually.hpp"
 #include "oracle_model.hpp"
 #include "query_fixture.hpp"
+#ifdef PARQUET_WORKER
+#include "archived_days.hpp"
+#endif
 
 namespace millrace::query_api {
 namespace {
@@ -44,6 +48,16 @@ class Oracle : public QueryApi {
     QueryApi::SetUp();
     if (!database_) return;
     for (const std::int32_t key : keys_) put_device("acme", name_of(key), key);
+#ifdef PARQUET_WORKER
+    days_.emplace(database_url_, database_name_);
+    archive_ = days_->settings();
+#endif
+  }
+  void TearDown() override {
+    QueryApi::TearDown();
+#ifdef PARQUET_WORKER
+    days_.reset();
+#endif
   }
 
   static std::string name_of(std::int32_t key) { return "d" + std::to_string(key); }
@@ -76,6 +90,9 @@ class Oracle : public QueryApi {
   void compact() {
     for (const char* date : {"2026-03-29", "2026-10-25", "2026-12-31"}) {
       const std::string day = "date '" + std::string(date) + "'";
+      const auto archived = database_->exec("SELECT 1 FROM storage.archive_file WHERE day = " + day);
+      ASSERT_TRUE(archived.ok()) << archived.error().message;
+      if (!archived->empty()) continue;
       const auto closed = database_->exec("SELECT 1 FROM storage.day WHERE day = " + day);
       ASSERT_TRUE(closed.ok()) << closed.error().message;
       if (!closed->empty()) {
@@ -89,6 +106,16 @@ class Oracle : public QueryApi {
         return locked_us && locked_us->integer(0, 0) >= 0;
       }));
     }
+  }
+
+  /// Some days later: every second case compacts days, every fourth has those that ended archived where there is an
+  /// archive; what is stored next comes late.
+  void age(std::uint64_t number) {
+    if (number % 2 == 0) return;
+#ifdef PARQUET_WORKER
+    if (number % 4 == 3) return days_->take_all();
+#endif
+    compact();
   }
 
   template <class Request>
@@ -135,6 +162,9 @@ class Oracle : public QueryApi {
   std::vector<std::int32_t> some_devices();
   std::vector<std::pair<std::int32_t, Number>> numbers_of(const std::vector<std::int32_t>& keys);
 
+#ifdef PARQUET_WORKER
+  std::optional<ArchivedDays> days_;
+#endif
   const std::vector<std::int32_t> keys_{100, 101, 102, 105};
   std::mt19937_64 random_;
   Model model_;
@@ -433,7 +463,7 @@ TEST_F(Oracle, EveryReadAnswersAsTheOracleDoes) {
     metric_ = "m" + std::to_string(number);
     model_ = oracle::random_model(random_, keys_);
     store(model_);
-    if (number % 2 == 1) compact();
+    age(number);
     if (HasFatalFailure()) return;
     from_ = oracle::random_time(random_);
     to_ = oracle::random_time(random_);

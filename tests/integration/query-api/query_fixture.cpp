@@ -129,6 +129,8 @@ void QueryApi::start_service() {
   config.cors_origins = {"https://board.example"};
   config.call_deadline = config.call_deadline_limit = call_deadline_;
   config.log_readers = 1;
+  config.archive = archive_;
+  config.archive_readers = 2;
   config.tails = 4;
   config.tail_queue_readings = 1'000;
   app_ = std::make_unique<QueryApiApp>(config);

@@ -75,6 +75,7 @@ class QueryApi : public ::testing::Test {
   std::unique_ptr<query::v1::QueryService::StubInterface> stub_;
   std::string database_name_;
   std::string database_url_;
+  archive::StoreSettings archive_;  ///< of the service that is started next
 
  private:
   void make_database(const std::string& url);

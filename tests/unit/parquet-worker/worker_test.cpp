@@ -148,6 +148,13 @@ TEST_F(ParquetWorker, ReadsARangeFromTheRowGroupsThatHoldIt) {
   const auto first = read("a/b.parquet", {{"device", "7"}, {"limit", "10"}});
   ASSERT_TRUE(first.ok());
   EXPECT_EQ(first->rows.size(), 10U);
+  const auto some =
+      read("a/b.parquet", {{"device", "499"}, {"last_device", "600"}, {"metric", "2"}, {"last_metric", "9"}});
+  ASSERT_TRUE(some.ok());
+  ASSERT_EQ(some->rows.size(), 1'000U);
+  EXPECT_EQ(some->rows.front().row.key, (RowKey{499, 2, 0}));
+  EXPECT_EQ(some->rows.back().row.key, (RowKey{500, 2, 499'000'000}));
+  EXPECT_EQ(integer_of(some->figures, "row_groups_read"), 1);
   const auto none = read("a/b.parquet", {{"device", "501"}});
   ASSERT_TRUE(none.ok());
   EXPECT_TRUE(none->rows.empty());

@@ -23,6 +23,7 @@ def exports(stack):
         "MILLRACE_QUERY_URL": f"http://{settings.address('query_http')}",
         "MILLRACE_KAFKA": stack.kafka.bootstrap,
         "MILLRACE_DATABASE_URL": stack.database_url,
+        "MILLRACE_ARCHIVE_DIRECTORY": str(stack.settings.archive),
         "MILLRACE_TENANT": TENANT,
         "MILLRACE_API_KEY": settings.kept("api_key"),
         "MILLRACE_PLATFORM_KEY": settings.kept("platform_key"),

@@ -29,6 +29,7 @@ class Description:
     state_dir: bool = False
     migrates: bool = False
     registry_key: str = ""  # the secret with which it calls device-registry
+    archive: bool = False   # reads archived days
     instance: bool = False  # has a name of its own in its consumer group
     values: dict = field(default_factory=dict)
 
@@ -44,7 +45,7 @@ DESCRIPTIONS = {
         Description("storage-writer", "writer_ops", {}, role="storage_writer", migrates=True),
         Description("stream-processing", "stream_ops", {}, instance=True),
         Description("query-api", "query_ops", {"GRPC_ADDR": "query", "HTTP_ADDR": "query_http"}, role="query_api",
-                    certificate=("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE")),
+                    archive=True, certificate=("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE")),
         Description("protocol-gateway", "gateway_ops", {"MQTT_ADDR": "mqtt", "MQTT_WS_ADDR": "mqtt_ws", "HTTP_ADDR": "http",
                                                         "COAP_ADDR": "coap", "COAPS_ADDR": "coaps"},
                     local_ports={"MQTT_OPEN_ADDR": "open_mqtt"}, state_dir=True, registry_key="gateway_key",
@@ -109,6 +110,9 @@ class Service:
             values["DATABASE_URL"] = self._postgres.url(DATABASE, role, self._settings.secret(f"database_{role}"))
         if self.description.state_dir:
             values["STATE_DIR"] = str(private_folder(self._settings.folder / "state" / self.name))
+        if self.description.archive and (self._program.parent / "parquet-worker").exists():
+            values["ARCHIVE_STORE"] = "directory"
+            values["ARCHIVE_DIRECTORY"] = str(private_folder(self._settings.archive))
         if self.description.registry_key:
             values["REGISTRY_ADDR"] = self._settings.address("registry")
             values["REGISTRY_KEY_FILE"] = str(self._settings.key_file(self.description.registry_key))

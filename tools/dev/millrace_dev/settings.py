@@ -152,6 +152,11 @@ class Settings:
         """Whose certificates the services have; None while they run without TLS."""
         return Authority(self.folder / "tls") if self.options.get("tls") else None
 
+    @property
+    def archive(self):
+        """The folder of the files of archived days."""
+        return self.folder / "archive"
+
     def server_certificate(self):
         """(certificate, key) for the services, of the authority."""
         own = [] if self.listen in ("127.0.0.1", "0.0.0.0", "::") else [self.listen]

@@ -1,0 +1,188 @@
+#include "read/archived_groups.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "read/bucket_fold.hpp"
+#include "read/group_fold.hpp"
+#include "read/hot_rows.hpp"
+
+namespace millrace::query_api {
+namespace {
+
+using postgres::Params;
+
+/// Bits that a page may take to tell the devices of its buckets apart.
+constexpr std::int64_t kMostBits = 500'000'000;
+constexpr std::size_t kMostNamed = 1'000;
+
+/// The rows of a group in [from, to), numbers or not: a late text replaces an archived number.
+std::string rows_of(const Group& group, TimeUs from, TimeUs to) {
+  std::string text = " FROM storage.points_in('" + format_rfc3339(from) + "', '" + format_rfc3339(to) +
+                     "') WHERE metric = " + std::to_string(group.metric_id);
+  // A metric belongs to a tenant, so nobody else's rows come; a few devices of many are found by the index.
+  if (group.devices.size() > kMostNamed) return text;
+  std::string keys;
+  for (const std::int32_t key : group.devices) keys += (keys.empty() ? "" : ",") + std::to_string(key);
+  return text + " AND device_id = ANY('{" + keys + "}'::int4[])";
+}
+
+/// Starts of `rows` buckets from the one of `from` on, and the end of the last.
+Result<std::vector<TimeUs>> bounds_of(postgres::Pool& pool, const Cut& cut, TimeUs from, int rows,
+                                      const Patience& patience) {
+  std::vector<TimeUs> bounds;
+  if (cut.step_us != 0) {
+    TimeUs bound = bucket_start(from, cut.step_us);
+    for (int i = 0; i <= rows; ++i) {
+      bounds.push_back(bound);
+      if (__builtin_add_overflow(bound, cut.step_us, &bound)) break;
+    }
+    if (bounds.size() == 1) bounds.push_back(std::numeric_limits<TimeUs>::max());
+    return bounds;
+  }
+  auto connection = patience.acquire(pool);
+  if (!connection.ok()) return connection.error();
+  std::string statement = "SELECT (date_trunc('";
+  statement.append(cut.unit).append("', $1::timestamptz AT TIME ZONE $2::text) + i * interval '1 ");
+  statement.append(cut.unit).append("') AT TIME ZONE $2::text FROM generate_series(0, $3::int4) i ORDER BY i");
+  const auto found = (*connection)->exec(statement, Params{}.timestamptz(from).text(cut.zone).integer(rows));
+  if (!found.ok()) return found.error();
+  for (int row = 0; row < found->size(); ++row) {
+    // A zone that left out a day has two equal ones.
+    const TimeUs bound = found->timestamptz(row, 0);
+    if (bounds.empty() || bound > bounds.back()) bounds.push_back(bound);
+  }
+  return bounds;
+}
+
+}  // namespace
+
+Result<std::vector<ArchivedGroups::Stretch>> ArchivedGroups::stretches(postgres::Connection& connection, TimeUs from,
+                                                                       TimeUs to) {
+  const auto files = connection.exec(
+      "SELECT key, storage.day_start(day), storage.day_start(day + 1) FROM storage.archive_file"
+      " WHERE superseded_at IS NULL AND storage.day_start(day + 1) > $1::timestamptz"
+      " AND storage.day_start(day) < $2::timestamptz ORDER BY day",
+      Params{}.timestamptz(from).timestamptz(to));
+  if (!files.ok()) return files.error();
+  std::vector<Stretch> all;
+  TimeUs at = from;
+  for (int i = 0; i < files->size(); ++i) {
+    const TimeUs begin = std::max(from, files->timestamptz(i, 1));
+    const TimeUs end = std::min(to, files->timestamptz(i, 2));
+    if (at < begin) all.push_back({at, begin, {}});
+    all.push_back({begin, end, std::string(files->text(i, 0))});
+    at = end;
+  }
+  if (at < to) all.push_back({at, to, {}});
+  return all;
+}
+
+Status ArchivedGroups::numbers(const Group& group, TimeUs from, TimeUs to, const Patience& patience, const Sink& each) {
+  auto connection = patience.acquire(pool_);
+  if (!connection.ok()) return connection.error();
+  if (auto begun = begin_moment(**connection); !begun.ok()) return begun;
+  const auto parts = stretches(**connection, from, to);
+  if (!parts.ok()) return parts.error();
+  for (const Stretch& part : parts.value()) {
+    if (!part.file.empty()) {
+      if (auto read = numbers_of_file(**connection, group, part, patience, each); !read.ok()) return read;
+      continue;
+    }
+    const auto copied = (*connection)
+                            ->copy_out(
+                                "COPY (SELECT device_id, time, CASE WHEN kind = 1 THEN other::float8 ELSE value"
+                                " END" +
+                                    rows_of(group, part.from, part.to) +
+                                    " AND (value IS NOT NULL OR kind = 1)) TO STDOUT (FORMAT binary)",
+                                [&each](const postgres::CopyFields& row) {
+                                  each(static_cast<std::int32_t>(row.integer(0)), row.timestamptz(1), row.float8(2));
+                                });
+    if (!copied.ok()) return copied.error();
+  }
+  return {};
+}
+
+Status ArchivedGroups::numbers_of_file(postgres::Connection& connection, const Group& group, const Stretch& stretch,
+                                       const Patience& patience, const Sink& each) {
+  if (group.devices.empty()) return {};
+  const ColdRange range{.first_device = group.devices.front(),
+                        .last_device = group.devices.back(),
+                        .first_metric = group.metric_id,
+                        .last_metric = group.metric_id,
+                        .from = stretch.from,
+                        .to = stretch.to};
+  const auto archived = cold_.open({stretch.file}, range, patience);
+  if (!archived.ok()) return archived.error();
+  const auto late =
+      HotRows::open(connection, "SELECT device_id, metric, time, value, kind, other, untimed" +
+                                    rows_of(group, stretch.from, stretch.to) + " ORDER BY device_id, metric, time");
+  if (!late.ok()) return late.error();
+  return archive::merge(**archived, **late, [&each](const archive::Row& row) -> Status {
+    if (const auto number = number_of(row)) each(row.key.device, row.key.time, *number);
+    return {};
+  });
+}
+
+Result<std::optional<TimeUs>> ArchivedGroups::first_number(const Group& group, TimeUs from, TimeUs to,
+                                                           const Patience& patience) {
+  auto connection = patience.acquire(pool_);
+  if (!connection.ok()) return connection.error();
+  if (auto begun = begin_moment(**connection); !begun.ok()) return begun.error();
+  const auto parts = stretches(**connection, from, to);
+  if (!parts.ok()) return parts.error();
+  DeviceIndex wanted(group.devices);
+  for (const Stretch& part : parts.value()) {
+    std::optional<TimeUs> first;
+    if (part.file.empty()) {
+      auto found = GroupReader::first_number(**connection, group, part.from, part.to);
+      if (!found.ok()) return found.error();
+      first = found.value();
+    } else {
+      const Status read =
+          numbers_of_file(**connection, group, part, patience, [&](std::int32_t device, TimeUs time, double) {
+            if (wanted.find(device)) first = std::min(first.value_or(time), time);
+          });
+      if (!read.ok()) return read.error();
+    }
+    if (first) return first;
+  }
+  return std::optional<TimeUs>{};
+}
+
+Result<GroupPage> ArchivedGroups::aggregate(const Group& group, const Cut& cut, TimeUs from, TimeUs to, int rows,
+                                            const Patience& patience) {
+  const std::int64_t devices = std::max<std::int64_t>(1, std::ssize(group.devices));
+  const int most = static_cast<int>(std::clamp<std::int64_t>(kMostBits / devices, 1, rows));
+  GroupPage page;
+  for (;;) {
+    auto bounds = bounds_of(pool_, cut, from, most, patience);
+    if (!bounds.ok()) return bounds.error();
+    const TimeUs end = std::min(to, bounds->back());
+    GroupFold fold(std::move(bounds).value(), group.devices);
+    const Status read = numbers(group, from, end, patience, [&fold](std::int32_t device, TimeUs time, double value) {
+      fold.add(device, time, value);
+    });
+    if (!read.ok()) return read.error();
+    page.buckets = fold.buckets();
+    if (end >= to) return page;
+    page.next_from = end;
+    if (!page.buckets.empty()) return page;
+    // An empty stretch: on to the next number, however far it is.
+    const auto next = first_number(group, end, to, patience);
+    if (!next.ok()) return next.error();
+    if (!next.value()) return GroupPage{};
+    from = **next;
+  }
+}
+
+Result<std::vector<Ranked>> ArchivedGroups::top(const Group& group, TimeUs from, TimeUs to, Measure measure, Rank rank,
+                                                int n, const Patience& patience) {
+  RankFold fold(group.devices);
+  const Status read = numbers(group, from, to, patience,
+                              [&fold](std::int32_t device, TimeUs, double value) { fold.add(device, value); });
+  if (!read.ok()) return read.error();
+  return fold.best(measure, rank, n);
+}
+
+}  // namespace millrace::query_api
