@@ -60,6 +60,7 @@ class GatewayFixture : public ::testing::Test {
     config.answer_deadline = seconds(60);
     config.max_metric_names = 1000;
     config.max_connections = 100;
+    config.max_strangers_per_address = 100;
     config.max_packet_bytes = 64 * 1024;
     config.receive_maximum = 100;
     config.max_session_expiry_s = 3600;
