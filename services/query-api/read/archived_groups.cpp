@@ -165,9 +165,8 @@ Result<GroupPage> ArchivedGroups::aggregate(const Group& group, const Cut& cut, 
     });
     if (!read.ok()) return read.error();
     page.buckets = fold.buckets();
-    if (end >= to) return page;
-    page.next_from = end;
-    if (!page.buckets.empty()) return page;
+    page.next_from = end < to ? std::optional(end) : std::nullopt;
+    if (!page.next_from || !page.buckets.empty()) return page;
     // An empty stretch: on to the next number, however far it is.
     const auto next = first_number(group, end, to, patience);
     if (!next.ok()) return next.error();

@@ -90,6 +90,13 @@ class QueryArchive : public QueryApi {
     request.set_step_us(kDay / 4);
     request.set_page_size(3);
     all.push_back(answer(&Stub::Aggregate, request));
+    // The one page with numbers comes behind an empty stretch, and is the last.
+    request.set_step_us(kDay);
+    request.set_page_size(10);
+    request.set_to_us(kStart + 5 * kDay);
+    all.push_back(answer(&Stub::Aggregate, request));
+    request.set_to_us(kStart + 40 * kDay);
+    request.set_page_size(3);
     request.clear_step_us();
     request.set_unit(api::CALENDAR_UNIT_DAY);
     request.set_time_zone("Europe/Berlin");
@@ -160,7 +167,7 @@ class QueryArchive : public QueryApi {
 TEST_F(QueryArchive, EveryReadIsTheSameOverDatabaseFilesAndBoth) {
   start_service();
   auto before = answers();
-  ASSERT_EQ(before.size(), 29U);
+  ASSERT_EQ(before.size(), 30U);
   archive_all();
   EXPECT_EQ(answers(), before) << "from files";
 
