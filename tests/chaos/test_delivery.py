@@ -33,7 +33,7 @@ def _stored(lab, receipt):
 def _counted(lab, device, metric="n"):
     """(rows, different values) of one series in the database."""
     rows = lab.sql(f"""
-        SELECT count(*), count(DISTINCT s.value) FROM storage.sample s
+        SELECT count(*), count(DISTINCT s.value) FROM storage.point s
         JOIN storage.metric m ON m.id = s.metric AND m.name = '{metric}'
         JOIN registry.device d ON d.device_key = s.device_id AND d.device = '{device}'""")
     return int(rows[0][0]), int(rows[0][1])
@@ -205,7 +205,7 @@ def test_a_database_restored_from_an_old_backup_gets_the_rest_from_the_log(lab, 
         lab.restart(member)
     eventually(lambda: _counted(lab, name) == (400, 400), 120, "the messages since the backup")
     _stored(lab, receipt)
-    rows = lab.sql(f"SELECT count(*) FROM storage.sample WHERE device_id = {late_key}")
+    rows = lab.sql(f"SELECT count(*) FROM storage.point WHERE device_id = {late_key}")
     assert rows == [["1"]], "the device that the restored registry does not know has lost its reading"
     newest = name[:50] + "-new"
     lab.create_device(newest)

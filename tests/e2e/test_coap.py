@@ -53,7 +53,7 @@ def _check_stored(lab, device, receipts, sent):
     for receipt in receipts.values():
         eventually(lambda asked=receipt: lab.query("GetReceipt", receipt=asked).state == 3, 60, f"{receipt} to be stored")
     rows = lab.sql(f"""
-        SELECT s.value::int8, count(*) FROM storage.sample s
+        SELECT s.value::int8, count(*) FROM storage.point s
         JOIN storage.metric m ON m.id = s.metric AND m.name = 'number'
         JOIN registry.device d ON d.device_key = s.device_id WHERE d.device = '{device[0]}' GROUP BY 1""")
     found = {int(value): int(count) for value, count in rows}

@@ -54,7 +54,7 @@ class Device:
 
     def stored(self):
         rows = self.lab.sql(f"""
-            SELECT count(*) FROM storage.sample s JOIN storage.metric m ON m.id = s.metric AND m.name = 'number'
+            SELECT count(*) FROM storage.point s JOIN storage.metric m ON m.id = s.metric AND m.name = 'number'
             JOIN registry.device d ON d.device_key = s.device_id WHERE d.device = '{self.name}'""")
         return int(rows[0][0])
 

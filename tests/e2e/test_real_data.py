@@ -130,7 +130,7 @@ def test_a_metric_has_one_row_per_time_in_the_database(lab, device):
     """Asks the database itself, not the service."""
     doubled = lab.sql(f"""
         SELECT count(*) FROM (
-          SELECT s.device_id, s.metric, s.time FROM storage.sample s
+          SELECT s.device_id, s.metric, s.time FROM storage.point s
           JOIN registry.device d ON d.device_key = s.device_id WHERE d.device = '{device}'
           GROUP BY 1, 2, 3 HAVING count(*) > 1) AS double""")
     assert doubled == [["0"]]

@@ -51,7 +51,7 @@ def coap(lab, name, token, *query):
 
 
 def values(lab, name, metric, tenant=TENANT):
-    rows = lab.sql(f"""SELECT s.value FROM storage.sample s JOIN storage.metric m ON m.id = s.metric
+    rows = lab.sql(f"""SELECT s.value FROM storage.point s JOIN storage.metric m ON m.id = s.metric
                    WHERE m.tenant = '{tenant}' AND m.name = '{metric}' ORDER BY s.time""")
     return [float(row[0]) for row in rows]
 

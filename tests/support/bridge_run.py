@@ -71,7 +71,7 @@ class BridgeRun:
     def counted(self, metric, wanted):
         """(rows, different values) of the run's devices once there are so many different ones."""
         rows = self.lab.sql(f"""
-            SELECT count(*), count(DISTINCT s.value) FROM storage.sample s
+            SELECT count(*), count(DISTINCT s.value) FROM storage.point s
             JOIN storage.metric m ON m.id = s.metric AND m.name = '{metric}'
             JOIN registry.device d ON d.device_key = s.device_id WHERE d.device LIKE '{self.prefix}-%'""")
         rows, different = int(rows[0][0]), int(rows[0][1])
@@ -100,7 +100,7 @@ class BridgeRun:
 def rows_of(lab, device, metric):
     """The values of one series, in the order of their times, straight from the database."""
     rows = lab.sql(f"""
-        SELECT s.value FROM storage.sample s
+        SELECT s.value FROM storage.point s
         JOIN storage.metric m ON m.id = s.metric AND m.name = '{metric}'
         JOIN registry.device d ON d.device_key = s.device_id WHERE d.device = '{device}' ORDER BY s.time""")
     return [float(row[0]) for row in rows]

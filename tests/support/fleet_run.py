@@ -87,7 +87,7 @@ def database_count(lab, prefix):
     rows = lab.sql(f"""
         SELECT coalesce(sum(n), 0), coalesce(sum(different), 0) FROM (
           SELECT s.device_id, count(*) AS n, count(DISTINCT s.value) AS different
-          FROM storage.sample s
+          FROM storage.point s
           JOIN storage.metric m ON m.id = s.metric AND m.name = 'sequence'
           JOIN registry.device d ON d.device_key = s.device_id
           WHERE d.device LIKE '{prefix}-%' GROUP BY s.device_id) AS per_device""")

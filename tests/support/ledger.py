@@ -30,7 +30,7 @@ def state(lab):
         (SELECT count(*) FROM storage.dropped_copy),
         (SELECT count(*) FROM storage.dead_letter WHERE cardinality(points) = 0),
         (SELECT coalesce(sum(cardinality(points)), 0) FROM storage.dead_letter),
-        (SELECT count(*) FROM storage.sample)""")[0]
+        (SELECT count(*) FROM storage.point)""")[0]
     return State(found, tuple(map(int, row)))
 
 

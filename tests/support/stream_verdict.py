@@ -46,7 +46,7 @@ def window_faults(lab, prefixes):
         expected AS (
           SELECT s.device_id, s.metric, date_bin('{WINDOW_S} s', s.time, 'epoch') AS start, count(*) AS n, min(s.value) AS low,
                  max(s.value) AS high, avg(s.value) AS mean, (array_agg(s.value ORDER BY s.time DESC))[1] AS last
-          FROM storage.sample s WHERE s.device_id IN (SELECT device_key FROM device) AND s.value IS NOT NULL
+          FROM storage.point s WHERE s.device_id IN (SELECT device_key FROM device) AND s.value IS NOT NULL
           GROUP BY 1, 2, 3),
         found AS (
           SELECT DISTINCT ON (device_id, metric, start) device_id, metric, start, count AS n, min AS low, max AS high, mean, last
@@ -69,7 +69,7 @@ def expected_alerts(lab, prefixes, metric, raises, clears):
     """[(device, raised at us, cleared at us or None)] by the rule's two conditions, from the rows in time order."""
     rows = lab.sql(f"""
         SELECT d.device, (extract(epoch FROM s.time) * 1000000)::int8, s.value
-        FROM storage.sample s JOIN registry.device d ON d.device_key = s.device_id JOIN storage.metric m ON m.id = s.metric
+        FROM storage.point s JOIN registry.device d ON d.device_key = s.device_id JOIN storage.metric m ON m.id = s.metric
         WHERE d.{_of(prefixes)} AND m.name = '{metric}' ORDER BY d.device, s.time""")
     alerts, open_at, device = [], None, None
     for name, time, value in [*rows, (None, None, None)]:
