@@ -359,7 +359,7 @@ def test_an_address_without_credentials_takes_no_more_than_its_places(lab, tmp_p
     try:
         silent = [_from("127.0.0.9", port) for port in ports[:3]]
         assert all(shut_out(_from("127.0.0.9", port)) for port in ports)
-        assert front.metric("millrace_gateway_strangers_refused_total") == 4
+        eventually(lambda: front.metric("millrace_gateway_strangers_refused_total") == 4, 60, "the four to be counted")
         kept = [let_in("127.0.0.8") for _ in range(5)]
         assert all(kept), "who has shown credentials is counted no more, and other addresses are not concerned"
         silent[0].close()
