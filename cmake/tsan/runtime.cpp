@@ -109,6 +109,7 @@ const char* __tsan_default_suppressions(void) {
          "called_from_lib:libabsl_strings.so\n"
          "called_from_lib:libabsl_status.so\n"
          "called_from_lib:libabsl_time.so\n"
+         "called_from_lib:libabsl_time_zone.so\n"
          "called_from_lib:libabsl_graphcycles_internal.so\n"
          "called_from_lib:libabsl_cord.so\n"
          "called_from_lib:libprotobuf.so\n"
