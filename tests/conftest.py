@@ -77,6 +77,18 @@ def data_folder():
 
 
 @pytest.fixture
+def parquet_worker(lab):
+    """Where Arrow cannot be had there is no archive to test; in CI it must be there."""
+    program = lab.binaries / "parquet-worker"
+    if not program.exists():
+        why = "Arrow C++ is not here: parquet-worker is not built"
+        if os.environ.get("CI"):
+            pytest.fail(why)
+        pytest.skip(why)
+    return program
+
+
+@pytest.fixture
 def run_program(lab):
     """Runs one of the project's programs against the lab."""
     def run(name, *arguments, timeout=120, check=True):

@@ -53,9 +53,8 @@ def _send(lab, sender, seconds):
     eventually(lambda: lab.query("GetReceipt", receipt=receipt).state == 3, 60, f"{receipt} to be stored")
 
 
+@pytest.mark.usefixtures("parquet_worker")
 def test_a_day_leaves_the_database_and_is_read_back(lab, tmp_path):
-    if not (lab.binaries / "parquet-worker").exists():
-        pytest.skip("Arrow C++ is not here: parquet-worker is not built")
     sender = HttpDevice(lab, "archived-1", lab.create_device("archived-1"))
 
     def read():

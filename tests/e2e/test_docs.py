@@ -25,7 +25,7 @@ def test_block_of_a_soak(block):
 
 
 @pytest.mark.parametrize("block", [pytest.param(one.text, id=one.place) for one in _BLOCKS if not one.soak])
-def test_shell_block(lab, block, tmp_path):
+def test_shell_block(lab, block, tmp_path, request):
     if _NOT_HERE.search(block):
         lines = [line for line in block.splitlines() if line.strip() and not line.lstrip().startswith("#")]
         for line in lines:
@@ -34,8 +34,8 @@ def test_shell_block(lab, block, tmp_path):
             listed = subprocess.run([ROOT / "dev", "help"], capture_output=True, text=True, check=True).stdout
             assert re.search(rf"^  {call.group(1)}\b", listed, re.M), f"./dev help does not know {call.group(1)}"
         return
-    if "storage-archiver once" in block and not (lab.binaries / "parquet-worker").exists():
-        pytest.skip("Arrow C++ is not here: parquet-worker is not built")
+    if "storage-archiver once" in block:
+        request.getfixturevalue("parquet_worker")
     settings = lab.stack.settings
     if not settings.kept("device_token"):
         settings.keep("device_token", lab.create_device("device-1"))
