@@ -91,9 +91,9 @@ def parquet_worker(lab):
 @pytest.fixture
 def run_program(lab):
     """Runs one of the project's programs against the lab."""
-    def run(name, *arguments, timeout=120, check=True):
+    def run(name, *arguments, timeout=120, check=True, stdin=""):
         done = subprocess.run([str(lab.binaries / name), *map(str, arguments)], env=lab.environment, text=True,
-                              capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout, check=False)
+                              capture_output=True, input=stdin, timeout=timeout, check=False)
         if check:
             assert done.returncode == 0, f"{name} {arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done

@@ -80,6 +80,38 @@ def test_a_refused_payload_and_what_is_not_there_are_not_replayed(lab, sender):
         assert failed.value.code() == code, receipt
 
 
+def test_a_refused_payload_is_corrected_once(lab, run_program, sender):
+    device, name = sender
+    receipt = device.post(b'{"a": 21,5}')[2]["receipt"]
+    wrong = run_program("millrace", "dead", "fix", receipt, "-", stdin='{"a": }', check=False)
+    assert wrong.returncode == 1 and "the corrected payload: " in wrong.stderr
+    fixed = run_program("millrace", "dead", "fix", receipt, "-", "--json", stdin='{"a": 21.5}')
+    stored = json.loads(fixed.stdout)["receipt"]
+    eventually(lambda: lab.query("GetReceipt", receipt=stored).state == STORED, 60, "the correction to be stored")
+    again = run_program("millrace", "dead", "fix", receipt, "-", stdin='{"a": 22}', check=False)
+    assert again.returncode == 1 and f"corrected by {stored}" in again.stderr
+    [sample] = lab.range_samples(name, "a", 0, 2**52)
+    assert sample.value.double_value == 21.5
+
+
+def test_what_can_never_be_stored_as_it_is_is_corrected(lab, run_program, sender):
+    device, name = sender
+    lab.sql("ALTER TABLE storage.sample ADD CONSTRAINT no_667 CHECK (value <> 667) NOT VALID")
+    try:
+        source = device.send({"ts": TIME, "bad": 667})
+        letter = eventually(lambda: _letter_of(lab, source), 60, "the dead letter")
+        stored = json.loads(run_program("millrace", "dead", "fix", letter.receipt, "-", "--json",
+                                        stdin=json.dumps({"ts": TIME, "bad": 66.7})).stdout)["receipt"]
+        eventually(lambda: lab.query("GetReceipt", receipt=stored).state == STORED, 60, "the correction to be stored")
+    finally:
+        lab.sql("ALTER TABLE storage.sample DROP CONSTRAINT no_667")
+    assert lab.query("GetReceipt", receipt=source).state == STORED
+    [sample] = lab.range_samples(name, "bad", 0, 2**52)
+    assert sample.value.double_value == 66.7
+    said = run_program("millrace", "dead", "replay", "--all", "--device", name, "--json").stdout
+    assert json.loads(said) == {"replayed": 0, "skipped": 1}
+
+
 def test_another_tenant_and_a_viewer_may_not_replay(lab, run_program, sender):
     made = json.loads(run_program("millrace", "key", "create", "--role", "viewer", "--json").stdout)
     viewer = next(value for value in made.values() if isinstance(value, str) and value.startswith("mk_"))

@@ -7,6 +7,7 @@
 
 #include <millrace/base/digest.hpp>
 #include <millrace/base/time.hpp>
+#include <millrace/telemetry/payload.hpp>
 
 #include "client.hpp"
 #include "command_error.hpp"
@@ -14,6 +15,7 @@
 #include "format_option.hpp"
 #include "millrace/query/v1/query.grpc.pb.h"
 #include "millrace/registry/v1/registry.grpc.pb.h"
+#include "secret_input.hpp"
 #include "text.hpp"
 
 namespace millrace::cli {
@@ -25,6 +27,11 @@ constexpr std::int32_t kMostOfPage = 1'000;
 
 struct DeadArguments {
   std::string receipt;
+  bool all = false;
+  std::string device;
+  std::string reason;
+  std::string file;
+  std::string content_type;
   std::int64_t limit = 100;
   bool newest = false;
   bool raw = false;
@@ -171,19 +178,94 @@ void show_dead(Session& session, const DeadArguments& arguments) {
   }
 }
 
-void replay_dead(Session& session, const DeadArguments& arguments) {
-  Client<registry::v1::RegistryService> registry(session.settings, Target::kRegistry);
+/// What became of many.
+struct Replayed {
+  std::int64_t done = 0;
+  std::int64_t skipped = 0;  // replayed before, or their points cannot be read
+
+  void print(std::ostream& out, Format format) const {
+    if (format == Format::kJson) {
+      out << "{\"replayed\":" << done << ",\"skipped\":" << skipped << "}\n";
+      return;
+    }
+    out << done << " dead letters replayed";
+    if (skipped > 0) out << ", " << skipped << " skipped: replayed before, or their points cannot be read";
+    out << '\n';
+  }
+};
+
+bool is_wanted(const DeadArguments& arguments, const api::DeadLetter& letter) {
+  // A refused payload was never acknowledged and has no source.
+  return !letter.source().empty() && (arguments.device.empty() || letter.device() == arguments.device) &&
+         letter.reason().find(arguments.reason) != std::string::npos;
+}
+
+/// Whether it was this call that put the points into the log.
+bool replay_one(Client<registry::v1::RegistryService>& registry, const Session& session, const std::string& receipt) {
   registry::v1::ReplayDeadLetterRequest request;
   request.set_tenant(session.settings.tenant);
-  request.set_receipt(arguments.receipt);
+  request.set_receipt(receipt);
+  grpc::ClientContext context;
+  authorize(context, session.settings);
+  context.set_deadline(std::chrono::system_clock::now() + session.settings.timeout);
+  registry::v1::ReplayDeadLetterResponse answer;
+  const grpc::Status status = registry.stub().ReplayDeadLetter(&context, request, &answer);
+  const bool is_settled = status.error_code() == grpc::StatusCode::ALREADY_EXISTS ||
+                          status.error_code() == grpc::StatusCode::FAILED_PRECONDITION;
+  if (!status.ok() && !is_settled) registry.fail(status);
+  return status.ok();
+}
+
+void replay_all(Session& session, const DeadArguments& arguments) {
+  // All are known before the first is replayed: what is refused again is a new letter at the end of the list.
+  std::vector<std::string> wanted;
+  each_letter(session, kMostOfPage, [&](const api::DeadLetter& letter) {
+    if (is_wanted(arguments, letter)) wanted.push_back(letter.receipt());
+    return true;
+  });
+  Client<registry::v1::RegistryService> registry(session.settings, Target::kRegistry);
+  Replayed replayed;
+  for (const std::string& receipt : wanted) {
+    ++(replay_one(registry, session, receipt) ? replayed.done : replayed.skipped);
+    const std::int64_t so_far = replayed.done + replayed.skipped;
+    if (so_far % 1000 == 0) session.err() << so_far << " of " << wanted.size() << " letters\n";
+  }
+  replayed.print(session.out(), arguments.format);
+}
+
+void put_again(Session& session, const DeadArguments& arguments, registry::v1::ReplayDeadLetterRequest& request,
+               std::string_view done) {
+  request.set_tenant(session.settings.tenant);
+  Client<registry::v1::RegistryService> registry(session.settings, Target::kRegistry);
   const auto answer = registry.call(&registry::v1::RegistryService::StubInterface::ReplayDeadLetter, request,
                                     "`millrace dead list` shows them");
   if (arguments.format == Format::kJson) {
     session.out() << "{\"receipt\":" << json_string(answer.receipt()) << "}\n";
   } else {
-    session.out() << "replayed as " << answer.receipt() << "; `millrace receipt " << answer.receipt()
+    session.out() << done << " as " << answer.receipt() << "; `millrace receipt " << answer.receipt()
                   << "` shows what becomes of it\n";
   }
+}
+
+void replay_dead(Session& session, const DeadArguments& arguments) {
+  const bool narrowed = !arguments.device.empty() || !arguments.reason.empty();
+  if (arguments.all == !arguments.receipt.empty() || (narrowed && !arguments.all)) {
+    throw usage_error("either a RECEIPT, or --all with --device and --reason to narrow it",
+                      "`millrace dead list` shows what there is");
+  }
+  if (arguments.all) return replay_all(session, arguments);
+  registry::v1::ReplayDeadLetterRequest request;
+  request.set_receipt(arguments.receipt);
+  put_again(session, arguments, request, "replayed");
+}
+
+void fix_dead(Session& session, const DeadArguments& arguments) {
+  registry::v1::ReplayDeadLetterRequest request;
+  request.set_receipt(arguments.receipt);
+  request.mutable_correction()->set_content_type(arguments.content_type);
+  request.mutable_correction()->set_payload(
+      read_input("FILE", arguments.file, session.in(), telemetry::PayloadLimits{}.max_bytes));
+  put_again(session, arguments, request, "corrected");
 }
 
 }  // namespace
@@ -214,11 +296,26 @@ void add_dead_commands(CLI::App& app, Session& session) {
   CLI::App* replay =
       add_command(*group, session, "replay", "store the points of a dead letter after all, once",
                   "  millrace dead replay dead:3:12\n"
+                  "  millrace dead replay --all --reason no_666\n"
                   "For points that were acknowledged and could not be stored, when the cause is gone. They "
                   "keep their times.",
                   [&session, arguments] { replay_dead(session, *arguments); });
-  replay->add_option("RECEIPT", arguments->receipt, "dead:partition:offset")->required();
+  replay->add_option("RECEIPT", arguments->receipt, "dead:partition:offset");
+  replay->add_flag("--all", arguments->all, "all that were not replayed yet; refused payloads never are");
+  replay->add_option("--device", arguments->device, "with --all: of this device");
+  replay->add_option("--reason", arguments->reason, "with --all: whose reason has this text in it");
   add_format_option(*replay, arguments->format, {"table", "json"});
+  CLI::App* fix =
+      add_command(*group, session, "fix", "store a corrected payload in place of a dead letter, once",
+                  "  millrace dead show dead:3:12 --raw > payload.json\n"
+                  "  millrace dead fix dead:3:12 payload.json\n"
+                  "For refused payloads, and for points that can never be stored as they are. The payload is what "
+                  "the device could have sent, with whole names of metrics; points without a time get the letter's.",
+                  [&session, arguments] { fix_dead(session, *arguments); });
+  fix->add_option("RECEIPT", arguments->receipt, "dead:partition:offset")->required();
+  fix->add_option("FILE", arguments->file, "the corrected payload; - is standard input")->required();
+  fix->add_option("--content-type", arguments->content_type, "what it is (application/json)");
+  add_format_option(*fix, arguments->format, {"table", "json"});
 }
 
 }  // namespace millrace::cli

@@ -281,13 +281,27 @@ CREATE TABLE storage.ledger_acknowledged (
 ) WITH (fillfactor = 50);
 )sql";
 
+constexpr std::string_view kCorrections = R"sql(
+-- Payloads that were refused before they were records, and whose correction an operator put into the log.
+CREATE TABLE storage.corrected_letter (
+  dead_part    int4 NOT NULL,  -- where telemetry.dead has the payload
+  dead_offset  int8 NOT NULL,
+  part         int4 NOT NULL,  -- of the correction, in telemetry
+  generation   int4 NOT NULL,
+  log_offset   int8 NOT NULL,
+  corrected_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (dead_part, dead_offset)
+);
+)sql";
+
 constexpr std::string_view kReader = "millrace_reader";
 constexpr std::string_view kReplay = "millrace_replay";
 
 Status grant_replay_reads(postgres::Connection& connection, std::string_view role) {
   const std::string name = postgres::quote_identifier(role);
-  return connection.script("GRANT USAGE ON SCHEMA storage TO " + name +
-                           "; GRANT SELECT ON storage.dead_letter, storage.ingest_offset TO " + name);
+  return connection.script(
+      "GRANT USAGE ON SCHEMA storage TO " + name +
+      "; GRANT SELECT ON storage.dead_letter, storage.corrected_letter, storage.ingest_offset TO " + name);
 }
 
 }  // namespace
@@ -304,6 +318,7 @@ std::span<const postgres::Migration> migrations() {
       postgres::Migration{8, "compaction of closed days", kCompaction},
       postgres::Migration{9, "reading over the tiers; the database's mode", kTierReads},
       postgres::Migration{10, "the ledger", kLedger},
+      postgres::Migration{11, "corrections of refused payloads", kCorrections},
   };
   return kMigrations;
 }

@@ -23,4 +23,10 @@ struct ReplayMessage {
                                                    const telemetry::Receipt& dead_letter,
                                                    const telemetry::Receipt& source, const telemetry::IngestId& id);
 
+/// The same with the points of a corrected payload in place of the dead ones. `corrected` has its points and event
+/// time; one without a time gets `record.ingest_time` + its index. kPrecondition: it has no points. Pure.
+[[nodiscard]] Result<ReplayMessage> corrected_message(telemetry::Batch record, const telemetry::Batch& corrected,
+                                                      const telemetry::Receipt& dead_letter,
+                                                      const telemetry::Receipt& source, const telemetry::IngestId& id);
+
 }  // namespace millrace::registry

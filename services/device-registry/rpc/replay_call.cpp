@@ -17,8 +17,12 @@ RegistryService::Reactor* RegistryService::ReplayDeadLetter(Context* context,
     if (!receipt->dead) {
       return Error{ErrorKind::kInvalid, "a dead letter's receipt has the form dead:<partition>:<offset>"};
     }
-    const auto replayed = parts_.replay.replay(*tenant, *receipt, call.deadline);
-    audit_.info("change", {{"what", "replay dead letter"},
+    std::optional<DeadLetterReplay::Correction> correction;
+    if (request->has_correction()) {
+      correction = {request->correction().content_type(), request->correction().payload()};
+    }
+    const auto replayed = parts_.replay.replay(*tenant, *receipt, correction, call.deadline);
+    audit_.info("change", {{"what", correction ? "correct dead letter" : "replay dead letter"},
                            {"entity", *tenant + ' ' + receipt->to_string()},
                            {"by", call.caller.key_id},
                            {"outcome", replayed.ok() ? "done" : to_string(replayed.error().kind)}});

@@ -11,6 +11,7 @@
 #include <millrace/storage_schema/log_position.hpp>
 #include <millrace/storage_schema/value.hpp>
 #include <millrace/telemetry/batch.hpp>
+#include <millrace/telemetry/receipt.hpp>
 
 namespace millrace::writer {
 
@@ -54,8 +55,9 @@ struct DeadLetter {
 /// A record that carries the points of a dead letter again. At most one of a dead letter is stored.
 struct ReplayRecord {
   std::int64_t offset = 0;
-  std::int32_t source_generation = 0;
-  std::int64_t source_offset = 0;  ///< of the record whose points were dead, in the same partition
+  /// The record whose points were dead, in the same partition; or the dead letter of a payload that was refused before
+  /// there was a record.
+  telemetry::Receipt source;
 };
 
 /// The records [begin, end) of a slice that lie in one hour of log time.

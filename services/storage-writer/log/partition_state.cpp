@@ -93,7 +93,7 @@ Status RecordTaker::check_points(const Status& decoded, const kafka::Record& rec
   const auto source = telemetry::parse_receipt(message_.replay->source);
   if (!source) return source.error();
   // All records of a device lie in one partition, in the order of their offsets.
-  if (source->dead || source->partition != record.partition()) {
+  if (!source->dead && source->partition != record.partition()) {
     return Error{ErrorKind::kInvalid, "the replay of a record of another partition"};
   }
   if (const auto header = record.header(kafka::dead_letter::kUntimed)) {
@@ -101,7 +101,7 @@ Status RecordTaker::check_points(const Status& decoded, const kafka::Record& rec
     if (!untimed) return untimed.error();
     untimed_ = std::move(*untimed);
   }
-  slice.replays.push_back({record.offset(), source->generation, source->offset});
+  slice.replays.push_back({record.offset(), *source});
   return {};
 }
 

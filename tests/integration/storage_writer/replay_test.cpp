@@ -108,5 +108,29 @@ TEST_F(ReplayTest, TheReplayOfAnUnknownDeadLetterStoresNothing) {
   EXPECT_EQ(ask("SELECT count(*) FROM storage.dead_letter WHERE log_offset = 1 AND tenant = 't' AND device = 'd1'"), 1);
 }
 
+TEST_F(ReplayTest, ACorrectionOfARefusedPayloadIsStoredOnceHoweverOftenItIsMade) {
+  run_writer();
+  const auto correction = [this](double value, std::int64_t letter) {
+    telemetry::Batch batch = message(1, std::nullopt, value);
+    batch.delivery = {};
+    batch.points[0].time = batch.ingest_time;
+    batch.replay = telemetry::Replay{telemetry::Receipt{7, letter, 0, true}.to_string(),
+                                     telemetry::Receipt{7, letter, 0, true}.to_string()};
+    kafka::OutgoingRecord out = record(batch);
+    out.headers.push_back({std::string(kafka::dead_letter::kUntimed), "0"});
+    return out;
+  };
+  send({correction(1, 5), correction(2, 5)});
+  ASSERT_TRUE(all_accounted());
+  app_.reset();
+  run_writer();
+  send({correction(3, 5), correction(4, 6)});
+  ASSERT_TRUE(all_accounted());
+  EXPECT_EQ(rows(), 2);
+  EXPECT_EQ(ask("SELECT count(*) FROM storage.sample WHERE value IN (1, 4) AND untimed"), 2);
+  EXPECT_EQ(ask("SELECT log_offset FROM storage.corrected_letter WHERE dead_part = 7 AND dead_offset = 5"), 0);
+  EXPECT_EQ(ask("SELECT count(*) FROM storage.dropped_copy WHERE original_offset = 0 AND log_offset IN (1, 2)"), 2);
+}
+
 }  // namespace
 }  // namespace millrace::writer

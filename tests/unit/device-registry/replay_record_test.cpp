@@ -55,6 +55,25 @@ TEST(ReplayMessage, WithoutAListAllPointsAreDeadAndTheMessagesTimeIsTheirs) {
   EXPECT_FALSE(made->batch.event_time);
 }
 
+TEST(CorrectedMessage, TakesThePlaceOfThePointsAndKeepsTheTimeOfTheFirstArrival) {
+  telemetry::Batch corrected;
+  corrected.points = {{"x", 1.5, 90}, {"y", std::string("on"), std::nullopt}};
+  auto made = corrected_message(record(), corrected, kDead, kDead, fresh_id());
+  ASSERT_TRUE(made.ok()) << made.error().message;
+  const std::vector<telemetry::Point> wanted{{"x", 1.5, 90}, {"y", std::string("on"), 1'001}};
+  EXPECT_EQ(made->batch.points, wanted);
+  EXPECT_EQ(made->untimed, (std::vector<std::int32_t>{1}));
+  EXPECT_EQ(made->batch.device_key, 7);
+  EXPECT_EQ(made->batch.replay, (telemetry::Replay{"dead:1:12", "dead:1:12"}));
+  EXPECT_EQ(made->batch.delivery, telemetry::DeliveryFacts{});
+  corrected.event_time = 400;
+  made = corrected_message(record(), corrected, kDead, kSource, fresh_id());
+  EXPECT_EQ(made->batch.points[1].time, 400);
+  EXPECT_TRUE(made->untimed.empty());
+  corrected.points.clear();
+  EXPECT_EQ(corrected_message(record(), corrected, kDead, kSource, fresh_id()).error().kind, ErrorKind::kPrecondition);
+}
+
 TEST(ReplayMessage, APointThatIsNotThereIsRefused) {
   for (const std::int32_t index : {-1, 4}) {
     const auto made = replay_message(record(), std::vector{index}, kDead, kSource, fresh_id());

@@ -48,15 +48,40 @@ class FakeQuery : public query::QueryService::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status GetLedger(grpc::ServerContext* /*context*/, const query::GetLedgerRequest* request,
+                         query::GetLedgerResponse* response) override {
+    if (!request->device().empty()) {
+      *response->mutable_device() = ledger_device.get();
+    } else {
+      *response->add_hours() = ledger_hour.get();
+      if (request->page_token().empty()) response->set_next_page_token("more");
+    }
+    return grpc::Status::OK;
+  }
+
+  Said<query::LedgerHour> ledger_hour;
+  Said<query::LedgerDevice> ledger_device;
   Said<query::GetReceiptResponse> receipt;
   Said<query::DeadLetter> letter;
   Said<Alert> alert;
   Said<stream::v1::WindowResult> window;
 };
 
-/// Knows the devices by their digests, and refuses one that others have made.
+/// Knows the devices by their digests, and refuses one that others have made. A dead letter is replayed once.
 class FakeRegistry : public registry::RegistryService::Service {
  public:
+  grpc::Status ReplayDeadLetter(grpc::ServerContext* /*context*/, const registry::ReplayDeadLetterRequest* request,
+                                registry::ReplayDeadLetterResponse* response) override {
+    bool first = false;
+    replayed.change([&](std::map<std::string, int>& counts) { first = ++counts[request->receipt()] == 1; });
+    if (!first) return {grpc::StatusCode::ALREADY_EXISTS, "it was replayed by 3:5"};
+    if (request->has_correction()) correction.change([&](auto& last) { last = request->correction(); });
+    response->set_receipt("3:5");
+    return grpc::Status::OK;
+  }
+  Said<std::map<std::string, int>> replayed;
+  Said<registry::Correction> correction;
+
   grpc::Status ImportDevices(
       grpc::ServerContext* /*context*/,
       grpc::ServerReaderWriter<registry::ImportDeviceResult, registry::CreateDeviceRequest>* stream) override {
@@ -95,11 +120,11 @@ class ServiceCommands : public ::testing::Test {
   }
   ~ServiceCommands() override { std::filesystem::remove_all(folder_); }
 
-  Outcome run(std::vector<std::string> arguments) const {
+  Outcome run(std::vector<std::string> arguments, const std::string& input = {}) const {
     const std::string address = "127.0.0.1:" + std::to_string(port_);
     arguments.insert(arguments.end(),
                      {"--query", address, "--registry", address, "--api-key", "mk_x", "--tenant", "t"});
-    std::istringstream in;
+    std::istringstream in(input);
     std::ostringstream out;
     std::ostringstream err;
     const int code = run_command_line(std::move(arguments), {in, out, err});
@@ -154,6 +179,47 @@ TEST_F(ServiceCommands, AReceiptsHelpNamesItsExitCodes) {
   for (const std::string part : {"0 stored", "3 pending", "4 unknown", "5 partly"}) EXPECT_TRUE(holds(help.out, part));
 }
 
+TEST_F(ServiceCommands, TheLedgerAddsItsPagesUpAndItsExitCodeSaysWhetherSomethingIsMissing) {
+  query_.ledger_hour.change([](query::LedgerHour& hour) {
+    hour.set_hour_us(1'767'225'600'000'000);
+    hour.set_partition(3);
+    hour.set_acknowledged(10);
+    hour.set_in_log(12);
+    hour.set_records(12);
+    hour.set_points(30);
+    hour.set_inserted(20);
+  });
+  const Outcome whole = run({"ledger", "--from", "2026-01-01", "--to", "2026-01-02"});
+  EXPECT_EQ(whole.code, 0) << whole.err;
+  EXPECT_TRUE(holds(whole.out, "acknowledged  20 ")) << whole.out;
+  EXPECT_TRUE(holds(whole.out, "  repeated    20 ")) << whole.out;
+  query_.ledger_hour.change([](query::LedgerHour& hour) {
+    hour.clear_in_log();
+    hour.set_missing(2);
+  });
+  const Outcome lost = run({"ledger", "--hours", "--from", "2026-01-01", "--to", "2026-01-02"});
+  EXPECT_EQ(lost.code, 6);
+  EXPECT_TRUE(holds(lost.out, "2026-01-01T00:00:00Z")) << lost.out;
+  EXPECT_TRUE(holds(lost.out, "gone")) << lost.out;
+  EXPECT_TRUE(holds(lost.out, "missing       4 ")) << lost.out;
+  const Outcome json = run({"ledger", "--from", "2026-01-01", "--to", "2026-01-02", "--json"});
+  EXPECT_TRUE(holds(json.out, "\"in_log\":null")) << json.out;
+  EXPECT_TRUE(holds(json.out, "\"missing\":4}\n")) << json.out;
+}
+
+TEST_F(ServiceCommands, TheLedgerOfADeviceSaysWhereItStops) {
+  query_.ledger_device.change([](query::LedgerDevice& device) {
+    device.set_in_log(7);
+    device.set_stored(6);
+    device.set_copies(1);
+    device.set_continue_from_us(1'767'225'600'000'000);
+  });
+  const Outcome shown = run({"ledger", "--device", "m-1"});
+  EXPECT_EQ(shown.code, 0) << shown.err;
+  EXPECT_TRUE(holds(shown.out, "messages in the log  7\n")) << shown.out;
+  EXPECT_TRUE(holds(shown.out, "go on with --from 2026-01-01T00:00:00Z")) << shown.out;
+}
+
 TEST_F(ServiceCommands, ADeadLetterIsShownInItsBeginningAndSaysSo) {
   query_.letter.change([](query::DeadLetter& letter) {
     letter.set_receipt("dead:3:12");
@@ -175,6 +241,35 @@ TEST_F(ServiceCommands, ADeadLetterIsShownInItsBeginningAndSaysSo) {
   });
   EXPECT_TRUE(holds(run({"dead", "show", "dead:3:12"}).out, "payload  4 bytes\n{bad\n"));
   EXPECT_EQ(run({"dead", "show", "dead:3:12", "--raw"}).err, "");
+}
+
+TEST_F(ServiceCommands, AllDeadLettersAreReplayedThatAreAskedForAndCanBe) {
+  query_.letter.change([](query::DeadLetter& letter) {
+    letter.set_receipt("dead:3:12");
+    letter.set_source("3:4");
+    letter.set_device("m-1");
+    letter.set_reason("23514: violates check constraint no_666");
+  });
+  EXPECT_EQ(run({"dead", "replay", "--all", "--device", "m-2"}).out, "0 dead letters replayed\n");
+  EXPECT_EQ(run({"dead", "replay", "--all", "--reason", "other"}).out, "0 dead letters replayed\n");
+  EXPECT_EQ(run({"dead", "replay", "--all", "--reason", "no_666"}).out, "1 dead letters replayed\n");
+  EXPECT_EQ(run({"dead", "replay", "--all", "--json"}).out, "{\"replayed\":0,\"skipped\":1}\n");
+  query_.letter.change([](query::DeadLetter& letter) { letter.clear_source(); });
+  EXPECT_EQ(run({"dead", "replay", "--all", "--json"}).out, "{\"replayed\":0,\"skipped\":0}\n") << "a refused payload";
+  EXPECT_EQ(run({"dead", "replay"}).code, kExitUsage);
+  EXPECT_EQ(run({"dead", "replay", "dead:3:12", "--all"}).code, kExitUsage);
+  EXPECT_EQ(run({"dead", "replay", "dead:3:12", "--device", "m-1"}).code, kExitUsage);
+}
+
+TEST_F(ServiceCommands, ACorrectionIsSentAsItIs) {
+  EXPECT_EQ(run({"dead", "fix", "dead:3:12"}).code, kExitUsage);
+  EXPECT_NE(run({"dead", "fix", "dead:3:12", "/no/such/file"}).code, 0);
+  const Outcome fixed = run({"dead", "fix", "dead:3:12", "-", "--content-type", "application/cbor"}, "\x01\xff");
+  EXPECT_EQ(fixed.code, 0) << fixed.err;
+  EXPECT_TRUE(holds(fixed.out, "corrected as 3:5")) << fixed.out;
+  EXPECT_EQ(registry_.correction.get().payload(), "\x01\xff");
+  EXPECT_EQ(registry_.correction.get().content_type(), "application/cbor");
+  EXPECT_NE(run({"dead", "fix", "dead:3:12", "-"}, "{}").code, 0) << "once";
 }
 
 TEST_F(ServiceCommands, AnAlertThatItsRuleTookAlongSaysSo) {
