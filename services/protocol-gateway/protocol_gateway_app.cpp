@@ -109,9 +109,15 @@ ProtocolGatewayApp::ProtocolGatewayApp(Config config)
                       [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
       publisher_(publisher_options(config_, topics_), gateway_metrics_, generations_,
                  [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
-      ledger_({.kafka = config_.kafka, .topic = topics_.ledger(), .telemetry = topics_.telemetry()},
+      ledger_({.kafka = config_.kafka,
+               .topic = topics_.ledger(),
+               .telemetry = topics_.telemetry(),
+               .dead = topics_.telemetry_dead()},
               publisher_.start_id(),
-              [this](std::vector<AckLedger::Counted>& counted) { publisher_.collect_acknowledged(counted); }),
+              [this](std::vector<AckLedger::Counted>& counted) {
+                publisher_.collect_acknowledged(counted);
+                dead_letters_.collect_kept(counted);
+              }),
       dead_letters_(dead_letter_options(config_, topics_), gateway_metrics_,
                     [this](std::vector<Settlement> settlements) { threads_.settle(std::move(settlements)); }),
       durability_(config_.kafka, topics_.telemetry()),

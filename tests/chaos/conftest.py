@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+import ledger
 from load import Load
 from webhook_receiver import WebhookReceiver
 
@@ -40,6 +41,14 @@ def webhook(lab):
         receiver.secret(secret)
         yield Webhook(receiver)
         lab.registry("DeleteWebhook")
+
+
+@pytest.fixture
+def exact_ledger(lab):
+    """What `load` does at its end, for tests with a load of their own: the ledger's sums against log and tables."""
+    before = ledger.state(lab)
+    yield
+    print({"ledger": ledger.check(lab, before)._asdict()})
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ import signal
 import threading
 import time
 
+import pytest
+
 from bridge_run import BridgeRun
 from load import FULL, Since
 from millrace_lab import eventually
@@ -54,6 +56,7 @@ class _Load(threading.Thread):
         self.acknowledged = self._publisher.finish(300)
 
 
+@pytest.mark.usefixtures("exact_ledger")
 def test_bridge_killed_while_kafka_hangs(lab, tmp_path):
     lab.allowed_errors |= {"kafka", "Kafka", "broker"}
     seed = int(os.environ.get("MILLRACE_CHAOS_SEED") or random.randrange(1, 1 << 31))

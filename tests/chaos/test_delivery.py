@@ -121,6 +121,7 @@ def _millrace(lab, *arguments):
                           capture_output=True, stdin=subprocess.DEVNULL, timeout=120, check=False)
 
 
+@pytest.mark.usefixtures("exact_ledger")
 def test_kafka_hung_past_the_deadline_is_unknown_and_the_repeat_is_one_row(lab, device):
     lab.allowed_errors |= KAFKA_AWAY
     name, token = device
@@ -141,6 +142,7 @@ def test_kafka_hung_past_the_deadline_is_unknown_and_the_repeat_is_one_row(lab, 
     assert _counted(lab, name) == (3, 3), "0, 1 and 3, each once"
 
 
+@pytest.mark.usefixtures("exact_ledger")
 def test_a_hung_gateway_that_wakes_up_repeats_nothing(lab, device):
     """The device gives up on it after 20 s and goes to another gateway with the same message id."""
     name, token = device
@@ -172,6 +174,7 @@ def test_a_hung_gateway_that_wakes_up_repeats_nothing(lab, device):
         other.stop()
 
 
+@pytest.mark.usefixtures("exact_ledger")
 def test_a_database_restored_from_an_old_backup_gets_the_rest_from_the_log(lab, device):
     """Registry and store go back to the backup; what was acknowledged since then is stored again, each message once, and
     no device key is given twice."""

@@ -19,6 +19,8 @@ EVERY = 5
 HANG = 20
 NAMES = ["protocol-gateway", "protocol-gateway-2"]
 
+pytestmark = pytest.mark.usefixtures("exact_ledger")
+
 
 @pytest.fixture
 def balancer(lab):

@@ -115,3 +115,16 @@ def test_pages_of_hours_are_the_whole(lab, device):
         if not token:
             break
     assert pages == [(hour.hour_us, hour.partition) for hour in whole]
+
+
+def test_refused_payloads_are_counted_apart(lab, run_program, device):
+    _, http = device
+    http.send({"a": 1})  # the gateway knows the device
+
+    def refused():
+        shown = run_program("millrace", "--api-key", lab.stack.settings.kept("platform_key"), "ledger", "--from", "2h", "--json")
+        return json.loads(shown.stdout)["refused"]
+    before = refused()
+    for _ in range(3):
+        assert http.post(b"{")[0] == 400
+    eventually(lambda: refused() == before + 3, 60, "three refused payloads in the ledger")

@@ -41,6 +41,7 @@ struct Sums {
   std::int64_t missing = 0;
   std::int64_t without_log = 0;  // hours whose log is gone
   std::int64_t in_log = 0;       // of the others
+  std::int64_t refused = 0;
 
   void add(const api::LedgerHour& hour) {
     acknowledged += hour.acknowledged();
@@ -89,6 +90,7 @@ void print(std::ostream& out, const Sums& sums) {
   line("  replaced", sums.replaced, "gave a row another value");
   line("  dead", sums.dead_points, "could not be stored");
   line("  repeated", sums.points - sums.inserted - sums.replaced - sums.dead_points, "said what was stored already");
+  line("refused", sums.refused, "payloads, kept as dead letters: not in the log, and not missing");
   if (sums.without_log > 0)
     out << sums.without_log << " hours of partitions are older than the log: their rows answer alone\n";
 }
@@ -128,6 +130,7 @@ void show_hours(Session& session, const LedgerArguments& arguments) {
   do {
     const auto page = query.call(&api::QueryService::StubInterface::GetLedger, request,
                                  "`millrace ledger --device ID` is for a tenant's key");
+    for (const api::LedgerRefused& hour : page.refused()) sums.refused += hour.kept();
     for (const api::LedgerHour& hour : page.hours()) {
       sums.add(hour);
       if (arguments.format == Format::kJson) json += (json.empty() ? "" : ",\n") + json_of(hour);
@@ -136,7 +139,8 @@ void show_hours(Session& session, const LedgerArguments& arguments) {
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
   if (arguments.format == Format::kJson) {
-    session.out() << "{\"hours\":[" << json << "],\"missing\":" << sums.missing << "}\n";
+    session.out() << "{\"hours\":[" << json << "]" << member("missing", sums.missing) << member("refused", sums.refused)
+                  << "}\n";
   } else {
     if (arguments.hours) table.print(session.out());
     print(session.out(), sums);

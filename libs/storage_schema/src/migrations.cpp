@@ -294,6 +294,12 @@ CREATE TABLE storage.corrected_letter (
 );
 )sql";
 
+constexpr std::string_view kRefused = R"sql(
+-- Refused payloads that gateways kept in telemetry.dead, from the topic `ledger`. Their log has no generations: 0.
+CREATE TABLE storage.ledger_refused (LIKE storage.ledger_acknowledged INCLUDING ALL);
+ALTER TABLE storage.ledger_refused SET (fillfactor = 50);
+)sql";
+
 constexpr std::string_view kReader = "millrace_reader";
 constexpr std::string_view kReplay = "millrace_replay";
 
@@ -319,6 +325,7 @@ std::span<const postgres::Migration> migrations() {
       postgres::Migration{9, "reading over the tiers; the database's mode", kTierReads},
       postgres::Migration{10, "the ledger", kLedger},
       postgres::Migration{11, "corrections of refused payloads", kCorrections},
+      postgres::Migration{12, "refused payloads in the ledger", kRefused},
   };
   return kMigrations;
 }

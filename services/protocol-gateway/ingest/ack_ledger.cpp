@@ -45,13 +45,14 @@ bool AckLedger::publish() {
   for (const Counted& one : counted) {
     storage::v1::Acknowledged said;
     said.set_start(std::string(start));
-    said.set_topic(options_.telemetry);
+    const std::string& topic = one.refused ? options_.dead : options_.telemetry;
+    said.set_topic(topic);
     said.set_partition(one.partition);
     said.set_generation(one.hour.generation);
     said.set_hour_us(one.hour.hour);
     said.set_records(one.hour.records);
     said.set_highest_offset(one.hour.highest_offset);
-    std::string key = to_hex(start) + "/" + options_.telemetry + "/" + std::to_string(one.partition) + "/" +
+    std::string key = to_hex(start) + "/" + topic + "/" + std::to_string(one.partition) + "/" +
                       std::to_string(one.hour.generation) + "/" + std::to_string(one.hour.hour);
     kafka::OutgoingRecord record{.topic = options_.topic, .key = key, .value = said.SerializeAsString()};
     waiting_.insert_or_assign(std::move(key), std::move(record));

@@ -25,6 +25,7 @@ class AckLedger {
   struct Counted {
     std::int32_t partition = 0;
     AckTally::Hour hour;
+    bool refused = false;  ///< payloads kept in telemetry.dead, by its partitions and the gateway's clock
   };
   /// Appends what has grown since the last call; any thread.
   using Collect = std::function<void(std::vector<Counted>&)>;
@@ -33,6 +34,7 @@ class AckLedger {
     kafka::Settings kafka;
     std::string topic;      ///< `ledger`
     std::string telemetry;  ///< whose records are counted
+    std::string dead;       ///< whose records are the refused payloads
     std::chrono::milliseconds interval{1'000};
   };
   AckLedger(Options options, const telemetry::StartId& start, Collect collect);

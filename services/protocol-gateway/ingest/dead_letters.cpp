@@ -68,6 +68,16 @@ Status DeadLetters::drain(std::chrono::steady_clock::time_point deadline) {
   return Error{ErrorKind::kUnknownOutcome, std::to_string(queue_.size() + writing_) + " refused payloads are not kept"};
 }
 
+void DeadLetters::collect_kept(std::vector<AckLedger::Counted>& out) {
+  const std::lock_guard lock(mutex_);
+  std::vector<AckTally::Hour> hours;
+  for (auto& [partition, tally] : kept_) {
+    tally.take_changed(hours);
+    for (const AckTally::Hour& hour : hours) out.push_back({partition, hour, true});
+    hours.clear();
+  }
+}
+
 std::vector<RefusedPayloads::Refused> DeadLetters::take(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, stop, [this] { return !queue_.empty(); });
@@ -90,6 +100,10 @@ bool DeadLetters::write(kafka::SyncProducer& producer, std::vector<Refused>& bat
     log_.limited(limiter_, observability::Level::kWarn, "refused payloads could not be kept yet",
                  {{"error", written.error().message}});
     return false;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    for (const kafka::RecordCoordinate& at : *written) kept_[at.partition].add(now_us(), 0, at.offset);
   }
   std::vector<Settlement> settlements;
   for (std::size_t i = 0; i < batch.size(); ++i) {

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -13,6 +14,7 @@
 #include <millrace/observability/log.hpp>
 
 #include "gateway_metrics.hpp"
+#include "ingest/ack_ledger.hpp"
 #include "ingest/publisher.hpp"
 #include "io/settlement.hpp"
 
@@ -46,6 +48,9 @@ class DeadLetters final : public RefusedPayloads {
 
   [[nodiscard]] Status keep(Refused refused) override;
 
+  /// Appends how many were kept, as far as it has grown since the last call; any thread.
+  void collect_kept(std::vector<AckLedger::Counted>& out);
+
  private:
   void run(const std::stop_token& stop);
   [[nodiscard]] std::vector<Refused> take(const std::stop_token& stop);
@@ -62,6 +67,7 @@ class DeadLetters final : public RefusedPayloads {
   std::deque<Refused> queue_;
   std::size_t bytes_ = 0;
   std::size_t writing_ = 0;
+  std::map<std::int32_t, AckTally> kept_;  // by partition
   std::jthread thread_;
 };
 

@@ -79,6 +79,20 @@ Result<LedgerPage> LedgerReader::hours(TimeUs from, TimeUs to, const LedgerPosit
   return page;
 }
 
+Result<std::vector<RefusedHour>> LedgerReader::refused(TimeUs from, TimeUs to, SteadyTime deadline) {
+  auto connection = pool_.acquire(deadline);
+  if (!connection.ok()) return connection.error();
+  const auto rows = (*connection)
+                        ->exec(
+                            "SELECT hour, sum(records)::int8 FROM storage.ledger_refused"
+                            " WHERE hour >= $1::timestamptz AND hour < $2::timestamptz GROUP BY hour ORDER BY hour",
+                            Params{}.timestamptz(from).timestamptz(to));
+  if (!rows.ok()) return rows.error();
+  std::vector<RefusedHour> hours;
+  for (int row = 0; row < rows->size(); ++row) hours.push_back({rows->timestamptz(row, 0), rows->integer(row, 1)});
+  return hours;
+}
+
 // After the database, so that what the writer has accounted for is in what the log says.
 Status LedgerReader::ask_log(std::vector<std::pair<HourFacts, HourAccount>>& hours, const Generations& generations,
                              SteadyTime deadline) {

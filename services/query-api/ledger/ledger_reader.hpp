@@ -26,6 +26,11 @@ struct LedgerPage {
   std::optional<LedgerPosition> next;  ///< of the last one given; none: no more
 };
 
+struct RefusedHour {
+  TimeUs hour = 0;
+  std::int64_t kept = 0;
+};
+
 /// The messages of one device in a stretch of its partition.
 struct DeviceLedger {
   std::int32_t partition = 0;
@@ -52,6 +57,9 @@ class LedgerReader {
 
   [[nodiscard]] Result<LedgerPage> hours(TimeUs from, TimeUs to, const LedgerPosition& after, int rows,
                                          SteadyTime deadline);
+
+  /// Refused payloads that were kept, by hour.
+  [[nodiscard]] Result<std::vector<RefusedHour>> refused(TimeUs from, TimeUs to, SteadyTime deadline);
 
   /// `key` is that of the device's records.
   [[nodiscard]] Result<DeviceLedger> device(std::int32_t partition, const std::string& key, TimeUs from, TimeUs to,

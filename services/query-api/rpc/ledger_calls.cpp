@@ -72,6 +72,15 @@ Status QueryService::ledger_hours(const rpc::Call& call, const api::GetLedgerReq
   const auto page = parts_.ledger.hours(from, request.to_us(), after, *rows, call.deadline);
   if (!page.ok()) return page.error();
   for (const auto& [facts, account] : page->hours) add(facts, account, response);
+  if (request.page_token().empty()) {
+    const auto refused = parts_.ledger.refused(from, request.to_us(), call.deadline);
+    if (!refused.ok()) return refused.error();
+    for (const RefusedHour& hour : *refused) {
+      api::LedgerRefused& out = *response.add_refused();
+      out.set_hour_us(hour.hour);
+      out.set_kept(hour.kept);
+    }
+  }
   if (page->next) {
     const std::array<std::int64_t, 3> position{page->next->hour, page->next->partition, page->next->generation};
     response.set_next_page_token(make_page_token(scope, position));

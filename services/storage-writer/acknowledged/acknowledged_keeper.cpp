@@ -46,9 +46,11 @@ void AcknowledgedKeeper::take(const kafka::Record& record) {
                  {{"offset", record.offset()}});
     return;
   }
-  if (said.topic() != config_.topics.telemetry()) return;
+  const bool refused = said.topic() == config_.topics.telemetry_dead();
+  if (!refused && said.topic() != config_.topics.telemetry()) return;
   const std::scoped_lock lock(mutex_);
-  Said& kept = waiting_[{said.hour_us(), said.partition(), said.generation(), said.start()}];
+  Said& kept = waiting_[{refused ? Kind::kRefused : Kind::kAcknowledged,
+                         {said.hour_us(), said.partition(), said.generation(), said.start()}}];
   kept.records = std::max(kept.records, said.records());
   kept.highest_offset = std::max(kept.highest_offset, said.highest_offset());
 }
@@ -86,13 +88,22 @@ Status AcknowledgedKeeper::store(const Waiting& some) {
     if (!opened) return opened.error();
     connection_ = std::move(*opened);
   }
+  for (const Kind kind : {Kind::kAcknowledged, Kind::kRefused}) {
+    if (auto done = store(kind, some); !done) return done;
+  }
+  return {};
+}
+
+Status AcknowledgedKeeper::store(Kind kind, const Waiting& some) {
   std::vector<TimeUs> hours;
   std::vector<std::int32_t> parts;
   std::vector<std::int32_t> generations;
   std::vector<std::string> starts;
   std::vector<std::int64_t> records;
   std::vector<std::int64_t> highest;
-  for (const auto& [key, said] : some) {
+  for (const auto& [of, said] : some) {
+    const auto& [its_kind, key] = of;
+    if (its_kind != kind) continue;
     hours.push_back(std::get<0>(key));
     parts.push_back(std::get<1>(key));
     generations.push_back(std::get<2>(key));
@@ -100,13 +111,16 @@ Status AcknowledgedKeeper::store(const Waiting& some) {
     records.push_back(said.records);
     highest.push_back(said.highest_offset);
   }
+  if (hours.empty()) return {};
+  const std::string table = kind == Kind::kRefused ? "storage.ledger_refused" : "storage.ledger_acknowledged";
   auto done = connection_->exec(
-      "INSERT INTO storage.ledger_acknowledged AS l (hour, part, generation, start, records, highest_offset)"
-      " SELECT h, p, g, decode(s, 'hex'), r, o FROM unnest($1::timestamptz[], $2::int4[], $3::int4[], $4::text[],"
-      " $5::int8[], $6::int8[]) AS n(h, p, g, s, r, o) ORDER BY 1, 2, 3, 4"
-      " ON CONFLICT (hour, part, generation, start) DO UPDATE SET records = greatest(l.records, excluded.records),"
-      " highest_offset = greatest(l.highest_offset, excluded.highest_offset)"
-      " WHERE l.records < excluded.records",
+      "INSERT INTO " + table +
+          " AS l (hour, part, generation, start, records, highest_offset)"
+          " SELECT h, p, g, decode(s, 'hex'), r, o FROM unnest($1::timestamptz[], $2::int4[], $3::int4[], $4::text[],"
+          " $5::int8[], $6::int8[]) AS n(h, p, g, s, r, o) ORDER BY 1, 2, 3, 4"
+          " ON CONFLICT (hour, part, generation, start) DO UPDATE SET records = greatest(l.records, excluded.records),"
+          " highest_offset = greatest(l.highest_offset, excluded.highest_offset)"
+          " WHERE l.records < excluded.records",
       Params{}
           .timestamptz_array(hours)
           .int4_array(parts)

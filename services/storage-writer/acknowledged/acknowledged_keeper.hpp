@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 #include <tuple>
+#include <utility>
 
 #include <millrace/base/result.hpp>
 #include <millrace/base/time.hpp>
@@ -20,8 +21,9 @@
 
 namespace millrace::writer {
 
-/// Brings what the gateways say they acknowledged (topic `ledger`) to storage.ledger_acknowledged, about once a second,
-/// on a thread and a connection of its own. Every writer does so: numbers only grow, so doing it twice changes nothing.
+/// Brings what the gateways say they acknowledged (topic `ledger`) to storage.ledger_acknowledged, and what they
+/// refused and kept to storage.ledger_refused, about once a second, on a thread and a connection of its own. Every
+/// writer does so: numbers only grow, so doing it twice changes nothing.
 class AcknowledgedKeeper {
  public:
   explicit AcknowledgedKeeper(const Config& config);
@@ -34,15 +36,17 @@ class AcknowledgedKeeper {
 
  private:
   using Key = std::tuple<TimeUs, std::int32_t, std::int32_t, std::string>;  // hour, partition, generation, start
+  enum class Kind : std::uint8_t { kAcknowledged, kRefused };
   struct Said {
     std::int64_t records = 0;
     std::int64_t highest_offset = 0;
   };
-  using Waiting = std::map<Key, Said>;
+  using Waiting = std::map<std::pair<Kind, Key>, Said>;
 
   void take(const kafka::Record& record);
   void run(const std::stop_token& stop);
   [[nodiscard]] Status store(const Waiting& some);
+  [[nodiscard]] Status store(Kind kind, const Waiting& some);
   void put_back(const Waiting& some);
 
   const Config& config_;

@@ -132,5 +132,23 @@ TEST_F(PositionTest, WhatGatewaysAcknowledgedIsKeptOnceHoweverOftenItIsSaid) {
   EXPECT_EQ(ask("SELECT count(*) FROM storage.ledger_acknowledged WHERE start = decode(repeat('07', 16), 'hex')"), 1);
 }
 
+TEST_F(PositionTest, RefusedPayloadsAreCountedApart) {
+  run_writer();
+  storage::v1::Acknowledged said;
+  said.set_start(std::string(16, '\x07'));
+  said.set_partition(3);
+  said.set_hour_us(1'767'225'600'000'000);
+  said.set_records(4);
+  for (const std::string& topic : {config_.topics.telemetry_dead(), config_.topics.alerts()}) {
+    said.set_topic(topic);
+    ASSERT_TRUE(
+        producer_->send_one({.topic = config_.topics.ledger(), .key = topic, .value = said.SerializeAsString()}));
+  }
+  said.set_topic(config_.topics.telemetry());
+  ASSERT_TRUE(producer_->send_one({.topic = config_.topics.ledger(), .key = "k", .value = said.SerializeAsString()}));
+  ASSERT_TRUE(testing::eventually([&] { return ask("SELECT count(*) FROM storage.ledger_acknowledged") == 1; }));
+  EXPECT_EQ(ask("SELECT sum(records)::int8 FROM storage.ledger_refused"), 4);
+}
+
 }  // namespace
 }  // namespace millrace::writer

@@ -55,6 +55,7 @@ class FakeQuery : public query::QueryService::Service {
     } else {
       *response->add_hours() = ledger_hour.get();
       if (request->page_token().empty()) response->set_next_page_token("more");
+      if (request->page_token().empty()) response->add_refused()->set_kept(3);
     }
     return grpc::Status::OK;
   }
@@ -204,7 +205,7 @@ TEST_F(ServiceCommands, TheLedgerAddsItsPagesUpAndItsExitCodeSaysWhetherSomethin
   EXPECT_TRUE(holds(lost.out, "missing       4 ")) << lost.out;
   const Outcome json = run({"ledger", "--from", "2026-01-01", "--to", "2026-01-02", "--json"});
   EXPECT_TRUE(holds(json.out, "\"in_log\":null")) << json.out;
-  EXPECT_TRUE(holds(json.out, "\"missing\":4}\n")) << json.out;
+  EXPECT_TRUE(holds(json.out, "\"missing\":4,\"refused\":3}\n")) << json.out;
 }
 
 TEST_F(ServiceCommands, TheLedgerOfADeviceSaysWhereItStops) {
