@@ -4,35 +4,10 @@
 
 #include <millrace/base/digest.hpp>
 
+#include "copy_packing.hpp"
+
 namespace millrace::telemetry {
 namespace {
-
-constexpr TimeUs kHour = 3600 * kUsPerSecond;
-
-// IdMemory: offset in the upper 44 bits (1.7e13 records a partition), hour in the lower 20.
-constexpr unsigned kHourBits = 20;
-constexpr std::uint64_t kHourMask = (1ULL << kHourBits) - 1;
-
-std::uint64_t pack_hour(std::int64_t offset, TimeUs time) {
-  return (static_cast<std::uint64_t>(offset) << kHourBits) | (static_cast<std::uint64_t>(time / kHour) & kHourMask);
-}
-
-// MqttMemory: offset in the upper 44 bits, then 19 bits of time, then DUP.
-constexpr unsigned kTickBits = 19;
-constexpr std::uint64_t kTickMask = (1ULL << kTickBits) - 1;
-constexpr TimeUs kTick = kUsPerSecond / 8;
-
-std::uint64_t pack_tick(std::int64_t offset, TimeUs time, bool dup) {
-  return (static_cast<std::uint64_t>(offset) << (kTickBits + 1)) |
-         ((static_cast<std::uint64_t>(time / kTick) & kTickMask) << 1) | (dup ? 1U : 0U);
-}
-std::int64_t offset_of(std::uint64_t where) { return static_cast<std::int64_t>(where >> (kTickBits + 1)); }
-bool dup_of(std::uint64_t where) { return (where & 1U) != 0; }
-
-// Age in ticks before `now`; right for anything younger than 18 hours, and older ones are dropped by Connection::last.
-std::uint64_t ticks_before(std::uint64_t where, TimeUs now) {
-  return (static_cast<std::uint64_t>(now / kTick) - ((where >> 1) & kTickMask)) & kTickMask;
-}
 
 std::uint64_t pack_what(const DeliveryFacts& facts) { return (facts.payload_hash & ~0xffffULL) | facts.packet_id; }
 
@@ -103,11 +78,11 @@ IdMemory::Answer IdMemory::seen(std::uint64_t publisher, const DeliveryFacts& fa
   Publisher& known = publishers_[publisher];
   known.last_used = log_time;
   const std::uint64_t id = hash64(facts.message_id);
-  const auto now_hour = static_cast<std::uint64_t>(log_time / kHour) & kHourMask;
+  const std::uint64_t now_hour = hour_of(log_time);
   const auto most_hours = static_cast<std::uint64_t>(limits_.id_age / kHour);
   Answer answer;
   for (const Entry& entry : known.ring) {
-    if (entry.id != id || ((now_hour - entry.where) & kHourMask) > most_hours) continue;
+    if (entry.id != id || hours_before(entry.where, now_hour) > most_hours) continue;
     if (entry.payload == facts.payload_hash) {
       answer.original = static_cast<std::int64_t>(entry.where >> kHourBits);
       answer.other_payload = false;
@@ -115,7 +90,7 @@ IdMemory::Answer IdMemory::seen(std::uint64_t publisher, const DeliveryFacts& fa
     }
     answer.other_payload = true;
   }
-  const Entry entry{id, facts.payload_hash, pack_hour(offset, log_time)};
+  const Entry entry{id, facts.payload_hash, pack_hour(offset, now_hour)};
   if (known.ring.size() < limits_.ids_per_publisher) {
     known.ring.push_back(entry);
   } else {
@@ -180,7 +155,7 @@ void MqttMemory::remember(Client& client, const DeliveryFacts& facts, std::int64
   if (log_time - at->last > limits_.record_age) at->records.clear();
   at->last = log_time;
   trim(*at);
-  at->records.push_back({pack_what(facts), pack_tick(original, log_time, facts.dup)});
+  at->records.push_back({pack_what(facts), pack_tick(original, ticks_of(log_time), facts.dup)});
   if (client.connections.size() > limits_.connections_per_client) client.connections.erase(client.connections.begin());
 }
 
@@ -219,7 +194,7 @@ std::optional<std::int64_t> CoapMemory::seen(std::uint64_t publisher, const Deli
     if (record.what == what) return offset_of(record.where);
   }
   trim(known, log_time);
-  known.records.push_back({what, pack_tick(offset, log_time, false)});
+  known.records.push_back({what, pack_tick(offset, ticks_of(log_time), false)});
   return std::nullopt;
 }
 

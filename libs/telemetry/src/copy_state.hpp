@@ -10,6 +10,15 @@
 
 namespace millrace::telemetry {
 
+class StateReader;
+class StateWriter;
+
+/// Between what times and offsets a saved state lies.
+struct StateFrame {
+  std::int64_t next = 0;  ///< all offsets in it are smaller
+  TimeUs log_time = 0;    ///< no time in it is greater
+};
+
 /// Whoever is authenticated as the sender: the publisher where it is named, else the device itself.
 [[nodiscard]] std::uint64_t publisher_key(const Batch& facts);
 
@@ -21,6 +30,10 @@ class CounterMemory {
   /// Offset of the record with this id if there was one; remembers the id otherwise.
   std::optional<std::int64_t> seen(const IngestId& id, std::int64_t offset, TimeUs log_time);
 
+  void save(StateWriter& out, TimeUs log_time) const;
+  /// Into an empty one. A fault is the reader's.
+  void load(StateReader& in, const StateFrame& frame);
+
  private:
   struct Start {
     StartId id{};
@@ -28,6 +41,8 @@ class CounterMemory {
     TimeUs last_used = 0;
     std::vector<std::int64_t> offsets;  // ring by counter; -1: not seen; a power of two long
   };
+  static void save_ring(StateWriter& out, const Start& start);
+  void load_ring(StateReader& in, Start& start, const StateFrame& frame) const;
   Start& start_of(const StartId& id, TimeUs log_time);
   void advance(Start& start, std::uint64_t counter) const;
 
@@ -46,6 +61,8 @@ class IdMemory {
   };
   Answer seen(std::uint64_t publisher, const DeliveryFacts& facts, std::int64_t offset, TimeUs log_time);
   void forget_before(TimeUs log_time);
+  void save(StateWriter& out, TimeUs log_time) const;
+  void load(StateReader& in, const StateFrame& frame);
 
  private:
   // 24 bytes: offset and hour share a word.
@@ -55,6 +72,9 @@ class IdMemory {
     std::uint64_t where;
   };
   struct Publisher {
+    void save(StateWriter& out, TimeUs log_time, std::uint64_t most_hours) const;
+    void load(StateReader& in, const StateFrame& frame, const CopyLimits& limits);
+
     std::vector<Entry> ring;
     std::uint32_t next = 0;
     TimeUs last_used = 0;
@@ -75,6 +95,8 @@ class MqttMemory {
   };
   Answer seen(std::uint64_t publisher, const DeliveryFacts& facts, std::int64_t offset, TimeUs log_time);
   void forget_before(TimeUs log_time);
+  void save(StateWriter& out, TimeUs log_time) const;
+  void load(StateReader& in, const StateFrame& frame);
 
  private:
   // 16 bytes: 48 bits of the payload hash and the packet id; 44 bits of offset, 19 bits of time in eighths of a second
@@ -84,11 +106,17 @@ class MqttMemory {
     std::uint64_t where;
   };
   struct Connection {
+    void save(StateWriter& out, std::int64_t& offset, const CopyLimits& limits) const;
+    void load(StateReader& in, std::int64_t& offset, const StateFrame& frame, const CopyLimits& limits);
+
     std::uint64_t epoch = 0;
     TimeUs last = 0;
     std::vector<Record> records;  // oldest first
   };
   struct Client {
+    void save(StateWriter& out, TimeUs log_time, const CopyLimits& limits) const;
+    void load(StateReader& in, const StateFrame& frame, const CopyLimits& limits);
+
     std::vector<Connection> connections;  // by epoch
     TimeUs last_used = 0;
     bool repeats_without_dup = false;
@@ -113,6 +141,8 @@ class CoapMemory {
   std::optional<std::int64_t> seen(std::uint64_t publisher, const DeliveryFacts& facts, std::int64_t offset,
                                    TimeUs log_time);
   void forget_before(TimeUs log_time);
+  void save(StateWriter& out, TimeUs log_time) const;
+  void load(StateReader& in, const StateFrame& frame);
 
  private:
   // 16 bytes: 48 bits of a hash of token, payload and kind and the message id; 44 bits of offset, 19 bits of time in
@@ -122,6 +152,9 @@ class CoapMemory {
     std::uint64_t where;
   };
   struct Publisher {
+    void save(StateWriter& out, TimeUs log_time) const;
+    void load(StateReader& in, const StateFrame& frame, const CopyLimits& limits);
+
     std::vector<Record> records;  // oldest first
     TimeUs last_used = 0;
   };

@@ -2,7 +2,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <string_view>
 
+#include <millrace/base/result.hpp>
 #include <millrace/base/time.hpp>
 #include <millrace/telemetry/batch.hpp>
 
@@ -71,6 +74,21 @@ class CopyRules {
   [[nodiscard]] TimeUs log_time() const;
 
   [[nodiscard]] const CopyCounts& counts() const;
+
+  /// The offset from which records are new to it.
+  [[nodiscard]] std::int64_t next_offset() const;
+
+  /// Everything remembered, as bytes: load() gives rules that judge every record from `next_offset` on exactly as
+  /// these do. All records below it must have been judged, but for those that cannot be. Equal rules give equal bytes,
+  /// on every machine. Takes about 20 ms for a million explicit ids (20 B each) or MQTT records (12 B each).
+  /// kTooLarge: more than `max_bytes`.
+  [[nodiscard]] Result<std::string> save(std::int64_t next_offset, std::size_t max_bytes = kMaxSavedBytes) const;
+
+  /// Takes any bytes. kCorrupt: damaged, the message says what and where; kPrecondition: of another version of the
+  /// format, or saved under other limits. Allocates at most about fifteen times their number. Counts begin at 0.
+  [[nodiscard]] static Result<CopyRules> load(std::string_view bytes, CopyLimits limits = {});
+
+  static constexpr std::size_t kMaxSavedBytes = 256U << 20;
 
  private:
   struct Impl;
