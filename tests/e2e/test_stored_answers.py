@@ -119,6 +119,23 @@ def test_the_tenants_level_holds_for_devices_that_say_nothing(lab, demanding, ve
             assert answer.reason == 0, "the message's own level goes before the tenant's"
 
 
+def test_a_devices_level_goes_before_its_tenants(lab, demanding, run_program):
+    tenant, name, token = demanding
+    key = lab.stack.settings.kept("platform_key")
+    slow = lab.registry("CreateDevice", key, tenant=tenant, device="slow").token
+    lab.registry("SetDeviceAckLevel", key, tenant=tenant, device="slow", ack_level=1)
+    http = HttpDevice(lab, "slow", slow, tenant)
+    eventually(lambda: http.post({"known": 1})[0] == 202, 60, "the gateway to know the device's level", 0.2)
+    with no_writer(lab):
+        assert http.post({"x": 1})[0] == 202
+        client = mqtt(lab, "slow", slow, 4, tenant)
+        client.ask("devices/slow/telemetry", b'{"x":2}', 1)  # answered although nothing is stored
+    run_program("millrace", "--api-key", key, "--tenant", tenant, "device", "ack", "set", "slow", "stored")
+    eventually(lambda: http.post({"x": 3})[0] == 200, 60, "the device's own level", 0.2)
+    shown = run_program("millrace", "--api-key", key, "--tenant", tenant, "device", "ack", "show", "slow", "--json")
+    assert json.loads(shown.stdout) == {"ack": "stored"}
+
+
 @pytest.mark.parametrize("version", [4, 5])
 def test_held_acknowledgements_come_in_order_when_the_writer_is_back(lab, demanding, version):
     tenant, name, token = demanding

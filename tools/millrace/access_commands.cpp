@@ -1,4 +1,4 @@
-// What a device may do beyond its own readings: `millrace device children` and `millrace device topics`.
+// What the registry says of a device beyond its credentials: `millrace device children`, `topics` and `ack`.
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -23,6 +23,7 @@ struct AccessArguments {
   std::string device;
   std::vector<std::string> children;
   TopicOptions topics;
+  std::string level;
   bool none = false;
   Format format = Format::kTable;
 };
@@ -88,6 +89,25 @@ void set_topics(Session& session, const AccessArguments& arguments) {
   if (!request.topics().empty()) topic_table(request.topics()).print(session.out());
 }
 
+void set_ack(Session& session, const AccessArguments& arguments) {
+  auto request = request_for<api::SetDeviceAckLevelRequest>(session, arguments);
+  check_some(!arguments.level.empty(), arguments.none, "ack level");
+  if (!arguments.none) request.set_ack_level(arguments.level == "stored" ? api::ACK_LEVEL_STORED : api::ACK_LEVEL_BUS);
+  static_cast<void>(
+      Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::SetDeviceAckLevel, request, kHint));
+  session.out() << "device " << arguments.device << " has the ack level "
+                << (arguments.none ? "of its tenant's policy" : arguments.level) << '\n';
+}
+
+void show_ack(Session& session, const AccessArguments& arguments) {
+  const auto level = get(session, arguments).ack_level();
+  const char* name = level == api::ACK_LEVEL_STORED ? "stored" : level == api::ACK_LEVEL_BUS ? "bus" : "";
+  if (arguments.format == Format::kJson)
+    session.out() << "{\"ack\":" << (*name == '\0' ? "null" : json_string(name)) << "}\n";
+  else
+    session.out() << (*name == '\0' ? "as the tenant's policy says" : name) << '\n';
+}
+
 using Arguments = std::shared_ptr<AccessArguments>;
 
 CLI::App* add_pair(CLI::App& group, Session& session, const Arguments& arguments, const std::string& example,
@@ -117,6 +137,10 @@ void add_access_commands(CLI::App& group, Session& session) {
   add_topic_options(*add_pair(*topics, session, arguments, "gateway-1 --subscribe news/# --both 'chat/{device}'",
                               set_topics, show_topics),
                     arguments->topics);
+  CLI::App* ack = add_group(group, "ack", "when a device's messages are acknowledged, in place of the tenant's policy");
+  add_pair(*ack, session, arguments, "meter-1 stored", set_ack, show_ack)
+      ->add_option("LEVEL", arguments->level, "bus: when Kafka has it; stored: when the database has its points")
+      ->check(CLI::IsMember({"bus", "stored"}));
 }
 
 }  // namespace millrace::cli

@@ -121,6 +121,8 @@ Result<DeviceGrantsPtr> read_grants(const registry::v1::CredentialsEntry& entry)
     grants->children.push_back(child);
   }
   if (auto status = read_rules(entry.topics(), grants->topics); !status.ok()) return status.error();
+  if (entry.ack_level() != registry::v1::ACK_LEVEL_UNSPECIFIED)
+    grants->answers_when_stored = entry.ack_level() == registry::v1::ACK_LEVEL_STORED;
   return DeviceGrantsPtr(std::move(grants));
 }
 

@@ -133,6 +133,21 @@ RegistryService::Reactor* RegistryService::SetDeviceTopics(Context* context, con
   });
 }
 
+RegistryService::Reactor* RegistryService::SetDeviceAckLevel(Context* context,
+                                                             const v1::SetDeviceAckLevelRequest* request,
+                                                             v1::SetDeviceAckLevelResponse* /*response*/) {
+  return parts_.dispatcher.unary(context, set_ack_level_, [=, this](const Call& call) -> Status {
+    const auto names = names_of(call, request->tenant(), request->device());
+    if (!names.ok()) return names.error();
+    if (!v1::AckLevel_IsValid(request->ack_level())) {
+      return Error{ErrorKind::kInvalid, "ack_level is 0 (as the tenant's policy says), 1 (bus) or 2 (stored)"};
+    }
+    return change(call, "set device ack level", names->entity(), [&](Connection& connection) {
+      return set_device_ack_level(connection, names->tenant, names->device, request->ack_level());
+    });
+  });
+}
+
 RegistryService::Reactor* RegistryService::GetDeviceAccess(Context* context, const v1::GetDeviceAccessRequest* request,
                                                            v1::GetDeviceAccessResponse* response) {
   return parts_.dispatcher.unary(context, get_access_, [=, this](const Call& call) -> Status {

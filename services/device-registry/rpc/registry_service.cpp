@@ -61,6 +61,7 @@ RegistryService::RegistryService(const RegistryParts& parts)
       list_credentials_(parts.dispatcher.method({.name = "ListCredentials"})),
       set_children_(parts.dispatcher.method({.name = "SetDeviceChildren", .least = Role::kOperator})),
       set_topics_(parts.dispatcher.method({.name = "SetDeviceTopics", .least = Role::kOperator})),
+      set_ack_level_(parts.dispatcher.method({.name = "SetDeviceAckLevel", .least = Role::kOperator})),
       get_access_(parts.dispatcher.method({.name = "GetDeviceAccess"})),
       set_authority_(parts.dispatcher.method({.name = "SetAuthority", .least = Role::kAdmin})),
       list_authorities_(parts.dispatcher.method({.name = "ListAuthorities"})),

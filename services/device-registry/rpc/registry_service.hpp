@@ -84,6 +84,8 @@ class RegistryService final : public v1::RegistryService::CallbackService {
                              v1::SetDeviceChildrenResponse* response) override;
   Reactor* SetDeviceTopics(Context* context, const v1::SetDeviceTopicsRequest* request,
                            v1::SetDeviceTopicsResponse* response) override;
+  Reactor* SetDeviceAckLevel(Context* context, const v1::SetDeviceAckLevelRequest* request,
+                             v1::SetDeviceAckLevelResponse* response) override;
   Reactor* GetDeviceAccess(Context* context, const v1::GetDeviceAccessRequest* request,
                            v1::GetDeviceAccessResponse* response) override;
   Reactor* SetAuthority(Context* context, const v1::SetAuthorityRequest* request,
@@ -124,7 +126,8 @@ class RegistryService final : public v1::RegistryService::CallbackService {
   rpc::Method create_rule_, update_rule_, get_rule_, list_rules_, delete_rule_;
   rpc::Method set_webhook_, get_webhook_, delete_webhook_;
   rpc::Method set_tenant_limits_, set_device_limits_, get_limits_;
-  rpc::Method add_credential_, remove_credential_, list_credentials_, set_children_, set_topics_, get_access_;
+  rpc::Method add_credential_, remove_credential_, list_credentials_, set_children_, set_topics_, set_ack_level_,
+      get_access_;
   rpc::Method set_authority_, list_authorities_, delete_authority_, set_policy_, get_policy_, provision_device_;
   rpc::Method set_type_, get_type_, list_types_, delete_type_, set_type_of_device_;
 };

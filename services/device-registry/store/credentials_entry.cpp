@@ -27,6 +27,10 @@ v1::Credential credential_at(const postgres::Rows& rows, int row) {
 
 }  // namespace
 
+bool grants_anything(const v1::CredentialsEntry& access) {
+  return !access.children().empty() || !access.topics().empty() || access.ack_level() != v1::ACK_LEVEL_UNSPECIFIED;
+}
+
 Result<v1::CredentialsEntry> read_access(Connection& connection, std::int32_t device_key) {
   auto rows = connection.exec("SELECT entry FROM registry.device_access WHERE device_key = $1::int4",
                               Params{}.integer(device_key));
@@ -44,7 +48,7 @@ Status publish_credentials(Connection& connection, const DeviceRow& device) {
   auto access = read_access(connection, device.device_key);
   if (!access.ok()) return access.error();
   const std::string key = credentials_entry_key(device.tenant, device.device);
-  if (rows->empty() && access->children().empty() && access->topics().empty()) return Outbox(connection).remove(key);
+  if (rows->empty() && !grants_anything(*access)) return Outbox(connection).remove(key);
   v1::Entry published;
   v1::CredentialsEntry& entry = *published.mutable_credentials();
   entry = std::move(*access);

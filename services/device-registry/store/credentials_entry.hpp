@@ -22,6 +22,8 @@ struct DeviceRow {
 [[nodiscard]] Status publish_credentials(postgres::Connection& connection, const DeviceRow& device);
 
 /// Children and topics alone; an empty entry where none are set.
+/// Whether there is more in it than credentials.
+[[nodiscard]] bool grants_anything(const v1::CredentialsEntry& access);
 [[nodiscard]] Result<v1::CredentialsEntry> read_access(postgres::Connection& connection, std::int32_t device_key);
 
 /// Takes the entry out of the topic if there is one; the rows go with the device. Before that is deleted.

@@ -48,7 +48,7 @@ Status check_rule(const std::string& where, const v1::TopicRule& rule) {
 }
 
 Status store(Connection& connection, std::int32_t device_key, const v1::CredentialsEntry& access) {
-  const bool empty = access.children().empty() && access.topics().empty();
+  const bool empty = !grants_anything(access);
   auto done = empty ? connection.exec("DELETE FROM registry.device_access WHERE device_key = $1::int4",
                                       Params{}.integer(device_key))
                     : connection.exec(
@@ -102,6 +102,11 @@ Status set_device_topics(Connection& connection, const std::string& tenant, cons
   return change(connection, tenant, device, [&](v1::CredentialsEntry& access) { *access.mutable_topics() = topics; });
 }
 
+Status set_device_ack_level(Connection& connection, const std::string& tenant, const std::string& device,
+                            v1::AckLevel level) {
+  return change(connection, tenant, device, [&](v1::CredentialsEntry& access) { access.set_ack_level(level); });
+}
+
 Result<v1::GetDeviceAccessResponse> get_device_access(Connection& connection, const std::string& tenant,
                                                       const std::string& device) {
   const auto now = get_device(connection, tenant, device);
@@ -111,6 +116,7 @@ Result<v1::GetDeviceAccessResponse> get_device_access(Connection& connection, co
   v1::GetDeviceAccessResponse response;
   *response.mutable_children() = std::move(*access->mutable_children());
   *response.mutable_topics() = std::move(*access->mutable_topics());
+  response.set_ack_level(access->ack_level());
   return response;
 }
 

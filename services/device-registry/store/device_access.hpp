@@ -25,6 +25,8 @@ using Children = google::protobuf::RepeatedPtrField<std::string>;
                                          const std::string& device, const Children& children);
 [[nodiscard]] Status set_device_topics(postgres::Connection& connection, const std::string& tenant,
                                        const std::string& device, const TopicRules& topics);
+[[nodiscard]] Status set_device_ack_level(postgres::Connection& connection, const std::string& tenant,
+                                          const std::string& device, v1::AckLevel level);
 [[nodiscard]] Result<v1::GetDeviceAccessResponse> get_device_access(postgres::Connection& connection,
                                                                     const std::string& tenant,
                                                                     const std::string& device);

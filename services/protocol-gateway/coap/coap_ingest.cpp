@@ -215,7 +215,7 @@ CoapIngest::Refused CoapIngest::submit(const CoapRequest& request, const CoapQue
   message.facts.coap_message_id = request.exchange.message_id;
   message.facts.coap_token.assign(request.token);
   message.facts.coap_confirmable = request.confirmable;
-  const bool by_policy = !*ack && options_.answers_when_stored && options_.answers_when_stored(identity->device.tenant);
+  const bool by_policy = !*ack && options_.answers_when_stored && options_.answers_when_stored(identity->device);
   message.until_stored = by_policy || *ack == AckLevel::kStored;
   const Submitted taken = worker_.submit(message, {sink_, id, now + options_.answer_deadline});
   if (taken.ok()) return std::nullopt;

@@ -60,8 +60,8 @@ struct CoapIngestOptions {
   std::size_t max_exchanges = 100'000;
   std::chrono::milliseconds answer_deadline{10'000};
   BlockTransferLimits blocks;
-  /// Whether a tenant's ack level is `stored`, for messages that do not say it. Empty: no tenant's.
-  std::function<bool(std::string_view tenant)> answers_when_stored = {};
+  /// Whether a device's ack level is `stored`, for messages that do not say it. Empty: no device's.
+  std::function<bool(const registry_view::Device& device)> answers_when_stored = {};
 };
 
 /// The conversation of CoAP with devices, without libcoap: who is it, was it here before, is it whole, and which answer

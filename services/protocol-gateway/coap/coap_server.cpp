@@ -41,9 +41,9 @@ Authenticator::Admitted admit(Authenticator& authenticator, std::string_view ten
 }
 
 CoapIngestOptions with_policy(CoapIngestOptions options, const registry_view::RegistryView& registry) {
-  options.answers_when_stored = [&registry](std::string_view tenant) {
-    const auto policy = registry.policy(tenant);
-    return policy && policy->answers_when_stored;
+  options.answers_when_stored = [&registry](const registry_view::Device& device) {
+    return registry_view::answers_when_stored(registry.grants(device.tenant, device.device),
+                                              registry.policy(device.tenant));
   };
   return options;
 }

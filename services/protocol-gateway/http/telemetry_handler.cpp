@@ -257,9 +257,9 @@ void TelemetryHandler::handle(const http::Request& request, const http::Responde
   ingest(request, responder);
 }
 
-bool TelemetryHandler::answers_when_stored(const std::string& tenant) const {
-  const auto policy = registry_.policy(tenant);
-  return policy && policy->answers_when_stored;
+bool TelemetryHandler::answers_when_stored(const registry_view::Device& device) const {
+  return registry_view::answers_when_stored(registry_.grants(device.tenant, device.device),
+                                            registry_.policy(device.tenant));
 }
 
 void TelemetryHandler::ingest(const http::Request& request, const http::Responder& responder) {
@@ -342,7 +342,7 @@ void TelemetryHandler::take(const http::Request& request, const std::shared_ptr<
                   .traceparent = observability::is_traceparent(traceparent) ? traceparent : "",
                   .facts = {}};
   message.facts.message_id.assign(id);
-  message.until_stored = *ack ? **ack == AckLevel::kStored : answers_when_stored(whose->device.tenant);
+  message.until_stored = *ack ? **ack == AckLevel::kStored : answers_when_stored(whose->device);
   const auto deadline = steady_clock::now() + answer_deadline_;
   auto pending = std::make_shared<Pending>(responder, deadline);
   const Submitted taken = worker.submit(message, {pending, 0, deadline});

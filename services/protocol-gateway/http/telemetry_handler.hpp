@@ -53,7 +53,7 @@ class TelemetryHandler {
   void ingest(const http::Request& request, const http::Responder& responder);
   void take(const http::Request& request, const std::shared_ptr<const Identity>& identity,
             const http::Responder& responder);
-  [[nodiscard]] bool answers_when_stored(const std::string& tenant) const;
+  [[nodiscard]] bool answers_when_stored(const registry_view::Device& device) const;
   void refuse(const Error& error, const http::Responder& responder);
   void arm(std::size_t index);
   void expire(std::size_t index);

@@ -24,8 +24,8 @@ class TopicRights {
   [[nodiscard]] bool may_subscribe(std::string_view device, std::string_view filter) const;
   [[nodiscard]] bool any_local() const { return !rules().empty(); }
   [[nodiscard]] bool receipts() const { return policy_ && policy_->receipts; }
-  /// The tenant's ack level is `stored`.
-  [[nodiscard]] bool answers_when_stored() const { return policy_ && policy_->answers_when_stored; }
+  /// The ack level of the device, else of its tenant, is `stored`.
+  [[nodiscard]] bool answers_when_stored() const { return registry_view::answers_when_stored(grants_, policy_); }
 
  private:
   [[nodiscard]] const std::vector<registry_view::TopicRule>& rules() const;

@@ -75,6 +75,22 @@ TEST_F(DeviceAccess, CredentialsAreInTheSameEntry) {
   EXPECT_EQ(entry().credentials().credentials_size(), 1);
 }
 
+TEST_F(DeviceAccess, TheAckLevelOfADeviceIsInTheSameEntry) {
+  v1::SetDeviceAckLevelRequest level;
+  level.set_device("gateway");
+  level.set_ack_level(v1::ACK_LEVEL_STORED);
+  ASSERT_EQ(said(&Stub::SetDeviceAckLevel, level, operator_), "OK");
+  EXPECT_EQ(entry().credentials().ack_level(), v1::ACK_LEVEL_STORED);
+  ASSERT_EQ(set_children({"meter-1"}, operator_), "OK");
+  ASSERT_EQ(set_children({}, operator_), "OK");
+  EXPECT_EQ(get().ack_level(), v1::ACK_LEVEL_STORED);
+  level.set_ack_level(static_cast<v1::AckLevel>(7));
+  EXPECT_TRUE(said(&Stub::SetDeviceAckLevel, level, operator_).starts_with("INVALID_ARGUMENT: ack_level is"));
+  level.set_ack_level(v1::ACK_LEVEL_UNSPECIFIED);
+  ASSERT_EQ(said(&Stub::SetDeviceAckLevel, level, operator_), "OK");
+  EXPECT_FALSE(entry().has_credentials());
+}
+
 TEST_F(DeviceAccess, ChildThatIsNoneIsNamed) {
   const std::string kWrong = "INVALID_ARGUMENT: children[1] must be a device id, or the beginning of ids and a '*'";
   for (const char* child : {"", "no/id", "a*b", "**", ".hidden", "x y*"}) {

@@ -58,10 +58,16 @@ class FakeRegistry : public api::RegistryService::Service {
     topics.set(*request);
     return grpc::Status::OK;
   }
+  grpc::Status SetDeviceAckLevel(grpc::ServerContext* /*context*/, const api::SetDeviceAckLevelRequest* request,
+                                 api::SetDeviceAckLevelResponse* /*response*/) override {
+    ack.set(*request);
+    return grpc::Status::OK;
+  }
   grpc::Status GetDeviceAccess(grpc::ServerContext* /*context*/, const api::GetDeviceAccessRequest* /*request*/,
                                api::GetDeviceAccessResponse* response) override {
     *response->mutable_children() = children.get().children();
     *response->mutable_topics() = topics.get().topics();
+    response->set_ack_level(ack.get().ack_level());
     return grpc::Status::OK;
   }
   grpc::Status SetAuthority(grpc::ServerContext* /*context*/, const api::SetAuthorityRequest* request,
@@ -91,6 +97,7 @@ class FakeRegistry : public api::RegistryService::Service {
   Said<api::AddCredentialRequest> added;
   Said<api::SetDeviceChildrenRequest> children;
   Said<api::SetDeviceTopicsRequest> topics;
+  Said<api::SetDeviceAckLevelRequest> ack;
   Said<api::SetAuthorityRequest> authority;
   api::PolicyEntry policy;
   Said<std::string> authority_der;
@@ -192,6 +199,18 @@ TEST_F(CredentialCommands, TheyAreListed) {
   const Outcome removed = run({"credential", "remove", "meter", "c9"});
   EXPECT_EQ(removed.code, kExitFailed);
   EXPECT_TRUE(holds(removed.err, "next: `millrace credential list DEVICE`")) << removed.err;
+}
+
+TEST_F(CredentialCommands, AnAckLevelIsSetTakenAwayAndShown) {
+  EXPECT_EQ(run({"device", "ack", "show", "gate"}).out, "as the tenant's policy says\n");
+  EXPECT_EQ(run({"device", "ack", "set", "gate", "stored"}).out, "device gate has the ack level stored\n");
+  EXPECT_EQ(registry_.ack.get().ack_level(), api::ACK_LEVEL_STORED);
+  EXPECT_EQ(run({"device", "ack", "show", "gate", "--json"}).out, "{\"ack\":\"stored\"}\n");
+  EXPECT_EQ(run({"device", "ack", "set", "gate", "sometimes"}).code, kExitUsage);
+  EXPECT_EQ(run({"device", "ack", "set", "gate"}).code, kExitUsage);
+  EXPECT_EQ(run({"device", "ack", "set", "gate", "bus", "--none"}).code, kExitUsage);
+  EXPECT_EQ(run({"device", "ack", "set", "gate", "--none"}).code, 0);
+  EXPECT_EQ(run({"device", "ack", "show", "gate", "--json"}).out, "{\"ack\":null}\n");
 }
 
 TEST_F(CredentialCommands, ChildrenAndTopicsAreReplacedAndShown) {

@@ -22,7 +22,9 @@ class CoapIngestTest : public ::testing::Test {
   CoapIngestOptions options() {
     CoapIngestOptions options;
     options.answer_deadline = seconds(10);
-    options.answers_when_stored = [this](std::string_view tenant) { return tenant == "acme" && stored_by_policy_; };
+    options.answers_when_stored = [this](const registry_view::Device& device) {
+      return device.tenant == "acme" && stored_by_policy_;
+    };
     return options;
   }
   static Result<std::shared_ptr<const Identity>> authenticate(std::string_view tenant, std::string_view device,

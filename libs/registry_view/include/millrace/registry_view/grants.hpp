@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,8 @@ struct DeviceGrants {
   std::vector<Credential> credentials;
   std::vector<std::string> children;  ///< ids, and prefixes that end in `*`
   std::vector<TopicRule> topics;      ///< in place of the tenant's, where there are any
+  /// Ack level `stored` or not, in place of the tenant's; none: nothing is said.
+  std::optional<bool> answers_when_stored;
 };
 /// Null: nothing.
 using DeviceGrantsPtr = std::shared_ptr<const DeviceGrants>;
@@ -61,6 +64,13 @@ struct TenantPolicy {
 };
 /// Null: nothing.
 using TenantPolicyPtr = std::shared_ptr<const TenantPolicy>;
+
+/// Whether messages of such a device have the ack level `stored` where they do not say it: the device's word goes
+/// before its tenant's.
+[[nodiscard]] inline bool answers_when_stored(const DeviceGrantsPtr& device, const TenantPolicyPtr& tenant) {
+  if (device && device->answers_when_stored) return *device->answers_when_stored;
+  return tenant && tenant->answers_when_stored;
+}
 
 /// A certificate authority whose leaves are devices of a tenant.
 struct Authority {
