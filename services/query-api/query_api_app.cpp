@@ -11,19 +11,25 @@ postgres::PoolOptions database_options(const Config& config) {
   options.connect.application_name = "query-api";
   // A backend that lost its client ends by itself, a little after the longest call.
   options.connect.statement_timeout = config.call_deadline_limit + std::chrono::milliseconds{1'000};
-  // Two more than the callers have: for the offsets that are read in the background, and for exports.
-  options.size = config.database_connections + 2;
+  // Two more than the callers have: for the offsets that are read in the background, and for exports. Who reads the
+  // archive has left his thread to others, and needs one beside theirs.
+  options.size = config.database_connections + 2 + (config.archive.on() ? config.archive_readers : 0);
   return options;
 }
 
 constexpr std::chrono::milliseconds kRetryAfter{1'000};
 
-/// One tenant's calls leave a thread to the others, where there is more than one.
+/// For each reader of the archive three calls may wait.
+constexpr std::size_t kCallsPerArchiveReader = 4;
+
+/// One tenant's calls leave a thread to the others, where there is more than one, and half of the places aside.
 rpc::WorkerPool::Options worker_options(const Config& config) {
   return {.threads = config.database_connections,
           .queue = config.calls_waiting,
           .queue_of_owner = config.tenant_calls_waiting,
-          .running_of_owner = std::max<std::size_t>(1, config.database_connections - 1)};
+          .running_of_owner = std::max<std::size_t>(1, config.database_connections - 1),
+          .aside = kCallsPerArchiveReader * (config.archive.on() ? config.archive_readers : 0),
+          .aside_of_owner = kCallsPerArchiveReader * config.archive_readers / 2};
 }
 
 TailOptions tail_options(const Config& config, const kafka::TopicNames& topics) {
@@ -60,7 +66,7 @@ QueryApiApp::QueryApiApp(Config config)
       ledger_(database_, log_readers_, topics_.telemetry()),
       workers_(worker_options(config_)),
       // Each export has one job at a time.
-      export_workers_({.threads = 1, .queue = config_.exports}),
+      export_workers_({.threads = 1, .queue = config_.exports, .aside = config_.exports}),
       dispatcher_(registry_, workers_, metrics_,
                   {.default_deadline = config_.call_deadline,
                    .most_deadline = config_.call_deadline_limit,

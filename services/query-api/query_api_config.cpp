@@ -45,13 +45,14 @@ constexpr std::array kOwnOptions{
            .help = "PostgreSQL with the schema storage; a role that may only read is enough.",
            .secret = Secret::kYes,
            .required = true},
-    Option{
-        .key = "DATABASE_CONNECTIONS",
-        .type = Type::kInteger,
-        .default_value = "4",
-        .help = "Connections to PostgreSQL and threads that use them; two more connections read offsets and exports.",
-        .least = 1,
-        .most = 256},
+    Option{.key = "DATABASE_CONNECTIONS",
+           .type = Type::kInteger,
+           .default_value = "4",
+           .help =
+               "Connections to PostgreSQL and threads that use them; two more connections read offsets and exports, "
+               "and one for each of ARCHIVE_READERS archived days.",
+           .least = 1,
+           .most = 256},
     Option{.key = "CALLS_WAITING_LIMIT",
            .type = Type::kInteger,
            .default_value = "256",
@@ -104,7 +105,8 @@ constexpr std::array kOwnOptions{
     Option{.key = "ARCHIVE_READERS",
            .type = Type::kInteger,
            .default_value = "4",
-           .help = "Processes parquet-worker at once, for reads of archived days; further reads wait.",
+           .help = "Processes parquet-worker at once, for reads of archived days. For each of them three further "
+                   "calls may wait, of one tenant half as many in all; more get RESOURCE_EXHAUSTED.",
            .least = 1,
            .most = 64},
     Option{.key = "STOP_DEADLINE_MS",

@@ -5,6 +5,7 @@
 #include <span>
 
 #include <millrace/postgres/connection.hpp>
+#include <millrace/storage_schema/archive_rows.hpp>
 
 namespace millrace::query_api {
 namespace {
@@ -101,17 +102,6 @@ std::string copy_statement(const ExportScope& scope, const ExportMetrics& metric
          " ORDER BY device_id, metric, time) TO STDOUT (FORMAT binary)";
 }
 
-archive::OwnedRow row_of(const postgres::CopyFields& fields) {
-  archive::Row row;
-  row.key = {static_cast<std::int32_t>(fields.integer(0)), static_cast<std::int32_t>(fields.integer(1)),
-             fields.timestamptz(2)};
-  if (!fields.is_null(3)) row.number = fields.float8(3);
-  if (!fields.is_null(4)) row.kind = static_cast<std::uint8_t>(fields.integer(4));
-  if (!fields.is_null(5)) row.other = fields.text(5);
-  row.untimed = !fields.is_null(6) && fields.boolean(6);
-  return archive::OwnedRow(row);
-}
-
 }  // namespace
 
 std::vector<KeyRun> runs_of(const std::vector<std::int32_t>& keys) {
@@ -167,7 +157,7 @@ Result<ExportRows> ExportReader::rows(const ExportScope& scope, const ExportMetr
   std::int64_t bytes = 0;
   const auto copied =
       (*connection)->copy_out(copy_statement(scope, metrics, part), [&](const postgres::CopyFields& fields) {
-        answer.rows.push_back(row_of(fields));
+        answer.rows.emplace_back(storage_schema::archive_row(fields));
         bytes += static_cast<std::int64_t>(answer.rows.back().text.size());
       });
   if (!copied.ok()) return copied.error();

@@ -1,11 +1,15 @@
 #include "read/archived_groups.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <limits>
+
+#include <millrace/storage_schema/archive_rows.hpp>
+#include <millrace/storage_schema/value.hpp>
 
 #include "read/bucket_fold.hpp"
 #include "read/group_fold.hpp"
-#include "read/hot_rows.hpp"
+#include "read/moment.hpp"
 
 namespace millrace::query_api {
 namespace {
@@ -15,6 +19,16 @@ using postgres::Params;
 /// Bits that a page may take to tell the devices of its buckets apart.
 constexpr std::int64_t kMostBits = 500'000'000;
 constexpr std::size_t kMostNamed = 1'000;
+constexpr int kLateRowsAtOnce = 5'000;
+
+/// A bigger integer of a row (kind 1) or its number; empty: the row is none.
+std::optional<double> number_of(const archive::Row& row) {
+  if (row.kind == static_cast<std::uint8_t>(storage_schema::Kind::kNumber)) return row.number;
+  if (row.kind != static_cast<std::uint8_t>(storage_schema::Kind::kInteger)) return std::nullopt;
+  std::int64_t whole = 0;
+  std::from_chars(row.other.data(), row.other.data() + row.other.size(), whole);
+  return static_cast<double>(whole);
+}
 
 /// The rows of a group in [from, to), numbers or not: a late text replaces an archived number.
 std::string rows_of(const Group& group, TimeUs from, TimeUs to) {
@@ -78,32 +92,38 @@ Result<std::vector<ArchivedGroups::Stretch>> ArchivedGroups::stretches(postgres:
   return all;
 }
 
-Status ArchivedGroups::numbers(const Group& group, TimeUs from, TimeUs to, const Patience& patience, const Sink& each) {
+Result<ArchivedGroups::Moment> ArchivedGroups::begin(const Patience& patience) {
+  auto place = cold_.place(patience);
+  if (!place.ok()) return place.error();
   auto connection = patience.acquire(pool_);
   if (!connection.ok()) return connection.error();
-  if (auto begun = begin_moment(**connection); !begun.ok()) return begun;
-  const auto parts = stretches(**connection, from, to);
+  if (auto begun = begin_moment(**connection); !begun.ok()) return begun.error();
+  return Moment{std::move(place).value(), std::move(connection).value()};
+}
+
+Status ArchivedGroups::numbers(const Group& group, TimeUs from, TimeUs to, const Patience& patience, const Sink& each) {
+  const auto moment = begin(patience);
+  if (!moment.ok()) return moment.error();
+  postgres::Connection& connection = *moment->connection;
+  const auto parts = stretches(connection, from, to);
   if (!parts.ok()) return parts.error();
   for (const Stretch& part : parts.value()) {
     if (!part.file.empty()) {
-      if (auto read = numbers_of_file(**connection, group, part, patience, each); !read.ok()) return read;
+      if (auto read = numbers_of_file(moment.value(), group, part, patience, each); !read.ok()) return read;
       continue;
     }
-    const auto copied = (*connection)
-                            ->copy_out(
-                                "COPY (SELECT device_id, time, CASE WHEN kind = 1 THEN other::float8 ELSE value"
-                                " END" +
-                                    rows_of(group, part.from, part.to) +
-                                    " AND (value IS NOT NULL OR kind = 1)) TO STDOUT (FORMAT binary)",
-                                [&each](const postgres::CopyFields& row) {
-                                  each(static_cast<std::int32_t>(row.integer(0)), row.timestamptz(1), row.float8(2));
-                                });
+    const auto copied = connection.copy_out(
+        "COPY (SELECT device_id, time, CASE WHEN kind = 1 THEN other::float8 ELSE value END" +
+            rows_of(group, part.from, part.to) + " AND (value IS NOT NULL OR kind = 1)) TO STDOUT (FORMAT binary)",
+        [&each](const postgres::CopyFields& row) {
+          each(static_cast<std::int32_t>(row.integer(0)), row.timestamptz(1), row.float8(2));
+        });
     if (!copied.ok()) return copied.error();
   }
   return {};
 }
 
-Status ArchivedGroups::numbers_of_file(postgres::Connection& connection, const Group& group, const Stretch& stretch,
+Status ArchivedGroups::numbers_of_file(const Moment& moment, const Group& group, const Stretch& stretch,
                                        const Patience& patience, const Sink& each) {
   if (group.devices.empty()) return {};
   const ColdRange range{.first_device = group.devices.front(),
@@ -112,11 +132,13 @@ Status ArchivedGroups::numbers_of_file(postgres::Connection& connection, const G
                         .last_metric = group.metric_id,
                         .from = stretch.from,
                         .to = stretch.to};
-  const auto archived = cold_.open({stretch.file}, range, patience);
+  const auto archived = cold_.open(moment.place, {stretch.file}, range, patience);
   if (!archived.ok()) return archived.error();
-  const auto late =
-      HotRows::open(connection, "SELECT device_id, metric, time, value, kind, other, untimed" +
-                                    rows_of(group, stretch.from, stretch.to) + " ORDER BY device_id, metric, time");
+  const auto late = storage_schema::CursorRows::open(*moment.connection,
+                                                     "SELECT device_id, metric, time, value, kind, other, untimed" +
+                                                         rows_of(group, stretch.from, stretch.to) +
+                                                         " ORDER BY device_id, metric, time",
+                                                     kLateRowsAtOnce);
   if (!late.ok()) return late.error();
   return archive::merge(**archived, **late, [&each](const archive::Row& row) -> Status {
     if (const auto number = number_of(row)) each(row.key.device, row.key.time, *number);
@@ -126,21 +148,20 @@ Status ArchivedGroups::numbers_of_file(postgres::Connection& connection, const G
 
 Result<std::optional<TimeUs>> ArchivedGroups::first_number(const Group& group, TimeUs from, TimeUs to,
                                                            const Patience& patience) {
-  auto connection = patience.acquire(pool_);
-  if (!connection.ok()) return connection.error();
-  if (auto begun = begin_moment(**connection); !begun.ok()) return begun.error();
-  const auto parts = stretches(**connection, from, to);
+  const auto moment = begin(patience);
+  if (!moment.ok()) return moment.error();
+  const auto parts = stretches(*moment->connection, from, to);
   if (!parts.ok()) return parts.error();
   DeviceIndex wanted(group.devices);
   for (const Stretch& part : parts.value()) {
     std::optional<TimeUs> first;
     if (part.file.empty()) {
-      auto found = GroupReader::first_number(**connection, group, part.from, part.to);
+      auto found = GroupReader::first_number(*moment->connection, group, part.from, part.to);
       if (!found.ok()) return found.error();
       first = found.value();
     } else {
       const Status read =
-          numbers_of_file(**connection, group, part, patience, [&](std::int32_t device, TimeUs time, double) {
+          numbers_of_file(moment.value(), group, part, patience, [&](std::int32_t device, TimeUs time, double) {
             if (wanted.find(device)) first = std::min(first.value_or(time), time);
           });
       if (!read.ok()) return read.error();

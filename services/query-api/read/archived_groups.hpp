@@ -11,8 +11,8 @@
 namespace millrace::query_api {
 
 /// What GroupReader says, over the database and the files of archived days. Reads every number of the range and adds it
-/// up here, in one view of database and catalogue. Blocking, each call at most as long as its patience; holds a
-/// connection and, while it reads a file, a worker process. Thread-safe.
+/// up here, in one view of database and catalogue. Blocking, each call at most as long as its patience; holds a place
+/// of the ColdReader and, once it has it, a connection. Thread-safe.
 class ArchivedGroups {
  public:
   ArchivedGroups(postgres::Pool& pool, ColdReader& cold) : pool_(pool), cold_(cold) {}
@@ -38,7 +38,13 @@ class ArchivedGroups {
 
   [[nodiscard]] static Result<std::vector<Stretch>> stretches(postgres::Connection& connection, TimeUs from, TimeUs to);
   [[nodiscard]] Status numbers(const Group& group, TimeUs from, TimeUs to, const Patience& patience, const Sink& each);
-  [[nodiscard]] Status numbers_of_file(postgres::Connection& connection, const Group& group, const Stretch& stretch,
+  /// What it reads with.
+  struct Moment {
+    SharedPlace place;
+    postgres::Pool::Lease connection;
+  };
+  [[nodiscard]] Result<Moment> begin(const Patience& patience);
+  [[nodiscard]] Status numbers_of_file(const Moment& moment, const Group& group, const Stretch& stretch,
                                        const Patience& patience, const Sink& each);
   [[nodiscard]] Result<std::optional<TimeUs>> first_number(const Group& group, TimeUs from, TimeUs to,
                                                            const Patience& patience);

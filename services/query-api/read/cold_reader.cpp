@@ -1,8 +1,13 @@
 #include "read/cold_reader.hpp"
 
+#include <algorithm>
+#include <chrono>
+
 namespace millrace::query_api {
 namespace {
 
+/// How often one who waits looks whether somebody still waits for him.
+constexpr std::chrono::milliseconds kLook{50};
 constexpr std::int64_t kRowBytes = 32;  // about what a point takes in an answer, beside its text
 
 std::string joined(const std::vector<std::string>& files) {
@@ -12,6 +17,8 @@ std::string joined(const std::vector<std::string>& files) {
 }
 
 }  // namespace
+
+ColdPlace::~ColdPlace() { places_.release(); }
 
 Status ColdStream::start(const std::string& program, const archive_format::Fields& request, const Patience& patience) {
   auto call = archive::WorkerCall::start(program, request, patience.deadline);
@@ -53,16 +60,35 @@ Result<std::vector<std::string>> ColdReader::files(postgres::Connection& connect
   return keys;
 }
 
-Result<std::unique_ptr<ColdStream>> ColdReader::open(const std::vector<std::string>& files, const ColdRange& range,
-                                                     const Patience& patience) {
+Result<SharedPlace> ColdReader::place(const Patience& patience) {
   if (!settings_.on()) {
     return Error{ErrorKind::kPrecondition,
                  "this stretch of time is in the archive, and this query-api has none: set ARCHIVE_STORE as "
                  "storage-archiver has it"};
   }
-  if (!places_.try_acquire_until(patience.deadline))
-    return Error{ErrorKind::kThrottled, "all readers of the archive are busy (ARCHIVE_READERS)"};
-  auto stream = std::make_unique<ColdStream>(places_);
+  auto aside = rpc::WorkerPool::step_aside();
+  if (!aside) {
+    return Error{ErrorKind::kThrottled,
+                 "as many calls wait for a reader of the archive as may (ARCHIVE_READERS); try again later"};
+  }
+  while (!places_.try_acquire_until(std::min(patience.deadline, postgres::Clock::now() + kLook))) {
+    if (patience.gave_up && patience.gave_up()) return Error{ErrorKind::kUnknownOutcome, "the client went away"};
+    if (postgres::Clock::now() >= patience.deadline)
+      return Error{ErrorKind::kThrottled, "all readers of the archive are busy (ARCHIVE_READERS)"};
+  }
+  return SharedPlace(new ColdPlace(places_, *std::move(aside)));
+}
+
+Result<std::unique_ptr<ColdStream>> ColdReader::open(const std::vector<std::string>& files, const ColdRange& range,
+                                                     const Patience& patience) {
+  auto taken = place(patience);
+  if (!taken.ok()) return taken.error();
+  return open(std::move(taken).value(), files, range, patience);
+}
+
+Result<std::unique_ptr<ColdStream>> ColdReader::open(SharedPlace place, const std::vector<std::string>& files,
+                                                     const ColdRange& range, const Patience& patience) const {
+  auto stream = std::make_unique<ColdStream>(std::move(place));
   archive_format::Fields request = settings_.fields;
   request.insert({{"command", "read"},
                   {"key", joined(files)},

@@ -12,6 +12,7 @@
 #include <millrace/archive/worker_call.hpp>
 #include <millrace/base/time.hpp>
 #include <millrace/postgres/connection.hpp>
+#include <millrace/rpc/worker_pool.hpp>
 
 #include "read/patience.hpp"
 
@@ -34,27 +35,35 @@ struct ColdRows {
   TimeUs to = 0;  ///< the rows are complete up to here, exclusive
 };
 
+/// The right to have one worker process. Belongs to the thread that took it. While it is waited for and held, the call
+/// leaves its thread to others (rpc::WorkerPool::step_aside()).
+class ColdPlace {
+ public:
+  ~ColdPlace();
+  ColdPlace(const ColdPlace&) = delete;
+  ColdPlace& operator=(const ColdPlace&) = delete;
+
+ private:
+  friend class ColdReader;
+  ColdPlace(std::counting_semaphore<64>& places, rpc::WorkerPool::Aside aside)
+      : places_(places), aside_(std::move(aside)) {}
+
+  std::counting_semaphore<64>& places_;
+  rpc::WorkerPool::Aside aside_;
+};
+using SharedPlace = std::shared_ptr<const ColdPlace>;
+
 /// Rows of files as parquet-worker sends them: one file after the other, each by device, metric, time. Keeps a worker
 /// process until it goes. One thread.
 class ColdStream final : public archive::RowSource {
  public:
-  /// Takes over one place of `places`, which was acquired.
-  explicit ColdStream(std::counting_semaphore<64>& places) : place_(places) {}
+  explicit ColdStream(SharedPlace place) : place_(std::move(place)) {}
   [[nodiscard]] Status start(const std::string& program, const archive_format::Fields& request,
                              const Patience& patience);
   [[nodiscard]] Result<const archive::Row*> next() override;
 
  private:
-  /// Gives its place back.
-  struct Place {
-    explicit Place(std::counting_semaphore<64>& taken) : places(taken) {}
-    ~Place() { places.release(); }
-    Place(const Place&) = delete;
-    Place& operator=(const Place&) = delete;
-    std::counting_semaphore<64>& places;
-  };
-
-  Place place_;
+  const SharedPlace place_;
   std::unique_ptr<archive::WorkerCall> call_;
   archive::RowBlock block_;
   std::size_t at_ = 0;
@@ -72,7 +81,15 @@ class ColdReader {
   /// is exchanged for its file between the two is then seen twice instead of never, and archive::merge makes one of it.
   [[nodiscard]] static Result<std::vector<std::string>> files(postgres::Connection& connection, TimeUs from, TimeUs to);
 
-  /// kPrecondition: this query-api was told of no archive; kThrottled: all workers are busy until the deadline.
+  /// Waits for one of the places. Nothing that others wait for may be held meanwhile, a connection above all: who needs
+  /// one too takes the place first. kPrecondition: this query-api was told of no archive; kThrottled: all workers are
+  /// busy until the deadline, or as many calls wait for one as may.
+  [[nodiscard]] Result<SharedPlace> place(const Patience& patience);
+
+  /// Starts a worker at the place, one at a time.
+  [[nodiscard]] Result<std::unique_ptr<ColdStream>> open(SharedPlace place, const std::vector<std::string>& files,
+                                                         const ColdRange& range, const Patience& patience) const;
+  /// Both.
   [[nodiscard]] Result<std::unique_ptr<ColdStream>> open(const std::vector<std::string>& files, const ColdRange& range,
                                                          const Patience& patience);
 

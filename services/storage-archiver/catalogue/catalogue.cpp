@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <millrace/storage_schema/value.hpp>
+#include <millrace/storage_schema/archive_rows.hpp>
 
 namespace millrace::archiver {
 
@@ -12,47 +12,33 @@ namespace {
 
 constexpr int kFetchRows = 20'000;
 
-/// A cursor over a table.
+/// The rows of a table in a transaction of their own.
 class TableRows final : public archive::RowSource {
  public:
   explicit TableRows(postgres::Connection& connection) : connection_(connection) {}
-  ~TableRows() override { connection_.rollback(); }
+  ~TableRows() override {
+    rows_.reset();
+    connection_.rollback();
+  }
 
   Status open(const std::string& table) {
     // One snapshot, taken after begin() was committed: what comes later is noted as a change.
     if (auto begun = connection_.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); !begun) return begun;
-    return connection_.script(
-        "DECLARE day NO SCROLL CURSOR FOR SELECT device_id, metric, time, value, kind, other, untimed FROM storage." +
-        postgres::quote_identifier(table) + " ORDER BY device_id, metric, time");
+    auto opened =
+        storage_schema::CursorRows::open(connection_,
+                                         "SELECT device_id, metric, time, value, kind, other, untimed FROM storage." +
+                                             postgres::quote_identifier(table) + " ORDER BY device_id, metric, time",
+                                         kFetchRows);
+    if (!opened) return opened.error();
+    rows_ = std::move(*opened);
+    return {};
   }
 
-  Result<const archive::Row*> next() override {
-    if (at_ == rows_.size()) {
-      if (ended_) return static_cast<const archive::Row*>(nullptr);
-      auto fetched = connection_.exec("FETCH FORWARD " + std::to_string(kFetchRows) + " FROM day");
-      if (!fetched) return fetched.error();
-      rows_ = std::move(*fetched);
-      at_ = 0;
-      ended_ = rows_.size() < kFetchRows;
-      if (rows_.empty()) return static_cast<const archive::Row*>(nullptr);
-    }
-    const int i = at_++;
-    row_ = {};
-    row_.key = {static_cast<std::int32_t>(rows_.integer(i, 0)), static_cast<std::int32_t>(rows_.integer(i, 1)),
-                rows_.timestamptz(i, 2)};
-    if (!rows_.is_null(i, 3)) row_.number = rows_.float8(i, 3);
-    if (!rows_.is_null(i, 4)) row_.kind = static_cast<std::uint8_t>(rows_.integer(i, 4));
-    if (!rows_.is_null(i, 5)) row_.other = rows_.text(i, 5);
-    row_.untimed = !rows_.is_null(i, 6) && rows_.boolean(i, 6);
-    return static_cast<const archive::Row*>(&row_);
-  }
+  Result<const archive::Row*> next() override { return rows_->next(); }
 
  private:
   postgres::Connection& connection_;
-  postgres::Rows rows_;
-  int at_ = 0;
-  bool ended_ = false;
-  archive::Row row_;
+  std::unique_ptr<storage_schema::CursorRows> rows_;
 };
 
 Params day_params(const ArchivedFile& file) {

@@ -1,11 +1,15 @@
 // Reads over days that are in the database, in files, or partly in both.
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <future>
+#include <iterator>
 #include <optional>
 
 #include <gtest/gtest.h>
 
 #include "archived_days.hpp"
+#include "eventually.hpp"
 #include "query_fixture.hpp"
 
 namespace millrace::query_api {
@@ -236,6 +240,75 @@ TEST_F(QueryArchive, ALostFileIsAnErrorNotAGap) {
   const auto status = stub_->Range(context(kAcmeKey).get(), range("number", kStart, kStart + kDay), &page);
   EXPECT_FALSE(status.ok());
   EXPECT_EQ(page.samples_size(), 0);
+}
+
+/// A parquet-worker that begins when it may.
+class HeldWorker {
+ public:
+  explicit HeldWorker(std::string folder) : folder_(std::move(folder)) {
+    std::filesystem::create_directories(folder_);
+    std::ofstream script(program());
+    script << "#!/bin/sh\necho begun >> '" << folder_ << "/begun'\nwhile [ ! -e '" << folder_
+           << "/go' ]; do sleep 0.05; done\nexec " << PARQUET_WORKER << " \"$@\"\n";
+    script.close();
+    std::filesystem::permissions(program(), std::filesystem::perms::owner_all);
+  }
+  ~HeldWorker() {
+    let_go();
+    std::filesystem::remove_all(folder_);
+  }
+  HeldWorker(const HeldWorker&) = delete;
+  HeldWorker& operator=(const HeldWorker&) = delete;
+
+  [[nodiscard]] std::string program() const { return folder_ + "/worker"; }
+  [[nodiscard]] std::ptrdiff_t begun() const {
+    std::ifstream file(folder_ + "/begun");
+    return std::count(std::istreambuf_iterator<char>(file), {}, '\n');
+  }
+  void let_go() const { std::ofstream(folder_ + "/go").flush(); }
+
+ private:
+  const std::string folder_;
+};
+
+TEST_F(QueryArchive, WhileAllReadersOfTheArchiveAreTakenOtherReadsAnswer) {
+  archive_all();
+  insert_sample(kMeter, number_, kStart + 20 * kDay, 5.0);
+  const HeldWorker worker((std::filesystem::path(::testing::TempDir()) / ("worker_" + database_name_)).string());
+  archive_.worker = worker.program();
+  start_service();
+  // Twice as many as there are readers, threads and connections.
+  api::AggregateRequest aggregate;
+  aggregate.set_metric("number");
+  aggregate.set_from_us(kStart);
+  aggregate.set_to_us(kStart + kDay);
+  aggregate.set_step_us(kDay);
+  api::TopNRequest top;
+  top.set_metric("number");
+  top.set_from_us(kStart);
+  top.set_to_us(kStart + kDay);
+  std::vector<std::future<grpc::StatusCode>> archived;
+  const auto begin = [&](auto method, const auto& request) {
+    archived.push_back(std::async(std::launch::async, [=, this] { return code_of(method, request, kAcmeKey); }));
+  };
+  begin(&Stub::Aggregate, aggregate);
+  begin(&Stub::TopN, top);
+  begin(&Stub::Range, range("number", kStart, kStart + kDay));
+  begin(&Stub::Aggregate, aggregate);
+  ASSERT_TRUE(testing::eventually([&] { return worker.begun() == 2; }));
+  for (int i = 0; i < 5; ++i) {
+    api::RangeResponse page;
+    const auto answered =
+        stub_->Range(context(kAcmeKey).get(), range("number", kStart + 19 * kDay, kStart + 21 * kDay), &page);
+    ASSERT_TRUE(answered.ok()) << answered.error_message();
+    EXPECT_EQ(page.samples_size(), 1);
+  }
+  EXPECT_EQ(worker.begun(), 2);
+  for (const auto& call : archived) {
+    EXPECT_EQ(call.wait_for(std::chrono::seconds(0)), std::future_status::timeout) << "it still waits";
+  }
+  worker.let_go();
+  for (auto& call : archived) EXPECT_EQ(call.get(), grpc::StatusCode::OK);
 }
 
 }  // namespace

@@ -83,5 +83,44 @@ TEST(WorkerPool, ADrainRunsWhatWaitsBehindItsOwnersBound) {
   EXPECT_EQ(pool.submit(gate.job("late"), "a"), Submitted::kStopping);
 }
 
+/// Steps aside, and then waits until it is let go.
+std::function<void()> aside_job(Gate& gate, const std::string& name) {
+  return [job = gate.job(name), refused = gate.job(name + " refused")] {
+    const auto aside = WorkerPool::step_aside();
+    (aside ? job : refused)();
+  };
+}
+
+TEST(WorkerPool, JobsThatStepAsideLeaveTheirThreadToOthers) {
+  Gate gate;
+  WorkerPool pool({.threads = 1, .queue = 10, .running_of_owner = 1, .aside = 2});
+  for (const char* name : {"a1", "a2"}) ASSERT_EQ(pool.submit(aside_job(gate, name), "a"), Submitted::kYes);
+  gate.wait_begun(2);
+  ASSERT_EQ(pool.submit(aside_job(gate, "a3"), "a"), Submitted::kYes);
+  EXPECT_EQ(gate.wait_begun(3).back(), "a3 refused") << "two are aside, as many as may be";
+  ASSERT_EQ(pool.submit(gate.job("a4"), "a"), Submitted::kYes);
+  EXPECT_EQ(pool.running(), 3U) << "the one that was refused still has the thread";
+  gate.let_go(4);
+  EXPECT_EQ(gate.wait_begun(4).back(), "a4");
+  ASSERT_TRUE(pool.drain(std::chrono::steady_clock::now() + std::chrono::minutes(1)).ok());
+}
+
+TEST(WorkerPool, OneOwnerTakesNotAllThePlacesAside) {
+  Gate gate;
+  WorkerPool pool({.threads = 1, .queue = 10, .aside = 2, .aside_of_owner = 1});
+  ASSERT_EQ(pool.submit(aside_job(gate, "a1"), "a"), Submitted::kYes);
+  gate.wait_begun(1);
+  ASSERT_EQ(pool.submit(aside_job(gate, "b1"), "b"), Submitted::kYes);
+  gate.wait_begun(2);
+  ASSERT_EQ(pool.submit(aside_job(gate, "b2"), "b"), Submitted::kYes);
+  EXPECT_EQ(gate.wait_begun(3).back(), "b2 refused");
+  gate.let_go(3);
+}
+
+TEST(WorkerPool, WhoRunsInNoPoolStepsAsideAtNoPrice) {
+  const auto aside = WorkerPool::step_aside();
+  EXPECT_TRUE(aside);
+}
+
 }  // namespace
 }  // namespace millrace::rpc
