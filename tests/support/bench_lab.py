@@ -9,24 +9,29 @@ import time
 from pathlib import Path
 
 from millrace_dev import bench, kafka, say
-from millrace_dev.processes import tree
+from millrace_dev.processes import sweep, tree
 from millrace_dev.say import DevError
 from millrace_lab import Lab, remove_folder
 
 
 @contextlib.contextmanager
-def bench_lab(extra=None):
-    """A started system on free ports; its folder is removed afterwards. `extra`: further settings by service."""
-    lab = Lab(jvm=kafka.LARGE)
+def bench_lab(extra=None, folder=None, database=None):
+    """A started system on free ports; its folder is removed afterwards. `extra`: further settings by service. `folder`: one that is
+    kept with all its data, for the next run. `database`: further settings of PostgreSQL."""
+    if folder:
+        sweep(folder)  # of a run that was killed
+    lab = Lab(folder=folder, jvm=kafka.LARGE)
     for name, values in (extra or {}).items():
         lab.stack.services[name].extra.update(values)
+    lab.stack.postgres.extra.update(database or {})
     try:
         with say.Step("a system of its own"):
             lab.start()
         yield lab
     finally:
         lab.close()
-        remove_folder(lab)
+        if not folder:
+            remove_folder(lab)
 
 
 def fleet_command(lab, rate, seconds, *more, devices=200):

@@ -39,6 +39,7 @@ class Postgres:
         self._folder = folder / "postgres"
         self._password = password
         self._fast = fast
+        self.extra = {}  # further settings of the server, by name
 
     def url(self, database="postgres", user="postgres", password=None):
         return f"postgresql://{user}:{password or self._password}@127.0.0.1:{self.port}/{database}"
@@ -50,6 +51,7 @@ class Postgres:
         options = dict(SETTINGS, port=self.port, listen_addresses="'127.0.0.1'")
         if self._fast:
             options.update(fsync="off", full_page_writes="off", max_wal_size="'1GB'")
+        options.update(self.extra)
         (self._data / "postgresql.auto.conf").write_text(
             "".join(f"{name} = {value}\n" for name, value in options.items()), encoding="ascii")
         self._forget_killed_predecessor()
