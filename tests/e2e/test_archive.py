@@ -1,11 +1,10 @@
 """storage-archiver as a part of the whole: its pages, and a day that leaves the database and is read back."""
-import os
 import re
-import subprocess
 import urllib.request
 
 import pytest
 
+from archive_run import archive, directory
 from http_device import HttpDevice
 from millrace_lab import ROOT, eventually
 
@@ -36,18 +35,6 @@ def test_it_is_ready_while_it_is_off(lab):
     assert ready, detail
 
 
-def _archive(lab, folder):
-    environment = {**os.environ,
-                   "MILLRACE_STORAGE_ARCHIVER_DATABASE_URL": lab.stack.database_url,
-                   "MILLRACE_STORAGE_ARCHIVER_ARCHIVE_STORE": "directory",
-                   "MILLRACE_STORAGE_ARCHIVER_ARCHIVE_DIRECTORY": str(lab.stack.settings.archive),
-                   "MILLRACE_STORAGE_ARCHIVER_STATE_DIR": str(folder),
-                   "MILLRACE_STORAGE_ARCHIVER_MERGE_INTERVAL_S": "0"}
-    done = subprocess.run([lab.binaries / "storage-archiver", "once"], env=environment, capture_output=True, text=True,
-                          check=False, timeout=300, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0, done.stderr
-
-
 def _send(lab, sender, seconds):
     receipt = sender.send([{"ts": BEGIN // SECOND + second, "value": value} for second, value in seconds])
     eventually(lambda: lab.query("GetReceipt", receipt=receipt).state == 3, 60, f"{receipt} to be stored")
@@ -64,12 +51,12 @@ def test_a_day_leaves_the_database_and_is_read_back(lab, tmp_path):
     _send(lab, sender, [(second, second + 1) for second in range(300)])
     before = read()
     assert len(before) == 300
-    _archive(lab, tmp_path)
+    archive(lab, tmp_path, directory(lab))
     assert lab.sql("SELECT count(*) FROM storage.sample WHERE time < '2026-02-01'") == [["0"]]
     assert read() == before
     # A late row, and another value for an archived time: what the device sent last counts.
     _send(lab, sender, [(7, 1007), (400, 1400)])
     late = read()
     assert late == [(time, 1007 if time == BEGIN + 7 * SECOND else value) for time, value in before] + [(BEGIN + 400 * SECOND, 1400)]
-    _archive(lab, tmp_path)
+    archive(lab, tmp_path, directory(lab))
     assert read() == late

