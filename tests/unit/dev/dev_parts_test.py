@@ -189,6 +189,34 @@ class Folder(unittest.TestCase):
                 self.assertEqual(list(first.iterdir()), [])
 
 
+class TimescaleDb(unittest.TestCase):
+    def _integration(self, offered):
+        """What a run of the integration tests says, and the environments in which the storage tests ran once more."""
+        servers = mock.Mock(start=lambda: {}, offer_timescaledb=lambda: offered)
+        said, environments = io.StringIO(), []
+
+        def storage_tests(_layout, _folder, environment):
+            environments.append(environment)
+            return True, False
+        with tempfile.TemporaryDirectory() as name, mock.patch.multiple(
+                testing, fresh_folder=lambda _: Path(name), test_environment=lambda *_: {"A": "b"}, sweep=mock.DEFAULT,
+                TestServers=lambda *_: servers, _run_label=mock.DEFAULT), mock.patch.object(
+                testing.storage_round, "run", storage_tests), contextlib.redirect_stdout(said):
+            testing.run_labels(SimpleNamespace(), ["integration"])
+        return said.getvalue(), environments
+
+    def test_a_run_without_it_says_so_in_one_line(self):
+        said, environments = self._integration(False)
+        self.assertEqual(sum("TimescaleDB" in line for line in said.splitlines()), 1, said)
+        self.assertEqual(environments, [])
+
+    def test_the_storage_tests_run_once_more_where_it_is(self):
+        said, environments = self._integration(True)
+        self.assertEqual([one["MILLRACE_TEST_TIMESCALEDB"] for one in environments], ["1"])
+        self.assertIn("FAILED timescaledb: e2e and chaos", said)
+        self.assertNotIn("MILLRACE_TEST_TIMESCALEDB", os.environ)
+
+
 class Ports(unittest.TestCase):
     def test_tests_that_run_at_once_choose_from_different_ports(self):
         chosen = []

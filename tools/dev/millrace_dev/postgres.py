@@ -17,6 +17,9 @@ def server_programs():
     return Path(os.environ.get("MILLRACE_TEST_POSTGRES", BINARIES))
 
 
+# Set: every database of a cluster that is made from now on has TimescaleDB.
+TIMESCALEDB = "MILLRACE_TEST_TIMESCALEDB"
+
 SETTINGS = {
     "unix_socket_directories": "''",
     "max_connections": "200",
@@ -51,6 +54,10 @@ class Postgres:
         options = dict(SETTINGS, port=self.port, listen_addresses="'127.0.0.1'")
         if self._fast:
             options.update(fsync="off", full_page_writes="off", max_wal_size="'1GB'")
+        if os.environ.get(TIMESCALEDB):
+            # Its workers would keep databases from being copied and dropped; nothing here needs them.
+            options.update({"shared_preload_libraries": "'timescaledb'", "timescaledb.telemetry_level": "off",
+                            "timescaledb.max_background_workers": "0"})
         options.update(self.extra)
         (self._data / "postgresql.auto.conf").write_text(
             "".join(f"{name} = {value}\n" for name, value in options.items()), encoding="ascii")
@@ -74,6 +81,12 @@ class Postgres:
             return subprocess.run([BINARIES / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)],
                                   check=False).returncode == 0
         wait_until(ready, timeout, "PostgreSQL to be ready", while_alive=self.process)
+        if os.environ.get(TIMESCALEDB):
+            self.sql("CREATE EXTENSION IF NOT EXISTS timescaledb", "template1")
+
+    def offers_timescaledb(self):
+        """Whether the extension is installed on this machine, for this version."""
+        return self.sql("SELECT count(*) FROM pg_available_extensions WHERE name = 'timescaledb'") == "1"
 
     def alive(self):
         return self.process.alive()

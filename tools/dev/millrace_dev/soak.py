@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 
-from . import bench, build, compose_soak, fuzz, kafka, kubernetes, newer_postgres, packages, say, testing, toolchain
+from . import bench, build, compose_soak, fuzz, kafka, kubernetes, newer_postgres, packages, say, storage_round, testing, toolchain
 from .processes import sweep
 from .say import DevError
 
@@ -88,34 +88,16 @@ def _kubernetes(layout):
     return code
 
 
-# What a version of PostgreSQL could break: the programs that speak to it, and the contract of delivery over it.
-_STORAGE_PROGRAMS = ("device_registry", "fleet", "query_api", "storage_archiver", "storage_writer")
-_STORAGE_TESTS = ("e2e/test_archive.py", "e2e/test_ledger.py", "e2e/test_payloads.py", "e2e/test_query_web.py", "e2e/test_read_side.py",
-                  "e2e/test_replay.py", "e2e/test_stored_answers.py", "chaos/test_delivery.py", "chaos/test_disk.py")
-
-
 def _postgres(layout):
     toolchain.install_s3_server(layout)
+    toolchain.install_parquet_reader(layout)
     build.build(layout)
     rows = []
     for version in newer_postgres.DIGESTS:
         os.environ["MILLRACE_TEST_POSTGRES"] = str(newer_postgres.install(layout, version))
         folder = testing.fresh_folder(layout)
-        environment = testing.test_environment(layout, folder)
-        servers = testing.TestServers(layout, folder / "servers")
-        try:
-            programs = subprocess.run(["ctest", "--test-dir", str(layout.build()), "--output-on-failure", "-R",
-                                       f"^integration_({'|'.join(_STORAGE_PROGRAMS)})$"],
-                                      env={**environment, **servers.start()}, check=False).returncode
-        finally:
-            servers.stop()
-        try:
-            tests = subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider",
-                                    *(str(layout.root / "tests" / test) for test in _STORAGE_TESTS)],
-                                   env=environment, cwd=layout.root, check=False).returncode
-        finally:
-            sweep(folder)
-        rows.append([version, *("passed" if code == 0 else "FAILED" for code in (programs, tests))])
+        passed = storage_round.run(layout, folder, testing.test_environment(layout, folder))
+        rows.append([version, *("passed" if one else "FAILED" for one in passed)])
     say.line(say.table(rows, ["PostgreSQL", "integration", "e2e and chaos"]))
     return 0 if all("FAILED" not in row for row in rows) else 1
 

@@ -8,7 +8,7 @@ import time
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
-from . import build, kafka, mqtt_clients, packages, postgres, quality, say, toolchain
+from . import build, kafka, mqtt_clients, packages, postgres, quality, say, storage_round, toolchain
 from .processes import sweep
 from .say import DevError
 from .settings import Settings, free_ports
@@ -18,6 +18,7 @@ CTEST = ("unit", "integration", "conformance")
 PYTEST = ("e2e", "chaos")
 LABELS = CTEST + PYTEST + ("lint",)
 NEEDS_SERVERS = ("integration", "conformance")
+NO_TIMESCALEDB = "TimescaleDB is not installed here: the storage tests ran without it"
 
 
 class Tally:
@@ -55,6 +56,7 @@ def run_labels(layout, labels, preset="release"):
     folder = fresh_folder(layout)
     tally = Tally()
     servers = None
+    timescaledb = None  # not asked yet
     try:
         environment = test_environment(layout, folder)
         for label in labels:
@@ -62,6 +64,7 @@ def run_labels(layout, labels, preset="release"):
                 servers = TestServers(layout, folder / "servers")
                 try:
                     environment.update(servers.start())
+                    timescaledb = servers.offer_timescaledb()
                 except DevError as error:
                     say.warn(str(error))
                     tally.add(label, [("Kafka and PostgreSQL for the tests", "failed")], 0)
@@ -74,7 +77,23 @@ def run_labels(layout, labels, preset="release"):
         if servers:
             servers.stop()
         sweep(folder)
-    return _summary(tally, time.monotonic() - begun)
+    if timescaledb:
+        _timescaledb(layout, folder / "timescaledb", environment, tally)
+    return _summary(tally, time.monotonic() - begun, [] if timescaledb in (None, True) else [NO_TIMESCALEDB])
+
+
+def _timescaledb(layout, folder, environment, tally):
+    """The storage tests once more, in databases with the extension."""
+    say.line("== storage tests with TimescaleDB")
+    begun = time.monotonic()
+    folder.mkdir()
+    os.environ[postgres.TIMESCALEDB] = "1"
+    try:
+        passed = storage_round.run(layout, folder, {**environment, postgres.TIMESCALEDB: "1", "MILLRACE_TEST_DIR": str(folder)})
+    finally:
+        del os.environ[postgres.TIMESCALEDB]
+    cases = zip(("integration", "e2e and chaos"), passed)
+    tally.add("timescaledb", [(name, "passed" if one else "failed") for name, one in cases], time.monotonic() - begun)
 
 
 def prepare(layout):
@@ -84,6 +103,7 @@ def prepare(layout):
     toolchain.install_coap_client(layout)
     toolchain.install_manifest_checks(layout)
     toolchain.install_s3_server(layout)
+    toolchain.install_parquet_reader(layout)
 
 
 def fresh_folder(layout):
@@ -133,6 +153,9 @@ class TestServers:
         return {"MILLRACE_TEST_KAFKA": self._stack.kafka.bootstrap,
                 "MILLRACE_TEST_DATABASE_URL": self._stack.postgres.url(),
                 "MILLRACE_TEST_VERSITYGW": str(self._stack.layout.tools / "bin" / "versitygw")}
+
+    def offer_timescaledb(self):
+        return self._stack.postgres.offers_timescaledb()
 
     def stop(self):
         self._stack.stop_all()
@@ -252,11 +275,13 @@ def _junit_cases(path):
     return cases
 
 
-def _summary(tally, seconds):
+def _summary(tally, seconds, notes):
     say.line()
     say.line(say.table(tally.rows, ["label", "passed", "failed", "skipped", "time"]))
     for failure in tally.failures:
         say.line(f"  FAILED {failure}")
+    for note in notes:
+        say.line(f"  {note}")
     say.line(f"  {seconds / 60:.1f} minutes in all")
     say.line()
     passed, failed, skipped = tally.total(1), tally.total(2), tally.total(3)
