@@ -1,4 +1,5 @@
 """Fixtures of the tests that run the whole system."""
+import contextlib
 import os
 import subprocess
 import sys
@@ -49,6 +50,31 @@ def lab(request):
     assert not unexpected, "unexpected error lines:\n" + "\n".join(unexpected[:20])
 
 
+@pytest.fixture
+def lab_of_its_own():
+    """A context manager: a system for one test, its services with further settings, {service: {variable: value}}. The shared one
+    ends before, for its memory."""
+    @contextlib.contextmanager
+    def own(settings):
+        _drop()
+        fresh = millrace_lab.Lab()
+        for service, variables in settings.items():
+            fresh.member(service).extra.update(variables)
+        try:
+            fresh.start()
+            yield fresh
+            unexpected = fresh.error_lines()
+            assert not unexpected, "unexpected error lines:\n" + "\n".join(unexpected[:20])
+        except BaseException:
+            print(fresh.tails())
+            raise
+        finally:
+            fresh.close()
+        if not os.environ.get("MILLRACE_TEST_KEEP"):
+            millrace_lab.remove_folder(fresh)
+    return own
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield
@@ -77,9 +103,9 @@ def data_folder():
 
 
 @pytest.fixture
-def parquet_worker(lab):
+def parquet_worker():
     """Where Arrow cannot be had there is no archive to test; in CI it must be there."""
-    program = lab.binaries / "parquet-worker"
+    program = millrace_lab.Layout().binaries / "parquet-worker"
     if not program.exists():
         why = "Arrow C++ is not here: parquet-worker is not built"
         if os.environ.get("CI"):
