@@ -1,4 +1,5 @@
 // The subcommands: migrate and bootstrap.
+#include <chrono>
 #include <cstdio>
 
 #include <millrace/base/ids.hpp>
@@ -47,6 +48,8 @@ Result<std::string> first_key(postgres::Connection& connection, const std::strin
 int migrate(const Config& config) {
   auto connection = connect(config);
   if (!connection.ok()) return failed("migrate", connection.error());
+  // It may have to wait for another starter or for readers; the server's own statement time-out still holds.
+  (*connection)->set_deadline(postgres::Clock::now() + std::chrono::minutes{10});
   const auto applied = postgres::migrate(**connection, kSchema, migrations());
   if (!applied.ok()) return failed("migrate", applied.error());
   std::printf("schema registry: %d migrations applied\n", *applied);

@@ -1,4 +1,6 @@
+#include <chrono>
 #include <string>
+#include <thread>
 
 #include <millrace/base/digest.hpp>
 #include <millrace/postgres/migrations.hpp>
@@ -8,6 +10,12 @@ namespace {
 
 // Any one number for all schemas: the lock makes starters wait for each other, nothing more.
 constexpr std::int64_t kLock = 0x6d696c6c72616365;  // "millrace"
+
+// Whoever waits for a table makes everyone behind it wait. So a migration waits a moment, gives way and comes back.
+constexpr std::string_view kGiveWay = "SET LOCAL lock_timeout = '500ms';\n";
+constexpr std::chrono::seconds kPause{1};
+constexpr std::chrono::minutes kPatience{5};
+constexpr std::string_view kLockNotAvailable = "55P03";
 
 // Session lock: it must span several transactions. Closing the connection also releases it.
 class AdvisoryLock {
@@ -33,19 +41,39 @@ class AdvisoryLock {
 
 std::string hash_of(const Migration& migration) { return to_hex(bytes_of(sha256(migration.sql))); }
 
-Status apply(Connection& connection, const std::string& table, const Migration& migration) {
+std::string named(const Migration& migration) {
+  return "migration " + std::to_string(migration.version) + " (" + std::string(migration.name) + ")";
+}
+
+// False: another session holds a table that it changes.
+Result<bool> apply(Connection& connection, const std::string& table, const Migration& migration) {
   auto transaction = Transaction::begin(connection);
   if (!transaction) return transaction.error();
-  if (auto done = connection.script(migration.sql); !done) {
+  if (auto done = connection.script(std::string(kGiveWay).append(migration.sql)); !done) {
     const ServerError& at = connection.last_error();
-    return Error{done.error().kind, "migration " + std::to_string(migration.version) + " (" +
-                                        std::string(migration.name) + "): " + done.error().message +
-                                        (at.context.empty() ? "" : "; " + at.context)};
+    if (at.sqlstate == kLockNotAvailable) return false;
+    return Error{done.error().kind,
+                 named(migration) + ": " + done.error().message + (at.context.empty() ? "" : "; " + at.context)};
   }
   auto noted = connection.exec("INSERT INTO " + table + " (version, name, sha256) VALUES ($1, $2, $3)",
                                Params{}.integer(migration.version).text(migration.name).text(hash_of(migration)));
   if (!noted) return noted.error();
-  return transaction->commit();
+  if (auto committed = transaction->commit(); !committed) return committed.error();
+  return true;
+}
+
+Status apply_patiently(Connection& connection, const std::string& table, const Migration& migration) {
+  for (const auto until = Clock::now() + kPatience;;) {
+    auto applied = apply(connection, table, migration);
+    if (!applied) return applied.error();
+    if (*applied) return {};
+    if (Clock::now() >= until) {
+      return Error{ErrorKind::kUnavailable, named(migration) + ": other sessions held a table that it changes for " +
+                                                std::to_string(kPatience.count()) +
+                                                " minutes; end long transactions (pg_stat_activity), migrate again"};
+    }
+    std::this_thread::sleep_for(kPause);
+  }
 }
 
 Status check_applied(const Rows& applied, std::string_view schema, std::span<const Migration> migrations) {
@@ -79,7 +107,7 @@ Result<int> migrate(Connection& connection, std::string_view schema, std::span<c
   if (auto same = check_applied(*applied, schema, migrations); !same) return same.error();
   int count = 0;
   for (std::size_t i = static_cast<std::size_t>(applied->size()); i < migrations.size(); ++i) {
-    if (auto done = apply(connection, table, migrations[i]); !done) return done.error();
+    if (auto done = apply_patiently(connection, table, migrations[i]); !done) return done.error();
     ++count;
   }
   return count;

@@ -17,8 +17,10 @@ struct Migration {
 };
 
 /// Creates `schema` and its table `migration` if needed and applies what is missing, each in its own transaction, all
-/// under one advisory lock, so that several starters do it once. Returns how many it applied. kCorrupt: an applied
-/// migration has another text, or the database is ahead of this binary.
+/// under one advisory lock, so that several starters do it once. Returns how many it applied. A table that others hold
+/// is waited for half a second at a time, so that nobody queues behind it; after five minutes of that kUnavailable. A
+/// kill at any point leaves whole migrations. kCorrupt: an applied migration has another text, or the database is ahead
+/// of this binary.
 [[nodiscard]] Result<int> migrate(Connection& connection, std::string_view schema,
                                   std::span<const Migration> migrations);
 
