@@ -5,7 +5,6 @@ import random
 
 import pytest
 
-import millrace_lab
 from archive_run import S3Server, archived_keys, environment, parquet_rows
 from http_device import HttpDevice
 from millrace_lab import eventually, now_us
