@@ -59,6 +59,19 @@ Result<TimeUs> offset_at(std::string_view text, std::size_t& at) {
   return sign * (hours * 3600LL + minutes * 60LL) * kUsPerSecond;
 }
 
+/// As `%0*d`: exports write a time for each point, and snprintf would be a third of their price.
+void append_digits(std::string& out, int number, std::size_t least) {
+  std::array<char, 16> digits{};
+  std::size_t at = digits.size();
+  const bool negative = number < 0;
+  for (unsigned rest = negative ? 0U - static_cast<unsigned>(number) : static_cast<unsigned>(number);
+       rest != 0 || digits.size() - at + (negative ? 1 : 0) < least; rest /= 10) {
+    digits.at(--at) = static_cast<char>('0' + rest % 10);
+  }
+  if (negative) out += '-';
+  out.append(digits.data() + at, digits.size() - at);
+}
+
 }  // namespace
 
 TimeUs now_us() {
@@ -72,15 +85,18 @@ std::string format_rfc3339(TimeUs time) {
   const TimeUs of_day = (point - day).count();
   const int seconds = static_cast<int>(of_day / kUsPerSecond);
   const int fraction = static_cast<int>(of_day % kUsPerSecond);
-  std::array<char, 64> text{};
-  int n = std::snprintf(text.data(), text.size(), "%04d-%02u-%02uT%02d:%02d:%02d", static_cast<int>(date.year()),
-                        static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), seconds / 3600,
-                        seconds / 60 % 60, seconds % 60);
-  std::string out(text.data(), static_cast<std::size_t>(n));
-  if (fraction != 0) {
-    n = fraction % 1000 == 0 ? std::snprintf(text.data(), text.size(), ".%03d", fraction / 1000)
-                             : std::snprintf(text.data(), text.size(), ".%06d", fraction);
-    out.append(text.data(), static_cast<std::size_t>(n));
+  std::string out;
+  out.reserve(32);
+  append_digits(out, static_cast<int>(date.year()), 4);
+  append_digits(out += '-', static_cast<int>(static_cast<unsigned>(date.month())), 2);
+  append_digits(out += '-', static_cast<int>(static_cast<unsigned>(date.day())), 2);
+  append_digits(out += 'T', seconds / 3600, 2);
+  append_digits(out += ':', seconds / 60 % 60, 2);
+  append_digits(out += ':', seconds % 60, 2);
+  if (fraction % 1000 != 0) {
+    append_digits(out += '.', fraction, 6);
+  } else if (fraction != 0) {
+    append_digits(out += '.', fraction / 1000, 3);
   }
   return out + 'Z';
 }
