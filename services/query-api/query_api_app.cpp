@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "read/statements.hpp"
+
 namespace millrace::query_api {
 namespace {
 
@@ -14,6 +16,7 @@ postgres::PoolOptions database_options(const Config& config) {
   // Two more than the callers have: for the offsets that are read in the background, and for exports. Who reads the
   // archive has left his thread to others, and needs one beside theirs.
   options.size = config.database_connections + 2 + (config.archive.on() ? config.archive_readers : 0);
+  options.on_open = prepare_statements;
   return options;
 }
 

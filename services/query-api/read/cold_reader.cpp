@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "read/statements.hpp"
+
 namespace millrace::query_api {
 namespace {
 
@@ -50,10 +52,7 @@ ColdReader::ColdReader(archive::StoreSettings settings, std::size_t at_once)
     : settings_(std::move(settings)), places_(static_cast<std::ptrdiff_t>(at_once)) {}
 
 Result<std::vector<std::string>> ColdReader::files(postgres::Connection& connection, TimeUs from, TimeUs to) {
-  const auto rows = connection.exec(
-      "SELECT key FROM storage.archive_file WHERE superseded_at IS NULL AND max_time >= $1::timestamptz"
-      " AND min_time < $2::timestamptz ORDER BY day",
-      postgres::Params{}.timestamptz(from).timestamptz(to));
+  const auto rows = exec(connection, statements::kFiles, postgres::Params{}.timestamptz(from).timestamptz(to));
   if (!rows.ok()) return rows.error();
   std::vector<std::string> keys;
   for (int i = 0; i < rows->size(); ++i) keys.emplace_back(rows->text(i, 0));

@@ -6,15 +6,12 @@
 
 #include "read/bucket_fold.hpp"
 #include "read/lttb.hpp"
+#include "read/statements.hpp"
 
 namespace millrace::query_api {
 namespace {
 
 using postgres::Params;
-
-/// Time of the first number of a series in [$3, $4).
-constexpr const char* kFirstNumber =
-    "SELECT t FROM storage.first_number($1::int4, $2::int4, $3::timestamptz, $4::timestamptz) t WHERE t IS NOT NULL";
 
 constexpr const char* kCountNumbers =
     "SELECT count(*) FROM storage.points($1::int4, $2::int4, $3::timestamptz, $4::timestamptz)"
@@ -171,7 +168,7 @@ Result<BucketPage> Downsampler::hot_page(const Series& series, const Window& win
   auto connection = patience.acquire(pool_);
   if (!connection.ok()) return connection.error();
   BucketPage page;
-  const auto first = (*connection)->exec(kFirstNumber, range_params(series, window.from, window.to));
+  const auto first = exec(**connection, statements::kFirstNumber, range_params(series, window.from, window.to));
   if (!first.ok()) return first.error();
   if (first->empty()) return page;
   // A stretch of so many steps holds at most so many buckets; a gap before it costs one look into the index.

@@ -2,28 +2,12 @@
 
 #include <algorithm>
 
-#include <millrace/storage_schema/statements.hpp>
+#include "read/statements.hpp"
 
 namespace millrace::query_api {
 namespace {
 
-namespace sql = storage_schema::sql;
 using postgres::Params;
-
-/// As sql::kRange, with the running size of the page: $6 bytes; a row is given while those before it are smaller. Sizes
-/// of texts come from their headers, without reading them.
-constexpr const char* kSamples =
-    "SELECT time, value, kind, other, untimed, total FROM ("
-    " SELECT s.*, sum(32 + coalesce(octet_length(other), 0)) OVER (ORDER BY time ROWS UNBOUNDED PRECEDING) AS total "
-    "FROM ("
-    "  SELECT time, value, kind, other, untimed FROM storage.page($1::int4, $2::int4, $3::timestamptz, $4::timestamptz,"
-    "  $5::int8)) s) t"
-    " WHERE total - 32 - coalesce(octet_length(other), 0) < $6::int8 ORDER BY time";
-
-constexpr const char* kLatestOfMetrics =
-    "SELECT l.metric, m.name, m.type, l.time, l.value, l.kind, l.other FROM storage.latest l JOIN storage.metric m ON "
-    "m.id = l.metric"
-    " WHERE l.device_id = $1::int4 AND l.time IS NOT NULL AND m.name = ANY($2::text[]) ORDER BY m.name";
 
 Params window_params(const Series& series, TimeUs from, TimeUs to) {
   Params params;
@@ -40,7 +24,7 @@ Result<std::vector<LatestValue>> SeriesReader::latest(std::int32_t device_key, c
   Params params;
   params.integer(device_key);
   if (!metrics.empty()) params.text_array(std::span<const std::string>(metrics));
-  const auto rows = (*connection)->exec(metrics.empty() ? sql::kLatestOfDevice : kLatestOfMetrics, params);
+  const auto rows = exec(**connection, metrics.empty() ? statements::kLatest : statements::kLatestOfMetrics, params);
   if (!rows.ok()) return rows.error();
   std::vector<LatestValue> values;
   values.reserve(static_cast<std::size_t>(rows->size()));
@@ -59,7 +43,7 @@ Result<Series> SeriesReader::resolve(std::string_view tenant, std::int32_t devic
   if (!connection.ok()) return connection.error();
   Params params;
   params.text(tenant).text_array(std::span<const std::string>(&metric, 1));
-  const auto rows = (*connection)->exec(sql::kMetricsByName, params);
+  const auto rows = exec(**connection, statements::kMetrics, params);
   if (!rows.ok()) return rows.error();
   if (rows->empty())
     return Error{ErrorKind::kNotFound, "there is no metric '" + metric + "' in tenant " + std::string(tenant)};
@@ -72,7 +56,7 @@ Result<SamplePage> SeriesReader::samples(const Series& series, const Window& win
   if (!connection.ok()) return connection.error();
   Params params = window_params(series, window.from, window.to);
   params.integer(window.rows + 1).integer(kPageBytes);
-  const auto rows = (*connection)->exec(kSamples, params);
+  const auto rows = exec(**connection, statements::kSamples, params);
   if (!rows.ok()) return rows.error();
   SamplePage page;
   const int given = std::min(rows->size(), window.rows);
