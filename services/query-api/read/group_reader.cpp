@@ -5,6 +5,7 @@
 
 #include "read/bucket_fold.hpp"
 #include "read/series_reader.hpp"
+#include "read/statements.hpp"
 
 namespace millrace::query_api {
 namespace {
@@ -85,13 +86,63 @@ std::vector<std::string> order_of(Measure measure) {
   return {"n"};
 }
 
-std::string top_statement(Measure measure, Rank rank) {
-  std::string text = "SELECT device_id, n, small, large, low, high FROM (SELECT device_id,";
-  text.append(kSums).append(" FROM ").append(kNumbers).append(" GROUP BY device_id) f ORDER BY ");
+std::string top_of(const std::string& figures, Measure measure, Rank rank) {
+  std::string text = "SELECT device_id, n, small, large, low, high FROM (" + figures + ") f ORDER BY ";
   for (const std::string& key : order_of(measure)) {
     text.append(key).append(rank == Rank::kHighest ? " DESC, " : " ASC, ");
   }
   return text.append("device_id LIMIT $5::int8");
+}
+
+std::string figures_of_points() {
+  return std::string("SELECT device_id,").append(kSums).append(" FROM ").append(kNumbers).append(" GROUP BY device_id");
+}
+
+/// The same with roll-ups for what they answer: whole days in [$6, $7) since 1970 that are compacted and did not change
+/// since (a row that comes late leaves its mark, so such a day has no others than its segments').
+std::string figures_with_rollups() {
+  return std::string(
+             "WITH clean AS MATERIALIZED (SELECT d.day FROM storage.day d WHERE d.state = 3"
+             " AND d.day >= date '1970-01-01' + $6::int4 AND d.day < date '1970-01-01' + $7::int4 AND NOT EXISTS "
+             "(SELECT 1 FROM storage.changed c WHERE c.day = d.day"
+             " AND c.metric = $1::int4)),"
+             " points AS (SELECT device_id,")
+      .append(kSums)
+      .append(
+          " FROM (SELECT device_id, CASE WHEN kind = 1 THEN other::float8 ELSE value END AS number FROM ("
+          "SELECT s.device_id, s.value, s.kind, s.other FROM storage.sample s WHERE s.metric = $1::int4"
+          " AND s.device_id = ANY($2::int4[]) AND s.time >= $3::timestamptz AND s.time < $4::timestamptz"
+          " UNION ALL SELECT g.device_id, e.value, e.kind, e.other FROM storage.segment g"
+          " CROSS JOIN LATERAL storage.expand(g) e WHERE g.metric = $1::int4 AND g.device_id = ANY($2::int4[])"
+          " AND g.day >= ($3::timestamptz AT TIME ZONE 'UTC')::date"
+          " AND g.day <= ($4::timestamptz AT TIME ZONE 'UTC')::date"
+          " AND g.start < $4::timestamptz AND g.stop >= $3::timestamptz AND e.time >= $3::timestamptz"
+          " AND e.time < $4::timestamptz AND NOT (g.day IN (SELECT day FROM clean)"
+          " AND EXISTS (SELECT 1 FROM storage.rollup_day r WHERE r.metric = $1::int4 AND r.day >= date '1970-01-01' + "
+          "$6::int4 AND r.day < date '1970-01-01' + $7::int4 AND r.day = g.day"
+          " AND r.device_id = g.device_id))) p WHERE value IS NOT NULL OR kind = 1) numbers GROUP BY device_id)"
+          " SELECT device_id, sum(n)::int8 AS n, sum(small) AS small, sum(large) AS large, min(low) AS low,"
+          " max(high) AS high FROM (SELECT * FROM points UNION ALL"
+          " SELECT r.device_id, r.n, r.sum, NULL, r.min, r.max FROM storage.rollup_day r WHERE r.metric = $1::int4"
+          " AND r.day IN (SELECT day FROM clean) AND r.device_id = ANY($2::int4[])) parts GROUP BY device_id");
+}
+
+/// The whole UTC days of [from, to), counted from 1970.
+struct WholeDays {
+  std::int64_t first = 0;
+  std::int64_t end = 0;
+};
+WholeDays whole_days(TimeUs from, TimeUs to) {
+  constexpr TimeUs kDay = 86'400 * kUsPerSecond;
+  return {-(bucket_start(-from, kDay) / kDay), bucket_start(to, kDay) / kDay};
+}
+
+/// Whether roll-ups may answer some of it. A day that is compacted behind this look is read from its points.
+Result<bool> has_compacted_days(postgres::Connection& connection, const WholeDays& days) {
+  if (days.first >= days.end) return false;
+  const auto found = exec(connection, statements::kCompacted, Params{}.integer(days.first).integer(days.end));
+  if (!found.ok()) return found.error();
+  return found->boolean(0, 0);
 }
 
 /// $1 devices, $2 and $3 device and metric of the last one given, $4 limit, $5 bytes, $6 names: a row is given while
@@ -223,7 +274,14 @@ Result<std::vector<Ranked>> GroupReader::top(const Group& group, TimeUs from, Ti
                                              int n, const Patience& patience) {
   auto connection = patience.acquire(pool_);
   if (!connection.ok()) return connection.error();
-  const auto rows = (*connection)->exec(top_statement(measure, rank), group_params(group, from, to).integer(n));
+  const WholeDays days = whole_days(from, to);
+  const auto compacted = has_compacted_days(**connection, days);
+  if (!compacted.ok()) return compacted.error();
+  Params params = group_params(group, from, to);
+  params.integer(n);
+  if (*compacted) params.integer(days.first).integer(days.end);
+  const auto rows =
+      (*connection)->exec(top_of(*compacted ? figures_with_rollups() : figures_of_points(), measure, rank), params);
   if (!rows.ok()) return rows.error();
   std::vector<Ranked> best;
   for (int row = 0; row < rows->size(); ++row) {

@@ -1,5 +1,6 @@
 #include <functional>
 
+#include "eventually.hpp"
 #include "query_fixture.hpp"
 
 namespace millrace::query_api {
@@ -205,6 +206,61 @@ TEST_F(Groups, TheTopComesByEachFigureAndNoDeletedDeviceIsInIt) {
   EXPECT_EQ(names(), "d0=10 ");
   request.set_n(1'001);
   EXPECT_EQ(code_of(&Stub::TopN, request, kAcmeKey), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(Groups, TheTopOfCompactedDaysIsThatOfTheirRows) {
+  const auto id = metric("acme", "power", MetricType::kDouble);
+  sql("SELECT storage.ensure_days('{2026-01-01, 2026-01-02, 2026-01-03}')");
+  // 3, 9, 15, 21 and 27 points a day: below ten a day has no roll-up. Some values are in `other`.
+  sql("INSERT INTO storage.sample (time, device_id, metric, value, kind, other) SELECT timestamptz '2026-01-01 "
+      "00:00:00Z'"
+      " + day * interval '1 day' + k * interval '50 minutes', 100 + i, " +
+      std::to_string(id) +
+      ", CASE WHEN k <> 2 THEN (i * 7 + k * 3 + day) % 11 END, CASE WHEN k = 2 THEN 1 END,"
+      " CASE WHEN k = 2 THEN '4' END FROM generate_series(0, 2) day, generate_series(0, 4) i,"
+      " LATERAL generate_series(0, i * 6 + 2) k");
+  start_service();
+  const auto answers = [&] {
+    std::string text;
+    for (const TimeUs shift : {TimeUs{0}, TimeUs{12 * kHour}}) {
+      for (const int days : {1, 2, 3}) {
+        for (int figure = api::FIGURE_MEAN; figure <= api::FIGURE_COUNT; ++figure) {
+          api::TopNRequest request;
+          request.set_metric("power");
+          request.set_from_us(kStart + shift);
+          request.set_to_us(kStart + shift + days * 24 * kHour);
+          request.set_figure(static_cast<api::Figure>(figure));
+          api::TopNResponse answer;
+          const grpc::Status status = stub_->TopN(context(kAcmeKey).get(), request, &answer);
+          EXPECT_TRUE(status.ok()) << status.error_message();
+          text += answer.ShortDebugString() + "\n";
+        }
+      }
+    }
+    return text;
+  };
+  const std::string of_rows = answers();
+  for (const std::string day : {"'2026-01-01'", "'2026-01-02'"}) {
+    sql("SELECT storage.close_day(" + day + ")");
+    sql("SELECT storage.build_some(" + day + ", 1000000)");
+    ASSERT_TRUE(testing::eventually([&] {
+      const auto swapped = database_->exec("SELECT storage.swap_day(" + day + ")");
+      return swapped.ok() && swapped->integer(0, 0) >= 0;
+    }));
+  }
+  EXPECT_EQ(answers(), of_rows);
+  insert_sample(104, id, kStart + kHour + 1, 1e17);
+  api::TopNRequest request;
+  request.set_metric("power");
+  request.set_from_us(kStart);
+  request.set_to_us(kStart + 24 * kHour);
+  request.set_figure(api::FIGURE_MAX);
+  api::TopNResponse late;
+  ASSERT_TRUE(stub_->TopN(context(kAcmeKey).get(), request, &late).ok());
+  ASSERT_EQ(late.entries_size(), 5);
+  EXPECT_EQ(late.entries(0).device(), "d4");
+  EXPECT_EQ(late.entries(0).value(), 1e17);
+  EXPECT_EQ(late.entries(0).count(), 28);
 }
 
 TEST_F(Groups, LatestOfSomeDevicesAndOfAllByPages) {
