@@ -5,7 +5,11 @@
 #include <span>
 
 #include <millrace/postgres/connection.hpp>
-#include <millrace/storage_schema/archive_rows.hpp>
+#include <millrace/storage_schema/segment.hpp>
+
+#include "export/gathered_rows.hpp"
+#include "read/bucket_fold.hpp"
+#include "read/statements.hpp"
 
 namespace millrace::query_api {
 namespace {
@@ -85,21 +89,99 @@ std::string between(const std::string& time, const std::string& t, const ExportS
   return where;
 }
 
-/// COPY takes no parameters: these are numbers and times only. The hot rows are ordered by themselves: an order over
-/// both tiers would read all of them for each piece, this one follows the index. The running size counts what is not a
-/// number; a row is given while those before it are smaller.
-std::string copy_statement(const ExportScope& scope, const ExportMetrics& metrics, const ExportStretch& stretch) {
-  const std::string first = " ORDER BY device_id, metric, time LIMIT " + std::to_string(ExportReader::kRows);
-  return "COPY (SELECT device_id, metric, time, value, kind, other, untimed FROM ("
-         "SELECT s.*, sum(coalesce(octet_length(other), 0)) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM ("
-         "SELECT * FROM ((SELECT s.device_id, s.metric, s.time, s.value, s.kind, s.other, s.untimed"
-         " FROM storage.sample s WHERE " +
-         restriction("s", scope, metrics, stretch) + between("s.time", "s", scope, stretch) + first +
-         ") UNION ALL SELECT g.device_id, g.metric, e.time, e.value, e.kind, e.other, e.untimed" +
-         with_expansion(segments_of(scope, metrics, stretch), " CROSS JOIN LATERAL storage.expand(g) e") +
-         between("e.time", "g", scope, stretch) + ") p" + first +
-         ") s) t WHERE total - coalesce(octet_length(other), 0) < " + std::to_string(ExportReader::kBytes) +
-         " ORDER BY device_id, metric, time) TO STDOUT (FORMAT binary)";
+/// How the texts of rows are bounded.
+enum class Texts {
+  kShort,    ///< longer ones are NULL: whoever meets one reads on from there with kCounted
+  kCounted,  ///< a row is given while the texts before it are smaller than a piece; that costs as much as the row
+};
+
+/// What is in order by itself and cut there, as a part of the whole: an order over both tiers would read all of them
+/// for each piece, this one follows an index.
+std::string first_rows(const std::string& select) {
+  return "(" + select + " ORDER BY 1, 2, 3 LIMIT " + std::to_string(ExportReader::kRows) + ")";
+}
+
+/// The columns of archive_row().
+std::string row_columns(const std::string& key, const std::string& value, Texts texts) {
+  const std::string other = value + ".other";
+  const std::string text = texts == Texts::kCounted
+                               ? other
+                               : "CASE WHEN octet_length(" + other + ") <= " + std::to_string(GatheredRows::kShort) +
+                                     " THEN " + other + " END";
+  return key + ".device_id, " + key + ".metric, " + value + ".time, " + value + ".value, " + value + ".kind, " + text +
+         " AS other, " + value + ".untimed";
+}
+
+std::string counted(const std::string& ordered) {
+  return "SELECT * FROM (SELECT p.*, sum(coalesce(octet_length(other), 0)) OVER (ROWS UNBOUNDED PRECEDING) AS total"
+         " FROM (" +
+         ordered + ") p) t WHERE total - coalesce(octet_length(other), 0) < " + std::to_string(ExportReader::kBytes) +
+         " ORDER BY device_id, metric, time";
+}
+
+/// COPY takes no parameters: these are numbers and times only.
+std::string copy_of(const std::string& columns, const std::string& ordered, Texts texts) {
+  return "COPY (SELECT " + columns + " FROM (" + (texts == Texts::kCounted ? counted(ordered) : ordered) +
+         ") AS c ORDER BY device_id, metric, time) TO STDOUT (FORMAT binary)";
+}
+
+constexpr const char* kRowColumns = "device_id, metric, time, value, kind, other, untimed";
+constexpr const char* kAllColumns =
+    "device_id, metric, time, value, kind, other, untimed, n, scale, step, t4, t8, v2, v4, v8, untimed_at";
+
+std::string sample_rows(const ExportScope& scope, const ExportMetrics& metrics, const ExportStretch& stretch) {
+  return " FROM storage.sample s WHERE " + restriction("s", scope, metrics, stretch) +
+         between("s.time", "s", scope, stretch);
+}
+
+/// Rows alone.
+std::string copy_of_rows(const ExportScope& scope, const ExportMetrics& metrics, const ExportStretch& stretch,
+                         Texts texts) {
+  return copy_of(kRowColumns,
+                 first_rows("SELECT " + row_columns("s", "s", texts) + sample_rows(scope, metrics, stretch)), texts);
+}
+
+/// Rows, values of segments that are no numbers, and segments of numbers as they are: in the order of their first
+/// points.
+std::string copy_of_tiers(const ExportScope& scope, const ExportMetrics& metrics, const ExportStretch& stretch,
+                          Texts texts) {
+  const std::string none = std::string(", ") + storage_schema::kNoPackedColumns;
+  const std::string segments = segments_of(scope, metrics, stretch);
+  const std::string rows = "SELECT " + row_columns("s", "s", texts) + none + sample_rows(scope, metrics, stretch);
+  const std::string others = "SELECT " + row_columns("g", "e", texts) + none +
+                             with_expansion(segments, " CROSS JOIN LATERAL storage.expand(g) e") +
+                             " AND g.kinds IS NOT NULL" + between("e.time", "g", scope, stretch);
+  const std::string numbers = std::string("SELECT g.device_id, g.metric, g.start, NULL, NULL, NULL, g.untimed, ") +
+                              storage_schema::kPackedColumns + with_expansion(segments, "") + " AND g.kinds IS NULL";
+  return copy_of(kAllColumns,
+                 "SELECT * FROM (" + first_rows(rows) + " UNION ALL " + first_rows(others) + " UNION ALL " + numbers +
+                     ") AS u(" + kAllColumns + ") ORDER BY device_id, metric, time",
+                 texts);
+}
+
+/// By short texts first; where the very first row is a longer one, by size.
+template <typename Statement>
+Result<ExportRows> copied(postgres::Connection& connection, const ExportScope& scope, const ExportStretch& stretch,
+                          const Statement& statement) {
+  for (const Texts texts : {Texts::kShort, Texts::kCounted}) {
+    GatheredRows gathered(scope, stretch);
+    const auto done =
+        connection.copy_out(statement(texts), [&](const postgres::CopyFields& fields) { gathered.add(fields); });
+    if (!done.ok()) return done.error();
+    auto rows = gathered.take();
+    if (!rows.ok() || !rows->rows.empty() || !gathered.stopped_at_text()) return rows;
+  }
+  return Error{ErrorKind::kCorrupt, "storage: a value that is no number has no text"};
+}
+
+/// Whether a day of the scope is compacted. No: the rows that were read before hold all that there is.
+Result<bool> has_segments(postgres::Connection& connection, const ExportScope& scope) {
+  constexpr TimeUs kDay = 86'400 * kUsPerSecond;
+  const auto found =
+      exec(connection, statements::kCompacted,
+           Params{}.integer(bucket_start(scope.from, kDay) / kDay).integer(bucket_start(scope.to, kDay) / kDay + 1));
+  if (!found.ok()) return found.error();
+  return found->boolean(0, 0);
 }
 
 }  // namespace
@@ -146,6 +228,16 @@ Result<ExportRows> ExportReader::rows(const ExportScope& scope, const ExportMetr
                                       const ExportStretch& stretch, const Patience& patience) {
   auto connection = patience.acquire(pool_);
   if (!connection.ok()) return connection.error();
+  auto compacted = has_segments(**connection, scope);
+  if (!compacted.ok()) return compacted.error();
+  if (!*compacted) {
+    auto rows =
+        copied(**connection, scope, stretch, [&](Texts texts) { return copy_of_rows(scope, metrics, stretch, texts); });
+    // A day that was compacted meanwhile is in neither.
+    compacted = has_segments(**connection, scope);
+    if (!compacted.ok()) return compacted.error();
+    if (!*compacted) return rows;
+  }
   ExportStretch part = stretch;
   const auto bound = (*connection)->exec(bound_statement(scope, metrics, stretch));
   if (!bound.ok()) return bound.error();
@@ -153,16 +245,7 @@ Result<ExportRows> ExportReader::rows(const ExportScope& scope, const ExportMetr
     part.until = archive::RowKey{static_cast<std::int32_t>(bound->integer(0, 0)),
                                  static_cast<std::int32_t>(bound->integer(0, 1)), bound->timestamptz(0, 2)};
   }
-  ExportRows answer;
-  std::int64_t bytes = 0;
-  const auto copied =
-      (*connection)->copy_out(copy_statement(scope, metrics, part), [&](const postgres::CopyFields& fields) {
-        answer.rows.emplace_back(storage_schema::archive_row(fields));
-        bytes += static_cast<std::int64_t>(answer.rows.back().text.size());
-      });
-  if (!copied.ok()) return copied.error();
-  answer.whole_to = copied.value() >= kRows || bytes >= kBytes ? answer.rows.back().row.key : part.until;
-  return answer;
+  return copied(**connection, scope, part, [&](Texts texts) { return copy_of_tiers(scope, metrics, part, texts); });
 }
 
 }  // namespace millrace::query_api
