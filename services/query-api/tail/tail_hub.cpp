@@ -20,6 +20,18 @@ kafka::ConsumerOptions consumer_options() {
   return options;
 }
 
+/// Of those who want one device of a tenant; of those who want all of them without a device. No id holds a zero.
+std::string key_of(std::string_view tenant, std::string_view device) {
+  return std::string(tenant).append(1, '\0').append(device);
+}
+
+std::vector<std::string> keys_of(const TailFilter& filter) {
+  if (filter.devices.empty()) return {key_of(filter.tenant, {})};
+  std::vector<std::string> keys;
+  for (const std::string& device : filter.devices) keys.push_back(key_of(filter.tenant, device));
+  return keys;
+}
+
 }  // namespace
 
 TailHub::TailHub(TailOptions options, observability::Metrics& metrics)
@@ -49,7 +61,7 @@ Result<std::shared_ptr<TailReader>> TailHub::add(TailFilter filter) {
   }
   ++count_;
   readers_gauge_.set(static_cast<double>(count_));
-  by_tenant_[reader->filter().tenant].push_back(reader);
+  for (const std::string& key : keys_of(reader->filter())) by_device_[key].push_back(reader);
   // No callback is set yet, so nothing is called under the lock.
   if (following_) reader->set_live();
   changed_.notify_all();
@@ -58,10 +70,14 @@ Result<std::shared_ptr<TailReader>> TailHub::add(TailFilter filter) {
 
 void TailHub::remove(const std::shared_ptr<TailReader>& reader) {
   const std::lock_guard lock(mutex_);
-  const auto tenant = by_tenant_.find(reader->filter().tenant);
-  if (tenant == by_tenant_.end()) return;
-  if (std::erase(tenant->second, reader) == 0) return;
-  if (tenant->second.empty()) by_tenant_.erase(tenant);
+  bool known = false;
+  for (const std::string& key : keys_of(reader->filter())) {
+    const auto readers = by_device_.find(key);
+    if (readers == by_device_.end()) continue;
+    known = std::erase(readers->second, reader) != 0 || known;
+    if (readers->second.empty()) by_device_.erase(readers);
+  }
+  if (!known) return;
   --count_;
   readers_gauge_.set(static_cast<double>(count_));
 }
@@ -107,7 +123,7 @@ void TailHub::set_all_live() {
   {
     const std::lock_guard lock(mutex_);
     following_ = true;
-    for (const auto& [tenant, readers] : by_tenant_) all.insert(all.end(), readers.begin(), readers.end());
+    for (const auto& [key, readers] : by_device_) all.insert(all.end(), readers.begin(), readers.end());
   }
   for (const auto& reader : all) reader->set_live();
 }
@@ -133,10 +149,10 @@ bool TailHub::nobody() const {
 TailHub::Readers TailHub::readers_of(std::string_view tenant, std::string_view device) const {
   Readers wanted;
   const std::lock_guard lock(mutex_);
-  const auto found = by_tenant_.find(tenant);
-  if (found == by_tenant_.end()) return wanted;
-  std::copy_if(found->second.begin(), found->second.end(), std::back_inserter(wanted),
-               [&](const auto& reader) { return reader->filter().wants_device(device); });
+  for (const std::string& key : {key_of(tenant, device), key_of(tenant, {})}) {
+    const auto found = by_device_.find(key);
+    if (found != by_device_.end()) wanted.insert(wanted.end(), found->second.begin(), found->second.end());
+  }
   return wanted;
 }
 

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <condition_variable>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include <millrace/base/result.hpp>
@@ -64,7 +64,8 @@ class TailHub {
 
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::map<std::string, Readers, std::less<>> by_tenant_;
+  // By tenant and device, see key_of(): each record costs the readers that want it, not all that there are.
+  std::unordered_map<std::string, Readers> by_device_;
   std::size_t count_ = 0;
   bool following_ = false;
   std::jthread thread_;

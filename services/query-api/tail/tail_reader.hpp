@@ -19,7 +19,6 @@ struct TailFilter {
   std::set<std::string, std::less<>> devices;  ///< empty: all
   std::set<std::string, std::less<>> metrics;  ///< empty: all
 
-  [[nodiscard]] bool wants_device(std::string_view device) const { return devices.empty() || devices.contains(device); }
   [[nodiscard]] bool wants_metric(std::string_view metric) const { return metrics.empty() || metrics.contains(metric); }
 };
 
