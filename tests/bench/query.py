@@ -190,6 +190,7 @@ def _credentials(lab, devices):
 
 def _history(one):
     """The same reads of the newest day, and the same ingest, in turn in databases that differ in the days behind it."""
+    query_data.load_history(one.lab, one.data)
     names = [f"query-history-{days}" for days in HISTORY]
     targets = []
     for name, days in zip(names, HISTORY):

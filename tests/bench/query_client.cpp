@@ -293,7 +293,8 @@ void ingest(std::vector<Target>& targets, const std::vector<Device>& devices, in
                       std::to_string(day) + "); END $$")
              .ok())
       fail("the day could not be emptied");
-    text += (text.empty() ? "[" : ", ") + std::to_string(std::int64_t{batches} * kRows / std::max(seconds[t], 1e-9));
+    text += (text.empty() ? "[" : ", ") +
+            std::to_string(static_cast<double>(std::int64_t{batches} * kRows) / std::max(seconds[t], 1e-9));
   }
   std::printf("%s]\n", text.c_str());
 }

@@ -57,22 +57,18 @@ def wanted(devices, days, history):
 
 
 def load(lab, devices, days, history):
-    """The data of this lab, made now if it is not there yet."""
+    """The data of this lab, made now if it is not there yet; that of the history: see load_history()."""
     stamp = _read(lab.folder) or {"wanted": wanted(devices, days, history), "end": int(time.time()) // DAY, "made": []}
-    names = _devices(lab, devices)
-    data = Data(names, max(1, devices // 200), days, list(history), stamp["end"])
-    few, few_fast = data.few()
-    plans = [(DATABASE, data.devices, data.fast, days, HOT_DAYS)]
-    plans += [(history_database(one), few, few_fast, one, 1) for one in history]
-    for plan in plans:
-        if plan[0] not in stamp["made"]:
-            _make(lab, data.end, *plan)
-            stamp["made"].append(plan[0])
-            (lab.folder / "stamp.json").write_text(json.dumps(stamp), encoding="ascii")
-    for plan in plans:
-        rows = lab.stack.postgres.sql("SELECT name, id FROM storage.metric", plan[0])
-        data.metric_ids[plan[0]] = dict(row.split("|") for row in rows.splitlines())
+    data = Data(_devices(lab, devices), max(1, devices // 200), days, list(history), stamp["end"])
+    _make(lab, stamp, data, DATABASE, data.devices, data.fast, days, HOT_DAYS)
     return data
+
+
+def load_history(lab, data):
+    """The databases that differ in the days they hold, the newest of which is rows in each."""
+    devices, fast = data.few()
+    for days in data.history:
+        _make(lab, _read(lab.folder), data, history_database(days), devices, fast, days, 1)
 
 
 def history_database(days):
@@ -100,16 +96,24 @@ def _devices(lab, count):
     return [(name, int(key)) for name, key in rows]
 
 
-def _make(lab, end, database, devices, fast, days, hot):
-    if database != DATABASE:
-        lab.stack.postgres.sql(f"DROP DATABASE IF EXISTS {database}")
-        lab.stack.postgres.sql(f"CREATE DATABASE {database}")
-        lab.stack.postgres.sql(f"GRANT CREATE ON DATABASE {database} TO storage_writer")
-    with say.Step(f"{days} days of {len(devices)} devices into {database}"):
-        done = subprocess.run(
-            [str(lab.binaries / "query_data"), TENANT, str(end - days), str(days), str(min(hot, days)), str(fast)],
-            env=dict(os.environ, MILLRACE_DATABASE_URL=url(lab, database)), capture_output=True, text=True,
-            check=False, input="".join(f"{key}\n" for _, key in devices))
+def _make(lab, stamp, data, database, devices, fast, days, hot):
+    if database not in stamp["made"]:
+        if database != DATABASE:
+            lab.stack.postgres.sql(f"DROP DATABASE IF EXISTS {database}")
+            lab.stack.postgres.sql(f"CREATE DATABASE {database}")
+            lab.stack.postgres.sql(f"GRANT CREATE ON DATABASE {database} TO storage_writer")
+        with say.Step(f"{days} days of {len(devices)} devices into {database}"):
+            _fill(lab, database, devices, [str(data.end - days), str(days), str(min(hot, days)), str(fast)])
+        stamp["made"].append(database)
+        (lab.folder / "stamp.json").write_text(json.dumps(stamp), encoding="ascii")
+    rows = lab.stack.postgres.sql("SELECT name, id FROM storage.metric", database)
+    data.metric_ids[database] = dict(row.split("|") for row in rows.splitlines())
+
+
+def _fill(lab, database, devices, arguments):
+    done = subprocess.run([str(lab.binaries / "query_data"), TENANT, *arguments],
+                          env=dict(os.environ, MILLRACE_DATABASE_URL=url(lab, database)), capture_output=True, text=True,
+                          check=False, input="".join(f"{key}\n" for _, key in devices))
     if done.returncode != 0:
         raise DevError(f"query_data ended with {done.returncode}:\n{done.stderr[-2000:]}")
     say.line(f"    {done.stdout.strip()}")
