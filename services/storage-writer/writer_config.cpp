@@ -70,7 +70,9 @@ constexpr std::array kOptions{
     Option{.key = "COPY_WINDOW_S",
            .type = Type::kInteger,
            .default_value = "600",
-           .help = "Stretch of the log before the position that is read again at a start, to recognise copies.",
+           .help =
+               "Where no state of the copy rules is saved: stretch of the log before the position that is read again "
+               "instead, to recognise copies.",
            .least = 0,
            .most = 86'400},
     Option{.key = "COPY_RECORDS",
@@ -78,6 +80,13 @@ constexpr std::array kOptions{
            .default_value = "2000000",
            .help = "Bound of that stretch in records over all partitions, so that a start stays under ten seconds.",
            .least = 0},
+    Option{.key = "COPY_STATE_INTERVAL_MS",
+           .type = Type::kInteger,
+           .default_value = "30000",
+           .help = "How often what tells copies apart is saved of a partition; a large state less often, up to ten "
+                   "times this.",
+           .least = 50,
+           .most = 3'600'000},
     Option{.key = "SERIES_LIMIT",
            .type = Type::kInteger,
            .default_value = "5000000",
@@ -180,6 +189,7 @@ Config read_config(const config::Values& values) {
   config.latest_interval = ms("LATEST_INTERVAL_MS");
   config.copy_window = std::chrono::seconds{values.integer("COPY_WINDOW_S")};
   config.copy_records = size("COPY_RECORDS");
+  config.copy_state_interval = ms("COPY_STATE_INTERVAL_MS");
   config.max_series = size("SERIES_LIMIT");
   config.max_partitions = size("PARTITIONS_LIMIT");
   config.max_refused_points = size("REFUSED_POINTS_LIMIT");

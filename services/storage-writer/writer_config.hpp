@@ -30,6 +30,7 @@ struct Config {
   std::chrono::milliseconds latest_interval{1'000};
   std::chrono::seconds copy_window{600};
   std::size_t copy_records = 2'000'000;
+  std::chrono::milliseconds copy_state_interval{30'000};
   std::size_t max_series = 5'000'000;
   std::size_t max_partitions = 4'000;
   std::size_t max_refused_points = 1'000;

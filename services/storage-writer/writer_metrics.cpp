@@ -39,6 +39,20 @@ WriterMetrics::WriterMetrics(observability::Metrics& metrics)
                                         "From an assignment to reading on: offsets, identity of the log, copies.")),
       connection_losses(
           metrics.counter("millrace_storage_writer_connection_losses_total", "Lost connections to a broker.")),
+      copy_states_saved(metrics.counter("millrace_storage_writer_copy_states_saved_total",
+                                        "States of the copy rules that were saved, of one partition each.")),
+      copy_states_failed(metrics.counter(
+          "millrace_storage_writer_copy_states_failed_total",
+          "States of the copy rules that could not be saved; the next start reads more of the log instead.")),
+      copy_states_unusable(metrics.counter(
+          "millrace_storage_writer_copy_states_unusable_total",
+          "Saved states of the copy rules that were of no use when their partition was taken: damaged, of another "
+          "version, beyond the position, far behind it or no longer in the log.")),
+      copy_state_bytes(metrics.gauge("millrace_storage_writer_copy_state_bytes",
+                                     "Size of the state of the copy rules that was saved last.")),
+      copy_state_pause_seconds(metrics.histogram(
+          "millrace_storage_writer_copy_state_pause_seconds",
+          "How long the reading thread did nothing else while it wrote down the copy rules' state of a partition.")),
       windows(metrics.counter("millrace_storage_writer_windows_total", "Rows inserted into storage.window_result.")),
       alerts(metrics.counter("millrace_storage_writer_alerts_total", "Rows inserted into storage.alert.")),
       derived_batches(metrics.counter("millrace_storage_writer_derived_batches_total",

@@ -27,6 +27,11 @@ struct WriterMetrics {
   observability::Gauge lag_seconds;
   observability::Histogram opening_seconds;
   observability::Counter connection_losses;
+  observability::Counter copy_states_saved;
+  observability::Counter copy_states_failed;
+  observability::Counter copy_states_unusable;
+  observability::Gauge copy_state_bytes;
+  observability::Histogram copy_state_pause_seconds;
   observability::Counter windows;
   observability::Counter alerts;
   observability::Counter derived_batches;

@@ -300,6 +300,29 @@ CREATE TABLE storage.ledger_refused (LIKE storage.ledger_acknowledged INCLUDING 
 ALTER TABLE storage.ledger_refused SET (fillfactor = 50);
 )sql";
 
+constexpr std::string_view kCopyStates = R"sql(
+-- What the writer remembers to tell copies apart, of each partition as of an offset: the state after all records below it.
+CREATE TABLE storage.copy_state (
+  topic      text        NOT NULL,
+  part       int4        NOT NULL,
+  generation int4        NOT NULL,
+  log_offset int8        NOT NULL,
+  saved_at   timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (topic, part)
+);
+-- The bytes of the state, in order.
+CREATE TABLE storage.copy_state_piece (
+  topic text  NOT NULL,
+  part  int4  NOT NULL,
+  piece int4  NOT NULL,
+  bytes bytea NOT NULL,
+  PRIMARY KEY (topic, part, piece),
+  FOREIGN KEY (topic, part) REFERENCES storage.copy_state ON DELETE CASCADE
+);
+-- Hashes do not compress.
+ALTER TABLE storage.copy_state_piece ALTER COLUMN bytes SET STORAGE EXTERNAL;
+)sql";
+
 constexpr std::string_view kReader = "millrace_reader";
 constexpr std::string_view kReplay = "millrace_replay";
 
@@ -326,6 +349,7 @@ std::span<const postgres::Migration> migrations() {
       postgres::Migration{10, "the ledger", kLedger},
       postgres::Migration{11, "corrections of refused payloads", kCorrections},
       postgres::Migration{12, "refused payloads in the ledger", kRefused},
+      postgres::Migration{13, "the state of the copy rules", kCopyStates},
   };
   return kMigrations;
 }

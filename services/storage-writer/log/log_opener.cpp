@@ -5,12 +5,17 @@
 
 #include <millrace/telemetry_log/log_check.hpp>
 
+#include "copies/copy_states.hpp"
+
 namespace millrace::writer {
 namespace {
 
 using std::chrono::milliseconds;
 
 constexpr milliseconds kAnswer{10'000};  // one question to the broker
+// Records behind a saved state that are read again, of one partition: half a minute or so. The state is saved before
+// there are as many, so this is a writer that could not save it, or one of an older version.
+constexpr std::int64_t kMostBehind = 10'000'000;
 
 // Keeps one entry for each series.
 void remove_repeated(std::vector<NamedSeries>& series) {
@@ -53,6 +58,7 @@ Result<LogOpener::Opened> LogOpener::open(std::span<const std::int32_t> partitio
 
   Opened opened;
   std::map<std::int32_t, Replay> todo;
+  const auto most = static_cast<std::int64_t>(config_.copy_records / std::max<std::size_t>(1, partitions.size()));
   for (const std::int32_t partition : partitions) {
     const OffsetRow& row = rows->at(partition);
     PartitionState& state = opened.partitions[partition];
@@ -63,14 +69,11 @@ Result<LogOpener::Opened> LogOpener::open(std::span<const std::int32_t> partitio
                                             row.log_time};
     state.stopped = contradiction(partition, row, *cluster, logs[partition]);
     if (state.stopped) continue;
-    const kafka::TopicPartition where{topic, partition};
-    const TimeUs window = std::chrono::duration_cast<std::chrono::microseconds>(config_.copy_window).count();
-    auto begin = consumer.offsets_at(std::span(&where, 1), std::max<TimeUs>(0, row.log_time - window), kAnswer);
+    if (auto loaded = load_copies(partition, row, logs[partition], state); !loaded) return loaded.error();
+    auto begin = begin_of(consumer, partition, row, logs[partition], {state.saved.offset, most});
     if (!begin) return begin.error();
-    const std::int64_t by_time = begin->empty() || (*begin)[0].offset < 0 ? row.next_offset : (*begin)[0].offset;
-    const auto most = static_cast<std::int64_t>(config_.copy_records / std::max<std::size_t>(1, partitions.size()));
     Replay part;
-    part.next = replay_begin(row, logs[partition], by_time, most);
+    part.next = *begin;
     part.end = row.next_offset;
     part.series_from = row.latest_offset;
     // What retention removed cannot be compared.
@@ -82,6 +85,52 @@ Result<LogOpener::Opened> LogOpener::open(std::span<const std::int32_t> partitio
   std::erase_if(opened.opening.partitions,
                 [&](const auto& one) { return opened.partitions.at(one.first).stopped.has_value(); });
   return opened;
+}
+
+// The state that the last writer of the partition saved, where it is one for this position and this log.
+Status LogOpener::load_copies(std::int32_t partition, const OffsetRow& row, const kafka::Watermarks& log,
+                              PartitionState& state) {
+  const std::string topic = config_.topics.telemetry();
+  auto row_of = read_copy_state(store_.connection(), topic, partition);
+  if (!row_of) return row_of.error();
+  const std::optional<CopyStateRow>& saved = *row_of;
+  if (!saved || saved->generation != row.generation) return {};
+  std::string why;
+  if (saved->offset > saved->position) {
+    why = "it is of offset " + std::to_string(saved->offset) + ", the partition is stored up to " +
+          std::to_string(saved->position);
+  } else if (saved->offset > row.next_offset) {
+    return {};  // another writer goes on with the partition, and will fence this one
+  } else if (row.next_offset - saved->offset > kMostBehind) {
+    why = "it is " + std::to_string(row.next_offset - saved->offset) + " records behind";
+  } else if (saved->offset < log.low) {
+    why = "the records from " + std::to_string(saved->offset) + " to " + std::to_string(log.low - 1) +
+          " have left the log";
+  } else if (auto rules = telemetry::CopyRules::load(saved->bytes); !rules) {
+    why = rules.error().message;
+  } else if (rules->next_offset() != saved->offset) {
+    why = "it says offset " + std::to_string(rules->next_offset()) + ", its row " + std::to_string(saved->offset);
+  } else {
+    state.rules = std::move(*rules);
+    state.saved = {saved->offset, saved->bytes.size(), std::chrono::steady_clock::now()};
+    return {};
+  }
+  metrics_.copy_states_unusable.add();
+  log_.warn("the saved state of the copy rules is of no use; the log is read instead",
+            {{"partition", partition}, {"reason", why}});
+  return discard_copy_state(store_.connection(), topic, *saved);
+}
+
+// Where reading again begins: at the state, or without one the configured time and number before the position.
+Result<std::int64_t> LogOpener::begin_of(kafka::Consumer& consumer, std::int32_t partition, const OffsetRow& row,
+                                         const kafka::Watermarks& log, const CopiesFrom& copies) {
+  if (copies.saved_offset >= 0) return replay_begin(row, log, copies.saved_offset, row.next_offset);
+  const kafka::TopicPartition where{config_.topics.telemetry(), partition};
+  const TimeUs window = std::chrono::duration_cast<std::chrono::microseconds>(config_.copy_window).count();
+  auto begin = consumer.offsets_at(std::span(&where, 1), std::max<TimeUs>(0, row.log_time - window), kAnswer);
+  if (!begin) return begin.error();
+  const std::int64_t by_time = begin->empty() || (*begin)[0].offset < 0 ? row.next_offset : (*begin)[0].offset;
+  return replay_begin(row, log, by_time, copies.most_records);
 }
 
 Result<std::map<std::int32_t, OffsetRow>> LogOpener::offset_rows(

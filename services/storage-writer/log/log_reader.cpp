@@ -21,7 +21,8 @@ LogReader::LogReader(const Config& config, Handover& handover, NameTable& names,
       metrics_(metrics),
       store_(config.database, config.topics.telemetry()),
       taker_(names, std::move(check)),
-      opener_(config, store_, taker_) {}
+      opener_(config, store_, taker_, metrics),
+      keeper_(config, metrics) {}
 
 LogReader::~LogReader() {
   leaving_ = true;
@@ -29,6 +30,7 @@ LogReader::~LogReader() {
 }
 
 void LogReader::start() {
+  keeper_.start();
   thread_ = std::jthread([this] { run(); });
 }
 
@@ -77,6 +79,7 @@ void LogReader::run() {
       } else {
         note(false, joined.error().message);
       }
+      if (leaving_) save_last_copies();
       consumer.close();
     }
     revoked();
@@ -134,6 +137,7 @@ void LogReader::keep_house(kafka::Consumer& consumer) {
   if (now - housekeeping_ <= milliseconds{500}) return;
   housekeeping_ = now;
   forget_committed();
+  keeper_.step(partitions_, committed_);
   note_lag(consumer);
   look_for_decisions();
 }
@@ -238,6 +242,7 @@ Result<std::vector<kafka::Position>> LogReader::assigned(std::span<const kafka::
 void LogReader::revoked() {
   epoch_ = handover_.begin_epoch();
   batch_ = {};
+  keeper_.forget();
   partitions_.clear();
   metrics_.partitions.set(0);
 }
@@ -323,6 +328,12 @@ void LogReader::forget_committed() {
     found->second.rules.forget_before(next);
     committed_[partition] = next;
   }
+}
+
+// Before the group hears that this member leaves, so that the next one finds them.
+void LogReader::save_last_copies() {
+  forget_committed();
+  keeper_.finish(partitions_, committed_);
 }
 
 // A stopped partition goes on once an operator has given it a new generation.

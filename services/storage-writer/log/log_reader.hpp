@@ -18,6 +18,7 @@
 
 #include "batch/handover.hpp"
 #include "batch/name_table.hpp"
+#include "copies/copy_keeper.hpp"
 #include "log/log_opener.hpp"
 #include "log/partition_state.hpp"
 #include "store/store.hpp"
@@ -66,6 +67,7 @@ class LogReader {
   void keep_house(kafka::Consumer& consumer);
   void stop_partition(kafka::Consumer& consumer, std::int32_t partition);
   void forget_committed();
+  void save_last_copies();
   void look_for_decisions();
   void note_lag(const kafka::Consumer& consumer);
   void note(bool connected, std::string detail);
@@ -80,6 +82,7 @@ class LogReader {
   Store store_;  // its own connection: offsets are read while the other thread commits
   RecordTaker taker_;
   LogOpener opener_;
+  CopyKeeper keeper_;
   std::map<std::int32_t, PartitionState> partitions_;
   std::uint64_t epoch_ = 0;
   Batch batch_;

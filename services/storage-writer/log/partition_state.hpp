@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -23,12 +25,20 @@ using storage_schema::contradiction;
 using storage_schema::how_to_go_on;
 using storage_schema::mark_of;
 
+/// What the database has of a partition's copy rules.
+struct SavedCopies {
+  std::int64_t offset = -1;  ///< -1: nothing, or nothing of use
+  std::size_t bytes = 0;
+  std::chrono::steady_clock::time_point at{};
+};
+
 /// What the reader knows about one owned partition.
 struct PartitionState {
   std::int32_t generation = 0;
   std::int64_t next_offset = 0;    ///< of the next record to take
   std::optional<RecordMark> last;  ///< of the record before it; none: the log begins there
   telemetry::CopyRules rules;
+  SavedCopies saved;
   std::optional<std::string> stopped;  ///< why nothing is taken any more
 };
 

@@ -52,7 +52,8 @@ struct CopyLimits {
 ///
 /// Records are judged in offset order. Asked again about an offset it has already judged, it gives the same answer and
 /// learns nothing (a transaction was aborted, or its commit got lost). Whoever loses a partition throws the object
-/// away; whoever takes one feeds it the log before its position. One thread at a time.
+/// away; whoever takes one loads the state that was saved and feeds it the log from its offset on, or, without one, as
+/// much of the log before its position as it can. One thread at a time.
 ///
 /// Memory: 8 B per remembered counter, 24 B per explicit id, 16 B per MQTT record of a connection's last two minutes
 /// and per CoAP record of a publisher's last four, and a fixed part below 100 B per publisher and client seen within
