@@ -1,6 +1,7 @@
 """A full life: ten days in rows, in segments with roll-ups, in Parquet files on an S3 server; equal to what was sent at each stage,
-with late readings at each stage."""
+with late readings at each stage. MILLRACE_LIFE_DEVICES (2) is how many devices send all the time."""
 import datetime
+import os
 import random
 
 import pytest
@@ -13,6 +14,8 @@ SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
 DAYS = 10
 FIRST = (now_us() // DAY - 20) * DAY  # midnight, UTC
 END = FIRST + DAYS * DAY
+STEADY = tuple(f"steady-{number}" for number in range(int(os.environ.get("MILLRACE_LIFE_DEVICES", "2"))))
+FAST = "fast"
 KINDS = {"double_value": float, "int_value": int, "bool_value": bool, "string_value": str}
 
 
@@ -22,7 +25,7 @@ class Life:
     def __init__(self, lab, seed):
         self._lab = lab
         self._dice = random.Random(seed)
-        self._senders = {name: HttpDevice(lab, name, lab.create_device(name)) for name in ("north", "south", "fast")}
+        self._senders = {name: HttpDevice(lab, name, lab.create_device(name)) for name in (*STEADY, FAST)}
         self._truth = {}    # (device, metric): {time: value}; what was sent last counts
         self._untimed = 0
         self._receipts = []
@@ -38,7 +41,7 @@ class Life:
 
     def begin(self):
         """Ten days: numbers by the minute, other kinds by the quarter of an hour; of one device two days at six seconds."""
-        for device in ("north", "south"):
+        for device in STEADY:
             loads = [(FIRST + i * MINUTE, "load", round(self._dice.uniform(-50, 50), 2)) for i in range(DAYS * 1440)]
             others = []
             for i in range(DAYS * 96):
@@ -46,12 +49,12 @@ class Life:
                 others += [(time, "count", 2 ** 60 + i), (time, "on", i % 3 == 0), (time, "state", f"état {i}")]
             self._dice.shuffle(others)
             self.send(device, loads + others)
-        self.send("fast", [(FIRST + 3 * DAY + i * 6 * SECOND, "load", self._dice.gauss(0, 1e6)) for i in range(2 * 14_400)])
+        self.send(FAST, [(FIRST + 3 * DAY + i * 6 * SECOND, "load", self._dice.gauss(0, 1e6)) for i in range(2 * 14_400)])
         self.stored()
 
     def late(self):
         """New times, other values for known times, and one without a time, in every day."""
-        for device in ("north", "south"):
+        for device in STEADY:
             points = []
             for day in range(DAYS):
                 start = FIRST + day * DAY
@@ -61,7 +64,7 @@ class Life:
                 points.append((start + 123_456, "state", f"corrected {self._dice.random()}"))
             self.send(device, points)
         self._untimed += 1
-        self._receipts.append(self._senders["north"].send({"untimed": self._untimed}))
+        self._receipts.append(self._senders[STEADY[0]].send({"untimed": self._untimed}))
 
     def stored(self):
         for receipt in self._receipts:
@@ -76,7 +79,7 @@ class Life:
                 self._check_buckets(device, step)
             self._check_budget(device)
         self._check_group()
-        found = self._raw("north", "untimed", END, now_us() + DAY) if self._untimed else []
+        found = self._raw(STEADY[0], "untimed", END, now_us() + DAY) if self._untimed else []
         assert [value for _, value in found] == list(range(1, self._untimed + 1))
 
     def archived(self, files):
@@ -127,7 +130,7 @@ class Life:
         answer = self._lab.query("Aggregate", devices=list(self._senders), metric="load", from_us=FIRST, to_us=END, step_us=DAY)
         expected = self._expected(self._senders, DAY)
         self._same(answer.buckets, expected, lambda one: one.start_us, ends=False)
-        assert [one.devices for one in answer.buckets] == [3 if 3 <= day < 5 else 2 for day in range(DAYS)]
+        assert [one.devices for one in answer.buckets] == [len(STEADY) + (3 <= day < 5) for day in range(DAYS)]
 
     @staticmethod
     def _same(found, expected, start, ends=True):

@@ -14,6 +14,7 @@ NAMES = {
     "fuzz": "libFuzzer over every target of tests/fuzz for MILLRACE_FUZZ_SECONDS (1800) in all, two at once, with "
             "sanitizers; MILLRACE_FUZZ_MERGE=1 adds new inputs to the tree",
     "sanitizers": "unit and integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, then with ThreadSanitizer",
+    "life": "ten days of 50 devices (MILLRACE_LIFE_DEVICES) through all tiers to an S3 server and back",
     "postgres": "the storage tests against the newer versions of PostgreSQL",
     "storage": "200 random SIGKILLs of two writers and the database under load (MILLRACE_SOAK_KILLS); then ledger and table against the log",
     "kubernetes": "deploy/kubernetes and the docs' kubectl blocks on real API server, controllers and scheduler",
@@ -40,6 +41,8 @@ def run(layout, name):
         return _kubernetes(layout)
     if name == "postgres":
         return _postgres(layout)
+    if name == "life":
+        return _life(layout)
     if name == "storage":
         return _load(layout, "storage", layout.root / "tests" / "soak" / "test_storage.py", [{}])
     return _sanitizers(layout)
@@ -86,6 +89,13 @@ def _kubernetes(layout):
     (layout.soak / "kubernetes.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     say.line(f"  {layout.soak / 'kubernetes.json'}")
     return code
+
+
+def _life(layout):
+    toolchain.install_s3_server(layout)
+    toolchain.install_parquet_reader(layout)
+    devices = os.environ.get("MILLRACE_LIFE_DEVICES", "50")
+    return _load(layout, "life", layout.root / "tests" / "e2e" / "test_life.py", [{"MILLRACE_LIFE_DEVICES": devices}])
 
 
 def _postgres(layout):
