@@ -39,8 +39,10 @@ constexpr std::array kOwnOptions{
            .most = 31'536'000},
     Option{.key = "GRACE_S",
            .type = Type::kInteger,
-           .default_value = "3600",
-           .help = "A file that was replaced by a newer one stays so long for calls that still read it.",
+           .default_value = "1209600",
+           .help = "A file that was replaced by a newer one stays so long: a database that is restored from a backup "
+                   "of before "
+                   "names it still. Longer than the oldest backup you would restore is old.",
            .least = 0,
            .most = 31'536'000},
     Option{.key = "ORPHAN_AGE_S",

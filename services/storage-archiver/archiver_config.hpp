@@ -20,7 +20,7 @@ struct Config {
   std::int64_t after_days = 35;
   std::chrono::seconds interval{600};
   std::chrono::seconds merge_interval{86'400};
-  std::chrono::seconds grace{3'600};
+  std::chrono::seconds grace{1'209'600};
   std::chrono::seconds orphan_age{604'800};
   std::chrono::seconds step_timeout{7'200};
   std::string spool;
