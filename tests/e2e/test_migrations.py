@@ -35,6 +35,7 @@ ROWS = {
               INSERT INTO storage.alert VALUES ('demo/r/d/load', 1, 'a', 'demo', 'r', 'd', 'load', 1, 2, '2024-05-01 00:00+00', NULL, '',
                                                 'event')""",
         10: """INSERT INTO storage.ledger_hour VALUES (0, 0, '2024-05-01 00:00+00', 0, 9, 9, 1, 1, 7, 7, 0, 0)""",
+        13: """INSERT INTO storage.copy_state VALUES ('t', 0, 0, 9); INSERT INTO storage.copy_state_piece VALUES ('t', 0, 0, 'x')""",
     },
     "registry": {
         1: """INSERT INTO registry.tenant (tenant) VALUES ('demo'), ('other');

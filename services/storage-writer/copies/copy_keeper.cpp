@@ -95,7 +95,7 @@ void CopyKeeper::put(CopyStateRow state) {
 
 std::optional<CopyStateRow> CopyKeeper::next_work(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
-  busy_ = false;
+  busy_ = work_.has_value();
   if (!changed_.wait(lock, stop, [this] { return work_.has_value(); })) return std::nullopt;
   return std::exchange(work_, std::nullopt);
 }
