@@ -71,6 +71,7 @@ def _send(lab, sender, values):
     values = list(values.items())
     receipts = [sender.send([{"ts": time // 1_000_000, "values": {"level": value}} for time, value in values[at:at + 500]])
                 for at in range(0, len(values), 500)]
+    sender.close()  # the gateway ends a connection that says nothing for a while
     for receipt in receipts:
         eventually(lambda: lab.query("GetReceipt", receipt=receipt).state == STORED, 120, f"{receipt} to be stored")
 

@@ -38,6 +38,7 @@ class Life:
                 [{"ts": _text(time), "values": {metric: value}} for time, metric, value in some]))
             for time, metric, value in some:
                 self._truth.setdefault((device, metric), {})[time] = value
+        self._senders[device].close()  # the gateway ends a connection that says nothing while a stage is made
 
     def begin(self):
         """Ten days: numbers by the minute, other kinds by the quarter of an hour; of one device two days at six seconds."""
@@ -65,6 +66,7 @@ class Life:
             self.send(device, points)
         self._untimed += 1
         self._receipts.append(self._senders[STEADY[0]].send({"untimed": self._untimed}))
+        self._senders[STEADY[0]].close()
 
     def stored(self):
         for receipt in self._receipts:

@@ -77,7 +77,7 @@ DO $$ BEGIN
   END LOOP;
   RAISE EXCEPTION 'nobody waits for the table';
 END $$;
-SET statement_timeout = '20s';
+SET statement_timeout = '8s';
 SELECT count(*) FROM registry.rule"""
 
 CATALOG = """
