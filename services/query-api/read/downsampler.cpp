@@ -167,15 +167,21 @@ Result<BucketPage> Downsampler::hot_page(const Series& series, const Window& win
                                          const Patience& patience) {
   auto connection = patience.acquire(pool_);
   if (!connection.ok()) return connection.error();
-  BucketPage page;
-  const auto first = exec(**connection, statements::kFirstNumber, range_params(series, window.from, window.to));
-  if (!first.ok()) return first.error();
-  if (first->empty()) return page;
-  // A stretch of so many steps holds at most so many buckets; a gap before it costs one look into the index.
-  const TimeUs from = std::max(window.from, first->timestamptz(0, 0));
-  const TimeUs to = end_of_page(window, from, step_us);
+  // A stretch of so many steps holds at most so many buckets. Only where it holds none it pays to look for the next
+  // number.
+  TimeUs from = window.from;
+  TimeUs to = end_of_page(window, from, step_us);
   auto buckets = fold(**connection, series, from, to, BucketFold(step_us, 0));
+  if (buckets.ok() && buckets->empty() && to < window.to) {
+    const auto first = exec(**connection, statements::kFirstNumber, range_params(series, to, window.to));
+    if (!first.ok()) return first.error();
+    if (first->empty()) return BucketPage{};
+    from = std::max(to, first->timestamptz(0, 0));
+    to = end_of_page(window, from, step_us);
+    buckets = fold(**connection, series, from, to, BucketFold(step_us, 0));
+  }
   if (!buckets.ok()) return buckets.error();
+  BucketPage page;
   page.buckets = std::move(buckets).value();
   if (to < window.to) page.next_from = to;
   return page;

@@ -37,8 +37,24 @@ Result<std::vector<LatestValue>> SeriesReader::latest(std::int32_t device_key, c
   return values;
 }
 
+std::optional<SeriesReader::Known> SeriesReader::known(const std::string& key) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = known_.find(key);
+  if (found == known_.end() || found->second.until <= std::chrono::steady_clock::now()) return std::nullopt;
+  return found->second;
+}
+
+void SeriesReader::keep(const std::string& key, const Known& found) {
+  const std::lock_guard lock(mutex_);
+  if (known_.size() >= kMostKept) known_.clear();
+  known_.insert_or_assign(key, found);
+}
+
 Result<Series> SeriesReader::resolve(std::string_view tenant, std::int32_t device_key, const std::string& metric,
                                      const Patience& patience) {
+  // Neither holds a zero.
+  const std::string key = std::string(tenant).append(1, '\0').append(metric);
+  if (const auto kept = known(key)) return Series{device_key, kept->metric_id, kept->type};
   auto connection = patience.acquire(pool_);
   if (!connection.ok()) return connection.error();
   Params params;
@@ -47,8 +63,11 @@ Result<Series> SeriesReader::resolve(std::string_view tenant, std::int32_t devic
   if (!rows.ok()) return rows.error();
   if (rows->empty())
     return Error{ErrorKind::kNotFound, "there is no metric '" + metric + "' in tenant " + std::string(tenant)};
-  return Series{device_key, static_cast<std::int32_t>(rows->integer(0, 1)),
-                static_cast<storage_schema::MetricType>(rows->integer(0, 2))};
+  const Known found{static_cast<std::int32_t>(rows->integer(0, 1)),
+                    static_cast<storage_schema::MetricType>(rows->integer(0, 2)),
+                    std::chrono::steady_clock::now() + kKept};
+  if (found.type != storage_schema::MetricType::kUnknown) keep(key, found);
+  return Series{device_key, found.metric_id, found.type};
 }
 
 Result<SamplePage> SeriesReader::samples(const Series& series, const Window& window, const Patience& patience) {

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include <millrace/base/result.hpp>
@@ -56,7 +59,8 @@ class SeriesReader {
                                                         const std::vector<std::string>& metrics,
                                                         const Patience& patience);
 
-  /// kNotFound naming the metric if the tenant never sent one of that name.
+  /// kNotFound naming the metric if the tenant never sent one of that name. A metric keeps its number and, once known,
+  /// its type; what was found is kept for kKept, so that a database that was restored is looked into again.
   [[nodiscard]] Result<Series> resolve(std::string_view tenant, std::int32_t device_key, const std::string& metric,
                                        const Patience& patience);
 
@@ -64,9 +68,22 @@ class SeriesReader {
   [[nodiscard]] Result<SamplePage> samples(const Series& series, const Window& window, const Patience& patience);
 
   static constexpr std::int64_t kPageBytes = 3 << 20;  ///< below the 4 MB that gRPC clients take by default
+  static constexpr std::chrono::seconds kKept{5};
+  static constexpr std::size_t kMostKept = 10'000;  ///< metrics
 
  private:
+  struct Known {
+    std::int32_t metric_id = 0;
+    storage_schema::MetricType type = storage_schema::MetricType::kUnknown;
+    std::chrono::steady_clock::time_point until;
+  };
+
+  [[nodiscard]] std::optional<Known> known(const std::string& key) const;
+  void keep(const std::string& key, const Known& found);
+
   postgres::Pool& pool_;
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, Known> known_;  // by tenant and name
 };
 
 }  // namespace millrace::query_api
