@@ -1,3 +1,5 @@
+#include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
 
@@ -8,6 +10,29 @@ namespace {
 
 // Doubles hold integers exactly up to here.
 constexpr std::int64_t kExact = 1LL << 53;
+
+template <typename T>
+char* put_big_endian(char* at, T value) {
+  for (std::size_t i = sizeof(T); i-- > 0;) *at++ = static_cast<char>(value >> (8 * i));
+  return at;
+}
+
+// Time, device, metric, number and three columns without a value: what nearly every row is, written in one go.
+void encode_number(postgres::CopyEncoder& encoder, TimeUs time, std::int32_t device, std::int32_t metric,
+                   double number) {
+  constexpr std::uint32_t kNull = 0xffffffffU;
+  std::array<char, 12 + 8 + 8 + 12 + 3 * 4> fields;
+  char* at = put_big_endian(fields.data(), std::uint32_t{8});
+  at = put_big_endian(at, static_cast<std::uint64_t>(time - postgres::kPostgresEpochUs));
+  at = put_big_endian(at, std::uint32_t{4});
+  at = put_big_endian(at, static_cast<std::uint32_t>(device));
+  at = put_big_endian(at, std::uint32_t{4});
+  at = put_big_endian(at, static_cast<std::uint32_t>(metric));
+  at = put_big_endian(at, std::uint32_t{8});
+  at = put_big_endian(at, std::bit_cast<std::uint64_t>(number));
+  for (int i = 0; i < 3; ++i) at = put_big_endian(at, kNull);
+  encoder.encoded({fields.data(), fields.size()});
+}
 
 Result<telemetry::Value> integer_of(const std::string& digits) {
   std::int64_t number = 0;
@@ -85,6 +110,10 @@ Cell cell_at(const postgres::Rows& rows, int row, int first_column) {
 void encode_sample(postgres::CopyEncoder& encoder, TimeUs time, std::int32_t device, std::int32_t metric,
                    const Cell& cell, bool untimed) {
   encoder.begin_row(7);
+  if (cell.kind == Kind::kNumber && !untimed) {
+    encode_number(encoder, time, device, metric, cell.number);
+    return;
+  }
   encoder.timestamptz(time);
   encoder.int4(device);
   encoder.int4(metric);

@@ -19,8 +19,9 @@ class Resolver {
       : batch_(batch), ids_(ids), series_(series), stored_(stored) {}
 
   Result<Changes> run() {
-    if (auto status = learn_unknown_series(); !status.ok()) return status.error();
+    if (auto status = find_series(); !status.ok()) return status.error();
     if (auto status = look_up_old_points(); !status.ok()) return status.error();
+    changes_.inserts.reserve(batch_.rows.size());
     for (std::size_t i = 0; i < batch_.rows.size(); ++i) {
       const Row& row = batch_.rows[i];
       if (auto status = row.timed ? place_timed(i, row) : place_untimed(i, row); !status.ok()) return status.error();
@@ -31,13 +32,16 @@ class Resolver {
  private:
   SeriesKey series_of(const Row& row) const { return {row.device, ids_[row.metric]}; }
 
-  Status learn_unknown_series() {
+  // Looks each row's series up once; those that are not remembered are asked for, all at once.
+  Status find_series() {
     std::vector<SeriesKey> unknown;
     std::vector<std::int32_t> partitions;
     std::unordered_set<SeriesKey, SeriesKeyHash> asked;
+    changes_.series.reserve(batch_.rows.size());
     for (const Row& row : batch_.rows) {
       const SeriesKey key = series_of(row);
-      if (series_.max_time(key) || !asked.insert(key).second) continue;
+      changes_.series.push_back(series_.find(key));
+      if (changes_.series.back() != nullptr || !asked.insert(key).second) continue;
       unknown.push_back(key);
       partitions.push_back(row.partition);
     }
@@ -45,21 +49,24 @@ class Resolver {
     const auto times = stored_.max_times(unknown);
     if (!times.ok()) return times.error();
     for (std::size_t i = 0; i < unknown.size(); ++i) series_.learn(unknown[i], partitions[i], (*times)[i]);
+    for (std::size_t i = 0; i < batch_.rows.size(); ++i) {
+      if (changes_.series[i] == nullptr) changes_.series[i] = series_.find(series_of(batch_.rows[i]));
+    }
     return {};
   }
 
   // One question for all points that are not newer than what the series has stored or has in this batch before them.
   Status look_up_old_points() {
     std::vector<SampleKey> old;
-    std::unordered_map<SeriesKey, TimeUs, SeriesKeyHash> greatest;
-    for (const Row& row : batch_.rows) {
-      const SeriesKey key = series_of(row);
-      const auto [known, first] = greatest.try_emplace(key, *series_.max_time(key));
-      if (row.time <= known->second) {
-        old.push_back({key, row.time});
+    for (SeriesTable::Entry* series : changes_.series) series->passed = series->max_time;
+    for (std::size_t i = 0; i < batch_.rows.size(); ++i) {
+      const Row& row = batch_.rows[i];
+      TimeUs& passed = changes_.series[i]->passed;
+      if (row.time <= passed) {
+        old.push_back({series_of(row), row.time});
         watch_ = true;
       }
-      known->second = std::max(known->second, row.time);
+      passed = std::max(passed, row.time);
     }
     if (old.empty()) return {};
     return remember_stored(old);
@@ -75,11 +82,15 @@ class Resolver {
   void insert(std::size_t source, const SampleKey& key, const Row& row) {
     changes_.inserts.push_back({key, row.cell, !row.timed, source});
     if (watch_) taken_[key] = Taken{changes_.inserts.size() - 1, {}};
-    series_.raise(key.series, key.time);
+    SeriesTable::raise(*changes_.series[source], key.time);
   }
 
   Status place_timed(std::size_t source, const Row& row) {
     const SampleKey key{series_of(row), row.time};
+    if (!watch_) {
+      insert(source, key, row);
+      return {};
+    }
     const auto found = taken_.find(key);
     if (found == taken_.end()) {
       insert(source, key, row);
@@ -119,7 +130,7 @@ class Resolver {
       moved.key = target;
       taken_[target] = Taken{std::nullopt, moved};
     }
-    series_.raise(key.series, *free);
+    SeriesTable::raise(*changes_.series[source], *free);
     return {};
   }
 

@@ -61,8 +61,9 @@ struct MovedSample {
 /// What a batch does to storage.sample.
 struct Changes {
   std::vector<NewSample> inserts;
-  std::vector<NewSample> replaced;  ///< new value for a stored row with a device's time
-  std::vector<MovedSample> moved;   ///< untimed stored rows that give way to a device's time
+  std::vector<NewSample> replaced;          ///< new value for a stored row with a device's time
+  std::vector<MovedSample> moved;           ///< untimed stored rows that give way to a device's time
+  std::vector<SeriesTable::Entry*> series;  ///< of each row of the batch
 };
 
 /// Turns the points of a batch into changes, so that there is one row per (device, metric, time):

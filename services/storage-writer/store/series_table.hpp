@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <unordered_map>
@@ -38,16 +39,30 @@ struct PendingLatest {
 /// and what `latest` lacks. Committing thread only.
 class SeriesTable {
  public:
+  /// One series. Its address holds until trim() or clear().
+  struct Entry {
+    TimeUs max_time = INT64_MIN;  ///< of its rows, or later; INT64_MIN: it has none
+    TimeUs passed = INT64_MIN;    ///< the resolver's own: the greatest time up to a row of the batch
+    std::int32_t partition = 0;
+    std::int32_t pending = -1;  ///< index among what `latest` lacks; -1: nothing
+  };
+
   /// `most` series are remembered beyond a batch.
   explicit SeriesTable(std::size_t most) : most_(most) {}
 
+  /// Null: not remembered.
+  [[nodiscard]] Entry* find(const SeriesKey& key);
   [[nodiscard]] std::optional<TimeUs> max_time(const SeriesKey& key) const;
   /// What the database knows about a series that is not remembered; none: it has no row.
   void learn(const SeriesKey& key, std::int32_t partition, std::optional<TimeUs> stored_max);
   /// A point became a row (or will with this transaction).
-  void raise(const SeriesKey& key, TimeUs time);
-  /// The same for `latest`: `usable` is false for a time too far ahead of the log's.
-  void offer(const SeriesKey& key, std::int32_t partition, TimeUs time, const Cell& cell, bool usable);
+  static void raise(Entry& entry, TimeUs time) { entry.max_time = std::max(entry.max_time, time); }
+  void raise(const SeriesKey& key, TimeUs time) { raise(series_[key], time); }
+  /// The same for `latest`: `usable` is false for a time too far ahead of the log's. `entry` is that of `key`.
+  void offer(Entry& entry, const SeriesKey& key, std::int32_t partition, TimeUs time, const Cell& cell, bool usable);
+  void offer(const SeriesKey& key, std::int32_t partition, TimeUs time, const Cell& cell, bool usable) {
+    offer(series_[key], key, partition, time, cell, usable);
+  }
 
   /// First time at or behind `time` that is not known to lie in a run of taken microseconds.
   [[nodiscard]] TimeUs behind_busy(const SeriesKey& key, TimeUs time) const;
@@ -66,11 +81,6 @@ class SeriesTable {
   [[nodiscard]] std::size_t size() const { return series_.size(); }
 
  private:
-  struct State {
-    std::optional<TimeUs> max_time;
-    std::int32_t partition = 0;
-  };
-
   struct Run {
     TimeUs from = 0;
     TimeUs to = 0;
@@ -78,8 +88,8 @@ class SeriesTable {
 
   std::size_t most_;
   std::unordered_map<SeriesKey, Run, SeriesKeyHash> busy_;  // the last run of few series
-  std::unordered_map<SeriesKey, State, SeriesKeyHash> series_;
-  std::unordered_map<SeriesKey, PendingLatest, SeriesKeyHash> dirty_;
+  std::unordered_map<SeriesKey, Entry, SeriesKeyHash> series_;
+  std::vector<PendingLatest> dirty_;
 };
 
 }  // namespace millrace::writer

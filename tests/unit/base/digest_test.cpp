@@ -11,6 +11,16 @@ TEST(Digest, Sha256OfAbc) {
 
 TEST(Digest, Crc32cCheckValue) { EXPECT_EQ(crc32c("123456789"), 0xe3069283U); }
 
+// RFC 3720 appendix B.4: lengths that are eight bytes at a time throughout.
+TEST(Digest, Crc32cRfc3720Vectors) {
+  EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8a9136aaU);
+  EXPECT_EQ(crc32c(std::string(32, '\xff')), 0x62a8ab43U);
+  std::string rising;
+  for (char c = 0; c < 32; ++c) rising += c;
+  EXPECT_EQ(crc32c(rising), 0x46dd794eU);
+  EXPECT_EQ(crc32c(""), 0U);
+}
+
 TEST(Digest, Hash64TellsLengthsAndPartsApart) {
   EXPECT_NE(hash64(""), hash64(std::string_view("\0", 1)));
   EXPECT_NE(hash64("a"), hash64("b"));

@@ -45,6 +45,8 @@ class CopyEncoder {
   void timestamptz(TimeUs value);
   void text(std::string_view value);
   void bytea(std::string_view value) { text(value); }
+  /// Fields that are in the format already, each with its length before it.
+  void encoded(std::string_view fields) { buffer_ += fields; }
 
   /// Writes the trailer; after it only bytes() and clear() make sense.
   void finish();
