@@ -93,15 +93,7 @@ def _google(layout, program):
         rows.append(row(one["name"], round(one["cpu_time"], 2), one["time_unit"]))
         if "items_per_second" in one:
             rows.append(row(one["name"], round(one["items_per_second"]), "items/s"))
-        for counter, (unit, target) in COUNTERS.items():
-            if counter in one:
-                rows.append(row(f"{one['name']} {counter}", round(one[counter], 2), unit, target))
     return rows
-
-
-# What programs count beside time, with its unit and what it may be at most.
-COUNTERS = {"bytes_per_point_hot": ("B", 90), "bytes_per_point_compacted": ("B", 13), "bytes_per_point_roll_ups": ("B", None),
-            "swap_lock_ms": ("ms", None)}
 
 
 class _quiet_demo:

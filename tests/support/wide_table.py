@@ -1,0 +1,68 @@
+"""A day as rows of one message with its four metrics, beside the table that the platform has: bytes, reads, a correction."""
+import json
+import statistics
+
+from bench_lab import figure
+from millrace_dev import say
+
+METRICS = ("temperature", "voltage", "humidity", "energy")
+DEVICES = range(100, 9_900, 100)  # whose day is read
+
+
+def wide_rows(lab, day):
+    with say.Step("a day as a wide table"):
+        _make(lab, day)
+    stretch = f"time >= '{day} 00:00+00' AND time < '{day} 00:00+00'::timestamptz + interval '1 day'"
+    metrics = dict(zip(METRICS, (int(lab.sql(f"SELECT id FROM storage.metric WHERE name = '{name}'")) for name in METRICS)))
+    one = f"metric = {metrics['voltage']} AND"
+    narrow = "FROM storage.sample WHERE device_id = {device} AND"
+    wide = "FROM wide WHERE device_id = {device} AND"
+    values = lab.number("SELECT count(*) * 4 FROM wide")
+    rows = [figure("wide table: bytes a value, rows", lab.number("pg_relation_size('wide')") / values, "B"),
+            figure("wide table: bytes a value, index", lab.number("pg_indexes_size('wide')") / values, "B")]
+    for told, ours, theirs in (
+            ("24 h of one series", f"SELECT time, value {narrow} {one} {stretch}", f"SELECT time, voltage {wide} {stretch}"),
+            ("24 h of all four metrics of a device", f"SELECT * {narrow} metric = ANY ('{{{','.join(map(str, metrics.values()))}}}') "
+             f"AND {stretch}", f"SELECT * {wide} {stretch}")):
+        rows.append(figure(f"{told}: wide table beside narrow", _milliseconds(lab, theirs), "ms", floor=_milliseconds(lab, ours)))
+    hour = f"time >= '{day} 06:00+00' AND time < '{day} 12:00+00'"
+    rows.append(figure("WAL of a corrected value: wide table beside narrow",
+                       _wal_a_row(lab, f"UPDATE wide SET voltage = voltage + 1 WHERE device_id % 100 = 7 AND {hour}"), "B",
+                       floor=_wal_a_row(lab, f"UPDATE storage.sample SET value = value + 1 WHERE device_id % 100 = 7 AND {one} {hour}")))
+    lab.sql("DROP TABLE wide")
+    return rows
+
+
+def _make(lab, day):
+    """From the day's rows, in the order of their times, as messages come."""
+    columns = ", ".join(f"max(value) FILTER (WHERE metric = (SELECT id FROM storage.metric WHERE name = '{name}')) AS {name}"
+                        for name in METRICS)
+    lab.sql(f"""
+        DROP TABLE IF EXISTS wide;
+        CREATE TABLE wide (time timestamptz NOT NULL, device_id int4 NOT NULL, {', '.join(f'{name} float8' for name in METRICS)});
+        CREATE INDEX ON wide (device_id, time);
+        INSERT INTO wide SELECT time, device_id, {columns} FROM storage.sample_{day:%Y%m%d} GROUP BY time, device_id ORDER BY time, device_id""")
+    lab.sql("VACUUM ANALYZE wide")
+    lab.sql(f"VACUUM ANALYZE storage.sample_{day:%Y%m%d}")
+
+
+def _milliseconds(lab, query):
+    """The database's own time for it, the middle of many devices, warm."""
+    def explained():
+        for device in DEVICES:
+            said = lab.sql(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query.format(device=device)}")
+            yield json.loads(said)[0]["Execution Time"]
+    list(explained())
+    return statistics.median(explained())
+
+
+def _wal_a_row(lab, update):
+    """Rolled back: the next question finds the table as it was."""
+    said = lab.sql(f"EXPLAIN (ANALYZE, WAL, FORMAT JSON) {update}")
+    plan = json.loads(said)[0]["Plan"]
+    return plan["WAL Bytes"] / max(1, _updated(plan))
+
+
+def _updated(plan):
+    """Rows that the update's own plan below it has found."""
+    return plan["Plans"][0]["Actual Rows"]
