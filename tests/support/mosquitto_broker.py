@@ -15,15 +15,16 @@ set_tcp_nodelay true
 
 
 class Mosquitto:
-    """Between `with` and its end it runs; its files are in `folder`."""
+    """Between `with` and its end it runs; its files are in `folder`. `more`: further lines of its settings."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, more=""):
         self.port = free_ports(("mosquitto",))["mosquitto"]
         self.process = Process(folder, "mosquitto")
         self._settings = folder / "mosquitto.conf"
+        self._text = SETTINGS.format(port=self.port) + more
 
     def __enter__(self):
-        self._settings.write_text(SETTINGS.format(port=self.port), encoding="ascii")
+        self._settings.write_text(self._text, encoding="ascii")
         self.process.start(["/usr/sbin/mosquitto", "-c", str(self._settings)])
         wait_until(lambda: port_taken(self.port), 60, f"mosquitto on port {self.port}", while_alive=self.process)
         return self

@@ -18,6 +18,10 @@ KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"  # what kubectl 1.34 has
 KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
 KUBERNETES_VALIDATE = ("kubernetes-validate==1.34.1", "jsonschema==4.26.0", "PyYAML==6.0.4", "referencing==0.37.0")
 VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
+TELEGRAF = "github.com/influxdata/telegraf/cmd/telegraf@v1.36.4"
+# Telegraf with all plugins takes half an hour to build.
+TELEGRAF_TAGS = ("custom,inputs.mqtt_consumer,inputs.kafka_consumer,outputs.kafka,outputs.postgresql,parsers.json,parsers.influx,"
+                 "serializers.influx")
 COMPOSE = "github.com/docker/compose/v2@v2.40.3"
 
 
@@ -99,6 +103,19 @@ def install_s3_server(layout):
         install(layout)
         _go_install(layout, program.parent, [VERSITYGW], f"versitygw {VERSITYGW.rsplit('@', maxsplit=1)[1]} from the Go proxy")
         stamp.write_text(VERSITYGW, encoding="utf-8")
+    return program
+
+
+def install_telegraf(layout):
+    """Telegraf with the plugins of ./dev bench telegraf; returns its path. Some minutes, once."""
+    program = layout.tools / "bin" / "telegraf"
+    stamp = layout.tools / "telegraf-installed"
+    wanted = f"{TELEGRAF} {TELEGRAF_TAGS}"
+    if not program.exists() or not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        install(layout)
+        _go_install(layout, program.parent, ["-tags", TELEGRAF_TAGS, TELEGRAF],
+                    f"telegraf {TELEGRAF.rsplit('@', maxsplit=1)[1]} from the Go proxy")
+        stamp.write_text(wanted, encoding="utf-8")
     return program
 
 
