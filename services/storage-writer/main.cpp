@@ -1,13 +1,27 @@
 #include <cstdio>
 
+#include <malloc.h>
+
 #include <millrace/base/version.hpp>
 #include <millrace/runtime/healthcheck.hpp>
 #include <millrace/runtime/lifecycle.hpp>
 
 #include "storage_writer_app.hpp"
 
+namespace {
+
+// Batches of some megabytes come and go many times a second: to give their pages back and to ask for them again costs
+// more than to keep them.
+void keep_freed_memory() {
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 128 << 20);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   using namespace millrace;
+  keep_freed_memory();
   runtime::block_signals();
   const auto line =
       config::parse_command_line(writer::option_table(), argc, argv, config::process_environment(), kVersion);

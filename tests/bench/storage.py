@@ -10,12 +10,12 @@ from wide_table import wide_rows
 from writer_lab import writer_lab
 
 DAYS = int(os.environ.get("MILLRACE_BENCH_DAYS", "1"))  # of telemetry, 2,008,800 points each; up to 7
-# Some of them, with commas between: the parts behind `writer` need what it has stored, `history` what `bytes` has compacted.
+# Some of them, with commas between; those behind `writer` need what it has stored.
 PARTS = os.environ.get("MILLRACE_BENCH_PARTS", "statements,writer,bytes,wide,history").split(",")
 HISTORY = (1, 10, 100)  # days stored
-# A day that is stored without `latest`, then DAYS, then those of `history`: all in the past.
-BEFORE = datetime.datetime.now(datetime.timezone.utc).date() - datetime.timedelta(days=30)
-FIRST = BEFORE + datetime.timedelta(days=1)
+# DAYS of telemetry, then those that `history` measures with; the copies that it stores lie before. All in the past.
+FIRST = datetime.datetime.now(datetime.timezone.utc).date() - datetime.timedelta(days=30)
+OLDEST = FIRST - datetime.timedelta(days=200)  # stored without `latest`, then archived
 NEVER_MS = 60_000  # the longest LATEST_INTERVAL_MS: longer than the run
 
 
@@ -26,13 +26,13 @@ def run(_layout):
         if "writer" in PARTS:
             rows += _writer(lab, raw)
         if "bytes" in PARTS:
-            rows += _bytes(lab)
+            rows += _hot_and_archived(lab)
         if "wide" in PARTS:
             rows += wide_rows(lab, FIRST)
+        if "history" in PARTS or "bytes" in PARTS:
+            rows += _compacted(lab)
         if "history" in PARTS:
             rows += _history(lab)
-        if "bytes" in PARTS:
-            rows += _archived(lab)
     return rows
 
 
@@ -61,7 +61,7 @@ def _rates(lab, which):
 
 def _writer(lab, raw):
     with say.Step("storage-writer, a day in the log, latest not written meanwhile"):
-        lab.fill(BEFORE, 1)
+        lab.fill(OLDEST, 1)
         bare = lab.store(LATEST_INTERVAL_MS=NEVER_MS)
     with say.Step(f"storage-writer, {DAYS} days in the log"):
         lab.fill(FIRST, DAYS)
@@ -78,28 +78,27 @@ def _writer(lab, raw):
     return rows
 
 
-def _bytes(lab):
-    """What `_writer` has stored, in each tier."""
+def _hot_and_archived(lab):
+    """What `_writer` has stored, as it left it, and a day of it as a file."""
     points = lab.number("SELECT count(*) FROM storage.sample")
     parts = "FROM pg_inherits WHERE inhparent = 'storage.sample'::regclass"
     heap = lab.number(f"SELECT sum(pg_relation_size(inhrelid)) {parts}") / points
     index = lab.number(f"SELECT sum(pg_indexes_size(inhrelid)) {parts}") / points
-    rows = [figure("bytes a point, hot, as the writer left it", heap + index, "B", 90),
-            figure("bytes a point, its index", index, "B")]
-    with say.Step("a day compacted"):
-        packed = compact(lab, BEFORE)
-    rows += [figure("bytes a point, compacted, with index", packed["bytes"], "B", 13),
-             figure("bytes a point, roll-ups beside it", packed["roll_up_bytes"], "B"),
-             figure("compaction, one session, roll-ups included", packed["points_per_s"], "points/s"),
-             figure("longest time that the day was locked", packed["locked_ms"], "ms")]
-    return rows
-
-
-def _archived(lab):
     with say.Step("a day archived"):
-        archived = lab.archive(BEFORE)
-    return [figure("bytes a point, Parquet", archived["bytes"], "B", 3.2),
+        archived = lab.archive(OLDEST)
+    return [figure("bytes a point, hot, as the writer left it", heap + index, "B", 90),
+            figure("bytes a point, its index", index, "B"),
+            figure("bytes a point, Parquet", archived["bytes"], "B", 3.2),
             figure("archived, read back and dropped", archived["points_per_s"], "points/s")]
+
+
+def _compacted(lab):
+    with say.Step("a day compacted"):
+        packed = compact(lab, FIRST)
+    return [figure("bytes a point, compacted, with index", packed["bytes"], "B", 13),
+            figure("bytes a point, roll-ups beside it", packed["roll_up_bytes"], "B"),
+            figure("compaction, one session, roll-ups included", packed["points_per_s"], "points/s"),
+            figure("longest time that the day was locked", packed["locked_ms"], "ms")]
 
 
 def _history(lab):
@@ -108,7 +107,7 @@ def _history(lab):
     for stored in HISTORY:
         with say.Step(f"storage-writer with {stored} days stored"):
             there = int(lab.number("SELECT count(*) FROM storage.day WHERE state = 3"))
-            copy_days(lab, BEFORE, BEFORE - datetime.timedelta(days=stored - 1), stored - there)
+            copy_days(lab, FIRST, FIRST - datetime.timedelta(days=stored - 1), stored - there)
             found = []
             for _ in range(2):  # the better one: what disturbs only makes it slower
                 lab.fill(FIRST + datetime.timedelta(days=number), 1)

@@ -11,6 +11,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -102,7 +103,8 @@ std::vector<Reading> readings(TimeUs begin, int devices, std::mt19937_64& random
     for (TimeUs at = first; at <= begin + kDay - 2 * kUsPerSecond; at += device <= kFastDevices ? kFast : kSlow)
       all.push_back({at + static_cast<TimeUs>(random() % 500) * 1'000, device});
   }
-  std::stable_sort(all.begin(), all.end(), [](const Reading& a, const Reading& b) { return a.time < b.time; });
+  std::sort(all.begin(), all.end(),
+            [](const Reading& a, const Reading& b) { return std::tie(a.time, a.device) < std::tie(b.time, b.device); });
   return all;
 }
 

@@ -16,11 +16,11 @@ def compact(lab, day):
     before = _roll_ups(lab)
     points = lab.number(f"SELECT count(*) FROM storage.{_table('sample', day)}")
     begun = time.monotonic()
-    lab.sql(f"SELECT storage.close_day('{day}')")
-    while lab.sql(f"SELECT storage.build_some('{day}', {ROWS_AT_ONCE})") == "t":
+    _sql(lab, f"SELECT storage.close_day('{day}')")
+    while _sql(lab, f"SELECT storage.build_some('{day}', {ROWS_AT_ONCE})") == "t":
         pass
     seconds = time.monotonic() - begun
-    if lab.sql(f"SELECT storage.is_whole('{day}')") != "t":
+    if _sql(lab, f"SELECT storage.is_whole('{day}')") != "t":
         raise DevError(f"the segments of {day} are not the points of its rows")
     locked = _swap(lab, day)
     return {"bytes": lab.number(f"SELECT bytes_after FROM storage.day WHERE day = '{day}'") / points,
@@ -32,7 +32,7 @@ def copy_days(lab, source, first, count):
     for day in (first + datetime.timedelta(days=number) for number in range(count)):
         later = (day - source).days
         shifted = f"interval '{later} days'"
-        lab.sql(f"""
+        _sql(lab, f"""
             SELECT storage.ensure_days(ARRAY['{day}'::date]);
             SELECT storage.close_day('{day}');
             INSERT INTO storage.{_table('segment', day)} (start, stop, day, {SEGMENT_REST})
@@ -48,11 +48,16 @@ def copy_days(lab, source, first, count):
 def _swap(lab, day):
     """Microseconds. Whoever began a statement before the last series was packed, an autovacuum for example, has to end first."""
     deadline = time.monotonic() + 300
-    while (locked := lab.number(f"SELECT storage.swap_day('{day}')")) < 0:
+    while (locked := float(_sql(lab, f"SELECT storage.swap_day('{day}')"))) < 0:
         if time.monotonic() > deadline:
             raise DevError(f"the segments of {day} could not take the place of its rows within five minutes")
         time.sleep(0.2)
     return locked
+
+
+def _sql(lab, text):
+    """As the writer, so that it owns what comes to be."""
+    return lab.sql(f"SET ROLE storage_writer; {text}")
 
 
 def _roll_ups(lab):
