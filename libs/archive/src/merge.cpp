@@ -1,6 +1,3 @@
-#include <map>
-#include <optional>
-
 #include <millrace/archive/merge.hpp>
 
 namespace millrace::archive {
@@ -16,6 +13,7 @@ class Head {
     row_ = *row;
     return {};
   }
+  [[nodiscard]] Status leave(const RowKey& key) { return is_at(key) ? advance() : Status{}; }
   [[nodiscard]] const Row* row() const { return row_; }
   [[nodiscard]] bool is_at(const RowKey& key) const { return row_ != nullptr && row_->key == key; }
 
@@ -24,22 +22,18 @@ class Head {
   const Row* row_ = nullptr;
 };
 
-/// Rows that had to make room, by the key they have now.
-class Moved {
- public:
-  /// `row` gives up its place; the next one is free unless another moved row is there already.
-  void add(const Row& row) {
-    OwnedRow moved(row);
-    do ++moved.row.key.time;
-    while (rows_.contains(moved.row.key));
-    rows_.emplace(moved.row.key, std::move(moved));
-  }
-  [[nodiscard]] const RowKey* first() const { return rows_.empty() ? nullptr : &rows_.begin()->first; }
-  OwnedRow take() { return std::move(rows_.extract(rows_.begin()).mapped()); }
-
- private:
-  std::map<RowKey, OwnedRow> rows_;
+/// Which of two rows with one key has it; the other one moves on unless it is replaced.
+struct Contest {
+  const Row* stays = nullptr;
+  const Row* moves = nullptr;
 };
+
+Contest contest(const Row& old, const Row& late) {
+  const bool replaced = archive_format::same_row(old, late) || (!old.untimed && !late.untimed);
+  if (replaced) return {&late, nullptr};
+  // A timed row keeps its place; of two untimed ones the earlier.
+  return late.untimed ? Contest{&old, &late} : Contest{&late, &old};
+}
 
 }  // namespace
 
@@ -49,47 +43,62 @@ Result<const Row*> VectorSource::next() {
   return static_cast<const Row*>(&row_);
 }
 
-Status merge(RowSource& archived, RowSource& later, const std::function<Status(const Row&)>& each) {
+void Merge::move(const Row& row) {
+  if (moved_.empty()) since_ = row.key;
+  OwnedRow moved(row);
+  do ++moved.row.key.time;
+  while (moved_.contains(moved.row.key));
+  moved_.emplace(moved.row.key, std::move(moved));
+}
+
+// The first of those that wait has come to a place that is taken.
+void Merge::move_on() {
+  const auto since = since_;
+  const OwnedRow row = std::move(moved_.extract(moved_.begin()).mapped());
+  move(row.view());
+  since_ = since;
+}
+
+// To a free one.
+Status Merge::give_moved(const Each& each) {
+  if (auto given = each(moved_.begin()->second.view()); !given) return given;
+  moved_.erase(moved_.begin());
+  if (moved_.empty()) since_.reset();
+  return {};
+}
+
+Status Merge::run(RowSource& archived, RowSource& later, const std::optional<RowKey>& end, const Each& each) {
   Head old(archived);
   Head late(later);
-  Moved moved;
   if (auto begun = old.advance(); !begun) return begun;
   if (auto begun = late.advance(); !begun) return begun;
   for (;;) {
     std::optional<RowKey> key;
-    for (const RowKey* one : {old.row() != nullptr ? &old.row()->key : nullptr,
-                              late.row() != nullptr ? &late.row()->key : nullptr, moved.first()}) {
+    for (const RowKey* one :
+         {old.row() != nullptr ? &old.row()->key : nullptr, late.row() != nullptr ? &late.row()->key : nullptr,
+          moved_.empty() ? nullptr : &moved_.begin()->first}) {
       if (one != nullptr && (!key || *one < *key)) key = *one;
     }
-    if (!key) return {};
-    if (moved.first() != nullptr && *moved.first() == *key) {
-      const OwnedRow row = moved.take();
+    if (!key || (end && *key >= *end)) return {};
+    if (!moved_.empty() && moved_.begin()->first == *key) {
       if (old.is_at(*key) || late.is_at(*key)) {
-        moved.add(row.view());
-      } else if (auto given = each(row.view()); !given) {
+        move_on();
+      } else if (auto given = give_moved(each); !given) {
         return given;
       }
       continue;
     }
-    const bool both = old.is_at(*key) && late.is_at(*key);
-    const Row* first = late.is_at(*key) ? late.row() : old.row();
-    const bool replaced =
-        both && (archive_format::same_row(*old.row(), *late.row()) || (!old.row()->untimed && !late.row()->untimed));
-    if (both && !replaced) {
-      // A timed row keeps its place; of two untimed ones the earlier.
-      first = late.row()->untimed ? old.row() : late.row();
-      moved.add(late.row()->untimed ? *late.row() : *old.row());
-    }
-    if (auto given = each(*first); !given) return given;
-    const bool take_old = old.is_at(*key);
-    const bool take_late = late.is_at(*key);
-    if (take_old) {
-      if (auto done = old.advance(); !done) return done;
-    }
-    if (take_late) {
-      if (auto done = late.advance(); !done) return done;
-    }
+    Contest found{late.is_at(*key) ? late.row() : old.row(), nullptr};
+    if (old.is_at(*key) && late.is_at(*key)) found = contest(*old.row(), *late.row());
+    if (auto given = each(*found.stays); !given) return given;
+    if (found.moves != nullptr) move(*found.moves);
+    if (auto left = old.leave(*key); !left) return left;
+    if (auto left = late.leave(*key); !left) return left;
   }
+}
+
+Status merge(RowSource& archived, RowSource& later, const Merge::Each& each) {
+  return Merge().run(archived, later, std::nullopt, each);
 }
 
 }  // namespace millrace::archive

@@ -133,7 +133,12 @@ Status ArchivedRows::load(const std::vector<std::string>& files, const ExportSco
   return {};
 }
 
-Result<ExportRows> ArchivedRows::with(const ExportRows& hot, const std::optional<RowKey>& after) const {
+void ArchivedRows::drop() {
+  loaded_ = false;
+  rows_.clear();
+}
+
+Result<ExportRows> ArchivedRows::with(const ExportRows& hot, const std::optional<RowKey>& after) {
   const auto begin = after ? std::upper_bound(rows_.begin(), rows_.end(), *after,
                                               [](const RowKey& key, const auto& row) { return key < row.row.key; })
                            : rows_.begin();
@@ -142,17 +147,20 @@ Result<ExportRows> ArchivedRows::with(const ExportRows& hot, const std::optional
   ExportRows piece;
   piece.whole_to = hot.whole_to;
   std::int64_t bytes = 0;
-  bool ended = false;
-  const Status merged = archive::merge(archived, later, [&](const archive::Row& row) -> Status {
-    const bool full = std::ssize(piece.rows) >= kMostGiven || bytes >= kMostGivenBytes;
-    ended = full || (hot.whole_to && row.key > *hot.whole_to);
-    if (full) piece.whole_to = piece.rows.back().row.key;
-    if (ended) return Error{ErrorKind::kConflict, "the piece is full"};  // what ends a merge
+  bool full = false;
+  const auto end = hot.whole_to ? std::optional(successor(*hot.whole_to)) : std::nullopt;
+  const Status merged = merge_.run(archived, later, end, [&](const archive::Row& row) -> Status {
+    full = std::ssize(piece.rows) >= kMostGiven || bytes >= kMostGivenBytes;
+    if (full) return Error{ErrorKind::kConflict, "the piece is full"};  // what ends a merge
     piece.rows.emplace_back(row);
     bytes += static_cast<std::int64_t>(row.other.size());
     return {};
   });
-  if (!merged.ok() && !ended) return merged.error();
+  if (full) {
+    piece.whole_to = piece.rows.back().row.key;
+  } else if (!merged.ok()) {
+    return merged.error();
+  }
   return piece;
 }
 

@@ -29,10 +29,14 @@ class ArchivedRows {
   /// How far load() read, included; empty: to the end of the run.
   [[nodiscard]] const std::optional<archive::RowKey>& until() const { return until_; }
 
-  /// These rows of the database, which lie behind the same `after`, and the loaded ones as one piece.
-  [[nodiscard]] Result<ExportRows> with(const ExportRows& hot, const std::optional<archive::RowKey>& after) const;
+  /// No file holds anything of the range (any more).
+  void drop();
 
-  void drop() { loaded_ = false; }
+  /// These rows of the database, which lie behind the same `after`, and the loaded ones as the piece that follows the
+  /// one before.
+  [[nodiscard]] Result<ExportRows> with(const ExportRows& hot, const std::optional<archive::RowKey>& after);
+  /// Whether rows that had to make room wait for their place in the next piece.
+  [[nodiscard]] bool holds_back() const { return merge_.since().has_value(); }
 
  private:
   /// What is read in one go.
@@ -58,6 +62,7 @@ class ArchivedRows {
   std::vector<std::string> files_;
   KeyRun run_;
   std::vector<archive::OwnedRow> rows_;  // ascending
+  archive::Merge merge_;                 // over all pieces
   std::optional<archive::RowKey> until_;
   std::int32_t devices_at_once_ = 16;
   std::int32_t metrics_at_once_ = 16;

@@ -42,16 +42,6 @@ Status ExportJob::append(const archive::Row& row, const ExportMetric& metric, Ex
   return {};
 }
 
-Result<std::optional<std::int32_t>> ExportJob::append(const ExportRows& rows, ExportPiece& piece) {
-  for (const archive::OwnedRow& row : rows.rows) {
-    const auto metric = metrics_->find(row.row.key.metric);
-    if (metric == metrics_->end()) return std::optional<std::int32_t>{row.row.key.metric};
-    if (auto added = append(row.view(), metric->second, piece); !added.ok()) return added.error();
-    after_ = row.row.key;
-  }
-  return std::optional<std::int32_t>{};
-}
-
 Result<ExportRows> ExportJob::rows(const Patience& patience) {
   const KeyRun& run = runs_[run_];
   // A day that is archived between the two readings would be in neither: the catalogue is looked at before and after.
@@ -62,6 +52,8 @@ Result<ExportRows> ExportJob::rows(const Patience& patience) {
     if (archived) {
       const Status loaded = archived_.load(files.value(), scope_, *metrics_, run, after_, patience);
       if (!loaded.ok()) return loaded.error();
+    } else {
+      archived_.drop();
     }
     const ExportStretch stretch{run, after_, archived ? archived_.until() : std::nullopt};
     auto hot = sources_.reader.rows(scope_, *metrics_, stretch, patience);
@@ -69,7 +61,7 @@ Result<ExportRows> ExportJob::rows(const Patience& patience) {
     const auto still = sources_.tiers.files(scope_.from, scope_.to, patience);
     if (!still.ok()) return still.error();
     if (still.value() != files.value()) continue;
-    return archived ? archived_.with(hot.value(), after_) : std::move(hot);
+    return archived || archived_.holds_back() ? archived_.with(hot.value(), after_) : std::move(hot);
   }
   return Error{ErrorKind::kUnavailable, "days of the range are being archived; call again"};
 }
@@ -85,13 +77,11 @@ Result<ExportPiece> ExportJob::next(const Patience& patience) {
     if (patience.gave_up && patience.gave_up()) return Error{ErrorKind::kUnknownOutcome, "the client went away"};
     const auto some = rows(patience);
     if (!some.ok()) return some.error();
-    const auto unknown = append(some.value(), piece);
-    if (!unknown.ok()) return unknown.error();
-    if (unknown.value()) {
-      // A metric that came after this export began: its name is learnt, and the rest of this stretch read again.
-      if (auto learnt = learn_metrics(patience); !learnt.ok()) return learnt.error();
-      if (metrics_->contains(**unknown)) continue;
-      return Error{ErrorKind::kCorrupt, "storage: metric " + std::to_string(**unknown) + " has no name"};
+    for (const archive::OwnedRow& row : some->rows) {
+      const auto metric = metrics_->find(row.row.key.metric);
+      const TimeUs time = row.row.key.time;
+      if (metric == metrics_->end() || time < from_ || time >= scope_.to) continue;
+      if (auto added = append(row.view(), metric->second, piece); !added.ok()) return added.error();
     }
     after_ = some->whole_to;
     if (!after_) ++run_;

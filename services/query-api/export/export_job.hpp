@@ -8,6 +8,7 @@
 
 #include "export/archived_rows.hpp"
 #include "export/export_reader.hpp"
+#include "read/look_back.hpp"
 #include "read/tiered_reader.hpp"
 
 namespace millrace::query_api {
@@ -31,7 +32,13 @@ struct ExportSources {
 class ExportJob {
  public:
   ExportJob(const ExportSources& sources, ExportScope scope, const std::vector<std::int32_t>& device_keys)
-      : sources_(sources), scope_(std::move(scope)), runs_(runs_of(device_keys)), archived_(sources.cold) {}
+      : sources_(sources),
+        from_(scope.from),
+        scope_(std::move(scope)),
+        runs_(runs_of(device_keys)),
+        archived_(sources.cold) {
+    scope_.from = look_back(from_);
+  }
 
   /// At most about 3 MB. Blocks as long as `patience`.
   [[nodiscard]] Result<ExportPiece> next(const Patience& patience);
@@ -40,17 +47,16 @@ class ExportJob {
   [[nodiscard]] Status learn_metrics(const Patience& patience);
   /// The next rows of the run, of database and archive.
   [[nodiscard]] Result<ExportRows> rows(const Patience& patience);
-  /// Up to the first row of a metric that is not known; that one's id, or empty.
-  [[nodiscard]] Result<std::optional<std::int32_t>> append(const ExportRows& rows, ExportPiece& piece);
   [[nodiscard]] Status append(const archive::Row& row, const ExportMetric& metric, ExportPiece& piece);
   [[nodiscard]] const std::string* device_named(std::int32_t key);
 
   const ExportSources sources_;
-  const ExportScope scope_;
+  const TimeUs from_;
+  ExportScope scope_;  // what is read
   const std::vector<KeyRun> runs_;
   std::size_t run_ = 0;
   std::optional<archive::RowKey> after_;
-  std::optional<ExportMetrics> metrics_;
+  std::optional<ExportMetrics> metrics_;  // as they were when it began: one that came later is in no piece
   ArchivedRows archived_;
   // Of the row before: most rows are of the same device.
   std::int32_t device_key_ = 0;

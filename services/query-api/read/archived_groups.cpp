@@ -9,6 +9,7 @@
 
 #include "read/bucket_fold.hpp"
 #include "read/group_fold.hpp"
+#include "read/look_back.hpp"
 #include "read/moment.hpp"
 
 namespace millrace::query_api {
@@ -109,7 +110,10 @@ Status ArchivedGroups::numbers(const Group& group, TimeUs from, TimeUs to, const
   if (!parts.ok()) return parts.error();
   for (const Stretch& part : parts.value()) {
     if (!part.file.empty()) {
-      if (auto read = numbers_of_file(moment.value(), group, part, patience, each); !read.ok()) return read;
+      const Sink within = [&](std::int32_t device, TimeUs time, double value) {
+        if (time >= from && time < to) each(device, time, value);
+      };
+      if (auto read = numbers_of_file(moment.value(), group, part, patience, within); !read.ok()) return read;
       continue;
     }
     const auto copied = connection.copy_out(
@@ -130,15 +134,15 @@ Status ArchivedGroups::numbers_of_file(const Moment& moment, const Group& group,
                         .last_device = group.devices.back(),
                         .first_metric = group.metric_id,
                         .last_metric = group.metric_id,
-                        .from = stretch.from,
+                        .from = look_back(stretch.from),
                         .to = stretch.to};
   const auto archived = cold_.open(moment.place, {stretch.file}, range, patience);
   if (!archived.ok()) return archived.error();
-  const auto late = storage_schema::CursorRows::open(*moment.connection,
-                                                     "SELECT device_id, metric, time, value, kind, other, untimed" +
-                                                         rows_of(group, stretch.from, stretch.to) +
-                                                         " ORDER BY device_id, metric, time",
-                                                     kLateRowsAtOnce);
+  const auto late =
+      storage_schema::CursorRows::open(*moment.connection,
+                                       "SELECT device_id, metric, time, value, kind, other, untimed" +
+                                           rows_of(group, range.from, stretch.to) + " ORDER BY device_id, metric, time",
+                                       kLateRowsAtOnce);
   if (!late.ok()) return late.error();
   return archive::merge(**archived, **late, [&each](const archive::Row& row) -> Status {
     if (const auto number = number_of(row)) each(row.key.device, row.key.time, *number);
@@ -162,7 +166,7 @@ Result<std::optional<TimeUs>> ArchivedGroups::first_number(const Group& group, T
     } else {
       const Status read =
           numbers_of_file(moment.value(), group, part, patience, [&](std::int32_t device, TimeUs time, double) {
-            if (wanted.find(device)) first = std::min(first.value_or(time), time);
+            if (time >= from && time < to && wanted.find(device)) first = std::min(first.value_or(time), time);
           });
       if (!read.ok()) return read.error();
     }

@@ -36,6 +36,9 @@ struct Window {
   TimeUs from = 0;
   TimeUs to = 0;
   int rows = 1'000;
+  /// Of a page that follows another one: what makes room for others in archived days is read from here on. At most
+  /// `from`.
+  std::optional<TimeUs> since = {};
 };
 
 struct Sample {
@@ -45,7 +48,8 @@ struct Sample {
 };
 struct SamplePage {
   std::vector<Sample> samples;
-  std::optional<TimeUs> next_from;  ///< empty: no more
+  std::optional<TimeUs> next_from;   ///< empty: no more
+  std::optional<TimeUs> since = {};  ///< that of the window which goes on
 };
 
 /// What PostgreSQL holds. Blocking, each call at most as long as its patience, after which the statement is cancelled.

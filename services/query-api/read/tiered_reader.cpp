@@ -2,10 +2,14 @@
 
 #include <algorithm>
 
+#include "read/look_back.hpp"
+
 namespace millrace::query_api {
 namespace {
 
 constexpr int kNumbersPage = 50'000;
+/// Read at once of what lies before a page.
+constexpr int kRowsBefore = 10'000;
 constexpr std::int64_t kRowBytes = 32;  // as SeriesReader counts them
 
 archive::OwnedRow row_of(const Sample& sample, const Series& series) {
@@ -28,35 +32,37 @@ Result<Sample> sample_of(const archive::Row& row, const Series& series) {
 
 }  // namespace
 
-Result<SamplePage> one_page(const SamplePage& hot, const ColdRows& cold, const Series& series, const Window& window) {
-  const TimeUs whole_to = std::min(hot.next_from.value_or(window.to), cold.to);
+Status OnePage::add(const SamplePage& hot, const ColdRows& cold) {
+  whole_to_ = std::min(hot.next_from.value_or(window_.to), cold.to);
   std::vector<archive::OwnedRow> hot_rows;
   hot_rows.reserve(hot.samples.size());
-  for (const Sample& sample : hot.samples) hot_rows.push_back(row_of(sample, series));
+  for (const Sample& sample : hot.samples) hot_rows.push_back(row_of(sample, series_));
   archive::VectorSource archived(cold.rows);
   archive::VectorSource later(hot_rows);
-  SamplePage page;
-  std::int64_t bytes = 0;
-  bool cut = false;
-  const Status merged = archive::merge(archived, later, [&](const archive::Row& row) -> Status {
-    if (cut || row.key.time >= whole_to) return {};
-    if (std::ssize(page.samples) >= window.rows || bytes >= SeriesReader::kPageBytes) {
-      cut = true;
-      return {};
-    }
-    auto sample = sample_of(row, series);
-    if (!sample.ok()) return sample.error();
-    page.samples.push_back(std::move(sample).value());
-    bytes += kRowBytes + static_cast<std::int64_t>(row.other.size());
-    return {};
-  });
-  if (!merged.ok()) return merged.error();
-  if (cut) {
-    page.next_from = page.samples.back().time + 1;
-  } else if (whole_to < window.to) {
-    page.next_from = whole_to;
+  const archive::RowKey end{series_.device_key, series_.metric_id, whole_to_};
+  const Status merged = merge_.run(archived, later, end, [this](const archive::Row& row) { return add(row); });
+  return full_ ? Status{} : merged;
+}
+
+Status OnePage::add(const archive::Row& row) {
+  if (row.key.time < window_.from) return {};
+  full_ = std::ssize(page_.samples) >= window_.rows || bytes_ >= SeriesReader::kPageBytes;
+  if (full_) return Error{ErrorKind::kConflict, "the page is full"};  // what ends a merge
+  auto sample = sample_of(row, series_);
+  if (!sample.ok()) return sample.error();
+  page_.samples.push_back(std::move(sample).value());
+  bytes_ += kRowBytes + static_cast<std::int64_t>(row.other.size());
+  return {};
+}
+
+SamplePage OnePage::take() {
+  if (full_) {
+    page_.next_from = page_.samples.back().time + 1;
+  } else if (whole_to_ < window_.to) {
+    page_.next_from = whole_to_;
   }
-  return page;
+  if (page_.next_from) page_.since = merge_.since() ? merge_.since()->time : *page_.next_from;
+  return std::move(page_);
 }
 
 Result<std::vector<std::string>> TieredReader::files(TimeUs from, TimeUs to, const Patience& patience) {
@@ -66,22 +72,35 @@ Result<std::vector<std::string>> TieredReader::files(TimeUs from, TimeUs to, con
 }
 
 Result<SamplePage> TieredReader::samples(const Series& series, const Window& window, const Patience& patience) {
-  auto hot = hot_.samples(series, window, patience);
-  if (!hot.ok()) return hot;
-  const TimeUs to = hot->next_from.value_or(window.to);
-  const auto archived = files(window.from, to, patience);
-  if (!archived.ok()) return archived.error();
-  if (archived->empty()) return hot;
-  const ColdRange range{.first_device = series.device_key,
-                        .last_device = series.device_key,
-                        .first_metric = series.metric_id,
-                        .last_metric = series.metric_id,
-                        .from = window.from,
-                        .to = to,
-                        .limit = window.rows + 1};
-  const auto cold = cold_.series(*archived, range, SeriesReader::kPageBytes, patience);
-  if (!cold.ok()) return cold.error();
-  return one_page(*hot, *cold, series, window);
+  OnePage page(series, window);
+  std::optional<TimeUs> since = window.since;
+  Window part{since.value_or(window.from), window.to, window.rows};
+  for (;;) {
+    part.rows = part.from < window.from ? std::max(window.rows, kRowsBefore) : window.rows;
+    auto hot = hot_.samples(series, part, patience);
+    if (!hot.ok()) return hot;
+    const TimeUs to = hot->next_from.value_or(window.to);
+    const auto archived = files(part.from, to, patience);
+    if (!archived.ok()) return archived.error();
+    if (archived->empty() && !since) return hot;
+    if (!since) {
+      // The first page: its rows are known, those before it that come to lie in it are not.
+      since = part.from = look_back(window.from);
+      continue;
+    }
+    const ColdRange range{.first_device = series.device_key,
+                          .last_device = series.device_key,
+                          .first_metric = series.metric_id,
+                          .last_metric = series.metric_id,
+                          .from = part.from,
+                          .to = to,
+                          .limit = part.rows + 1};
+    const auto cold = cold_.series(*archived, range, SeriesReader::kPageBytes, patience);
+    if (!cold.ok()) return cold.error();
+    if (auto added = page.add(*hot, *cold); !added.ok()) return added.error();
+    if (page.done()) return page.take();
+    part.from = page.whole_to();
+  }
 }
 
 Result<bool> TieredReader::reaches_archive(TimeUs from, TimeUs to, const Patience& patience) {
@@ -111,6 +130,7 @@ Status TieredReader::numbers(const Series& series, TimeUs from, TimeUs to, const
     }
     if (!page->next_from) return {};
     window.from = *page->next_from;
+    window.since = page->since;
   }
 }
 

@@ -1,8 +1,11 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
+
+#include <millrace/archive/merge.hpp>
 
 #include "read/cold_reader.hpp"
 #include "read/number.hpp"
@@ -50,9 +53,29 @@ Result<Answer> of_tiers(TieredReader& tiers, TimeUs from, TimeUs to, const Patie
   return *archived ? tiered() : std::move(answer);
 }
 
-/// Both parts of a page as one; `hot` and `cold` begin at window.from and are whole up to hot.next_from or window.to,
-/// and cold.to. Pure. kCorrupt: a row of a file that is no value.
-[[nodiscard]] Result<SamplePage> one_page(const SamplePage& hot, const ColdRows& cold, const Series& series,
-                                          const Window& window);
+/// A page of both tiers, from parts that follow each other from window.since or window.from on. Pure.
+class OnePage {
+ public:
+  OnePage(const Series& series, const Window& window) : series_(series), window_(window) {}
+
+  /// Both begin where the part before was whole to, and are whole up to hot.next_from or window.to, and cold.to.
+  /// kCorrupt: a row of a file that is no value.
+  [[nodiscard]] Status add(const SamplePage& hot, const ColdRows& cold);
+  /// No further part belongs to it. An empty page may have a next one.
+  [[nodiscard]] bool done() const { return full_ || whole_to_ > window_.from; }
+  [[nodiscard]] TimeUs whole_to() const { return whole_to_; }
+  [[nodiscard]] SamplePage take();
+
+ private:
+  [[nodiscard]] Status add(const archive::Row& row);
+
+  const Series series_;
+  const Window window_;
+  archive::Merge merge_;
+  SamplePage page_;
+  std::int64_t bytes_ = 0;
+  TimeUs whole_to_ = std::numeric_limits<TimeUs>::min();
+  bool full_ = false;
+};
 
 }  // namespace millrace::query_api

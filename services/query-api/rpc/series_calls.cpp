@@ -201,22 +201,26 @@ Status QueryService::range_page(const rpc::Call& call, const std::string& tenant
   if (!request.page_token().empty()) {
     const auto position = read_page_token(scope, request.page_token());
     if (!position.ok()) return position.error();
-    if (position->size() != 1) return Error{ErrorKind::kInvalid, "page_token is not one of Range"};
+    if (position->empty() || position->size() > 2) {
+      return Error{ErrorKind::kInvalid, "page_token is not one of Range"};
+    }
     window.from = std::max(window.from, position->front());
+    if (position->size() == 2) window.since = std::clamp(position->back(), request.from_us(), window.from);
   }
-  std::optional<TimeUs> next;
+  std::vector<std::int64_t> next;
   if (request.step_us() == 0) {
     const auto page = parts_.tiers.samples(series, window, patience_of(call));
     if (!page.ok()) return page.error();
-    next = page->next_from;
+    if (page->next_from) next.push_back(*page->next_from);
+    if (page->since) next.push_back(*page->since);
     for (const Sample& sample : page->samples) add(sample, response);
   } else {
     const auto page = parts_.downsampler.page(series, window, request.step_us(), patience_of(call));
     if (!page.ok()) return page.error();
-    next = page->next_from;
+    if (page->next_from) next.push_back(*page->next_from);
     for (const Bucket& bucket : page->buckets) add(bucket, response);
   }
-  if (next) response.set_next_page_token(make_page_token(scope, std::array{*next}));
+  if (!next.empty()) response.set_next_page_token(make_page_token(scope, next));
   return {};
 }
 

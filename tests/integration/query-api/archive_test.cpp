@@ -242,6 +242,39 @@ TEST_F(QueryArchive, ALostFileIsAnErrorNotAGap) {
   EXPECT_EQ(page.samples_size(), 0);
 }
 
+TEST_F(QueryArchive, StampedReadingsOfOneMicrosecondAreAllThereWhereverPagesAndPiecesAreCut) {
+  constexpr int kCrowd = 8'100;  // more than a piece of an export holds
+  const std::string crowd =
+      "INSERT INTO storage.sample (time, device_id, metric, value, untimed) SELECT timestamptz"
+      " '2026-01-02 12:00:00.5' + i * interval '1 microsecond', 7, " +
+      std::to_string(number_) + ", %v + i, true FROM generate_series(0, %n) i";
+  const auto insert = [&](const std::string& first, int last) {
+    std::string text = crowd;
+    text.replace(text.find("%v"), 2, first).replace(text.find("%n"), 2, std::to_string(last));
+    sql(text);
+  };
+  insert("0", kCrowd - 1);
+  start_service();
+  archive_all();
+  insert("100000", kCrowd - 1);
+  const auto pages = [this](int rows) {
+    auto request = range("number", kStart + kDay, kStart + 2 * kDay);
+    request.set_page_size(rows);
+    return answer(&Stub::Range, request);
+  };
+  const auto in_pages = pages(2'003);
+  api::ExportRequest whole_day;
+  whole_day.set_from_us(kStart + kDay);
+  whole_day.set_to_us(kStart + 2 * kDay);
+  const auto piece = exported(whole_day);
+  archive_all();
+  EXPECT_EQ(pages(10'000), in_pages) << "as the next file has it";
+  EXPECT_EQ(exported(whole_day), piece);
+  std::size_t rows = 0;
+  for (std::size_t at = 0; (at = in_pages.find("samples", at)) != std::string::npos; ++at) ++rows;
+  EXPECT_EQ(rows, 2U * kCrowd + 100U);
+}
+
 /// A parquet-worker that begins when it may.
 class HeldWorker {
  public:

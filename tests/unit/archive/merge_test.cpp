@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <random>
 #include <set>
@@ -111,6 +113,81 @@ TEST(Merge, LosesNothing) {
     }
     ASSERT_EQ(timed_found, timed) << "round " << round;
     ASSERT_EQ(stamped_found, stamped) << "round " << round;
+  }
+}
+
+/// So many rows that the sources are crowded: those that make room wait long.
+std::vector<OwnedRow> crowd(std::mt19937& random, double first) {
+  std::map<std::int64_t, OwnedRow> rows;
+  for (int i = 0; i < 12; ++i) {
+    const auto time = static_cast<std::int64_t>(random() % 16);
+    rows.insert_or_assign(time, row(time, first + i, random() % 3 != 0));
+  }
+  std::vector<OwnedRow> out;
+  for (auto& [time, one] : rows) out.push_back(one);
+  return out;
+}
+
+std::vector<OwnedRow> from(const std::vector<OwnedRow>& rows, std::int64_t time) {
+  std::vector<OwnedRow> out;
+  std::copy_if(rows.begin(), rows.end(), std::back_inserter(out),
+               [time](const OwnedRow& one) { return one.row.key.time >= time; });
+  return out;
+}
+
+TEST(Merge, GoesOnExactlyOverStretchesWhereverTheyAreCut) {
+  std::mt19937 random(20261126);
+  for (int round = 0; round < 2'000; ++round) {
+    const auto archived = crowd(random, round * 100);
+    const auto later = crowd(random, round * 100 + 50);
+    Merge merge;
+    std::vector<OwnedRow> out;
+    for (std::int64_t begin = 0; begin < 100;) {
+      // A stretch ends at a time, or because its receiver is full.
+      const std::int64_t end = begin + 1 + static_cast<std::int64_t>(random() % 6);
+      const std::size_t most = out.size() + 1 + random() % 4;
+      const auto left = from(archived, begin);
+      const auto right = from(later, begin);
+      VectorSource a(left);
+      VectorSource b(right);
+      const auto done = merge.run(a, b, RowKey{1, 1, end}, [&](const Row& one) -> Status {
+        if (out.size() == most) return Error{ErrorKind::kConflict, "full"};
+        out.emplace_back(one);
+        return {};
+      });
+      begin = done.ok() ? end : out.back().row.key.time + 1;
+    }
+    ASSERT_EQ(seen(out), seen(merged(archived, later))) << "round " << round;
+  }
+}
+
+TEST(Merge, AnotherOneGoesOnFromWhereItSays) {
+  std::mt19937 random(20261127);
+  for (int round = 0; round < 2'000; ++round) {
+    const auto archived = crowd(random, round * 100);
+    const auto later = crowd(random, round * 100 + 50);
+    std::vector<OwnedRow> out;
+    std::int64_t begin = 0;
+    std::int64_t since = 0;
+    for (bool more = true; more;) {
+      const auto left = from(archived, since);
+      const auto right = from(later, since);
+      VectorSource a(left);
+      VectorSource b(right);
+      const std::size_t most = out.size() + 1 + random() % 4;
+      Merge merge;
+      const auto done = merge.run(a, b, std::nullopt, [&](const Row& one) -> Status {
+        if (one.key.time < begin) return {};
+        if (out.size() == most) return Error{ErrorKind::kConflict, "full"};
+        out.emplace_back(one);
+        return {};
+      });
+      more = !done.ok();
+      if (!more) continue;
+      begin = out.back().row.key.time + 1;
+      since = merge.since() ? merge.since()->time : begin;
+    }
+    ASSERT_EQ(seen(out), seen(merged(archived, later))) << "round " << round;
   }
 }
 

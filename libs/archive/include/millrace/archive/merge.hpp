@@ -1,6 +1,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -45,10 +47,33 @@ class VectorSource final : public RowSource {
   Row row_;
 };
 
-/// What is archived and what came since, as one sequence in strictly ascending order. A time that a device gave is a
-/// natural key: of two rows with one key the later one counts. A row whose time the platform stamped neither replaces
-/// nor is replaced: it moves on by 1 us until its place is free, as the writer does it (of two such rows the later one
-/// moves). Ends at the first failure of a source or of `each`.
-[[nodiscard]] Status merge(RowSource& archived, RowSource& later, const std::function<Status(const Row&)>& each);
+/// What is archived and what came since, as one sequence in strictly ascending order, over stretches that follow each
+/// other. A time that a device gave is a natural key: of two rows with one key the later one counts. A row whose time
+/// the platform stamped neither replaces nor is replaced: it moves on by 1 us until its place is free, as the writer
+/// does it (of two such rows the later one moves), from one stretch to the next if need be. One thread.
+class Merge {
+ public:
+  using Each = std::function<Status(const Row&)>;
+
+  /// Gives the rows with keys before `end`, all where there is none. Ends at the first failure of a source or of
+  /// `each`. A row that `each` refuses was not given: it comes again, from sources that begin at its key or before it
+  /// but behind the last one that was given.
+  [[nodiscard]] Status run(RowSource& archived, RowSource& later, const std::optional<RowKey>& end, const Each& each);
+
+  /// While rows wait for their place: the key at which the sources must begin for a new Merge to come to the same
+  /// state.
+  [[nodiscard]] const std::optional<RowKey>& since() const { return since_; }
+
+ private:
+  void move(const Row& row);
+  void move_on();
+  [[nodiscard]] Status give_moved(const Each& each);
+
+  std::map<RowKey, OwnedRow> moved_;  // had to make room, by the key they have now
+  std::optional<RowKey> since_;
+};
+
+/// The whole of both sources.
+[[nodiscard]] Status merge(RowSource& archived, RowSource& later, const Merge::Each& each);
 
 }  // namespace millrace::archive
