@@ -3,6 +3,7 @@ import base64
 import csv
 import io
 import json
+import struct
 import subprocess
 import urllib.error
 import urllib.request
@@ -45,8 +46,8 @@ def test_json_says_what_is_wrong(lab, meter):
     assert (status, json.loads(body)["code"], headers["WWW-Authenticate"]) == (401, "unauthenticated", "Bearer")
     status, _, body = post(lab, "Latest", b"{")
     assert (status, json.loads(body)["code"]) == (400, "invalid_argument")
-    status, _, body = post(lab, "Tail", {})
-    assert (status, json.loads(body)["code"]) == (501, "unimplemented")
+    status, headers, _ = post(lab, "Tail", {})
+    assert status == 415 and "application/connect+json" in headers["Accept-Post"]
     assert post(lab, "Nothing", {})[0] == 404
     status, headers, _ = post(lab, "Latest", b"x", Content_Type="text/plain")
     assert status == 415 and "application/json" in headers["Accept-Post"]
@@ -69,6 +70,66 @@ def test_grpc_web_frames_hold_message_and_trailers(lab, meter):
         assert b"grpc-status:0\r\n" in trailers
     status, _, body = post(lab, "Range", asked, key="mk_nobody_nothing", Content_Type="application/grpc-web")
     assert status == 200 and body[0] == 0x80 and b"grpc-status:16\r\n" in body
+
+
+def _frames(read):
+    """(flags, JSON) of each message of Connect's streaming form."""
+    while head := read(5):
+        flags, size = struct.unpack(">BI", head)
+        yield flags, json.loads(read(size))
+
+
+def test_curl_follows_readings_as_json(lab):
+    address = lab.stack.settings.address("query_http")
+    sender = HttpDevice(lab, "curl-follows", lab.create_device("curl-follows"))
+    asked = json.dumps({"devices": ["curl-follows"]}).encode()
+    curl = subprocess.Popen(
+        ["curl", "-sSN", "--fail", "-H", "Content-Type: application/connect+json", "-H", f"Authorization: Bearer {lab.api_key}",
+         "-D", "-", "--data-binary", "@-", f"http://{address}{SERVICE}Tail"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with curl:
+        curl.stdin.write(struct.pack(">BI", 0, len(asked)) + asked)
+        curl.stdin.close()
+        # The head comes when the tail is live.
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            byte = curl.stdout.read(1)
+            assert byte, head
+            head += byte
+        assert b" 200 " in head and b"application/connect+json" in head
+        frames = _frames(curl.stdout.read)
+        for value in range(3):
+            sender.send({"live": value})
+            flags, message = next(frames)
+            assert flags == 0
+            assert [(one["metric"], one["value"]["intValue"]) for one in message["readings"]] == [("live", str(value))]
+        curl.kill()
+    eventually(lambda: lab.metrics("query-api", "millrace_query_tail_readers") == 0, 60, "the tail to end with its client")
+
+
+def test_a_stream_ends_with_its_deadline_and_says_so(lab):
+    for kind, wanted in (("application/connect+json", b"deadline_exceeded"), ("application/grpc-web", b"grpc-status:4")):
+        limit = {"Connect_Timeout_Ms": "300"} if "connect" in kind else {"grpc_timeout": "300m"}
+        message = b"{}" if "json" in kind else b""
+        status, headers, body = post(lab, "Tail", struct.pack(">BI", 0, len(message)) + message, Content_Type=kind, **limit)
+        assert status == 200 and headers["Content-Type"].startswith(kind)
+        assert wanted in body
+
+
+def test_an_export_comes_as_grpc_web_text(lab, meter):
+    import protos
+    pb = protos.query()
+    asked = framed(pb.ExportRequest(devices=[meter], from_us=BEGIN, to_us=BEGIN + 600_000_000))
+    status, _, body = post(lab, "Export", base64.b64encode(asked), Content_Type="application/grpc-web-text")
+    assert status == 200
+    # Each piece is padded by itself.
+    body = b"".join(base64.b64decode(part + b"==="[:-len(part) % 4]) for part in body.replace(b"=", b" ").split())
+    csv_text, at = b"", 0
+    while body[at] == 0:
+        size = struct.unpack(">I", body[at + 1:at + 5])[0]
+        csv_text += pb.ExportResponse.FromString(body[at + 5:at + 5 + size]).data
+        at += 5 + size
+    assert body[at] == 0x80 and b"grpc-status:0\r\n" in body[at:]
+    assert csv_text.count(b"\r\n") == 601
 
 
 def test_a_page_of_another_origin_is_not_let_in_unless_it_is_listed(lab):

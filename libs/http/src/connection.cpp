@@ -126,8 +126,13 @@ void Connection::enter(Reading reading) {
 }
 
 void Connection::read() {
-  if (read_running_ || ended_ || reading_ == Reading::kEnded) return;
-  if (entries_.size() >= shared_->settings.max_pipelined) return;  // on_written() goes on
+  if (read_running_ || ended_) return;
+  if (streams()) {
+    // Whether the client is still there: what it sends ahead is read once and kept.
+    if (input_.size() > 0 || client_ended_) return;
+  } else if (reading_ == Reading::kEnded || entries_.size() >= shared_->settings.max_pipelined) {
+    return;  // on_written() goes on
+  }
   read_running_ = true;
   stream_.async_read_some(input_.prepare(kReadBytes),
                           [self = shared_from_this()](const boost::system::error_code& error, std::size_t count) {
@@ -150,7 +155,9 @@ void Connection::on_read(const boost::system::error_code& error, std::size_t cou
     return;
   }
   if (error == asio::error::eof) {
-    // A client may close its side and still wait for its answers.
+    // A client may close its side and still wait for its answers; of one that has no end it wants no more.
+    client_ended_ = true;
+    if (streams()) return end();
     reading_ = Reading::kEnded;
     close_after_write_ = true;
     if (entries_.empty() && !write_running_) end();
@@ -281,6 +288,7 @@ void Connection::dispatch() {
   Entry entry;
   entry.sequence = next_sequence_++;
   entry.started = request_started_;
+  entry.is_http10 = message.version() == 10;
   entry.form = message.method() == bhttp::verb::head ? BodyForm::kHeaderOnly : BodyForm::kWhole;
   const bool keep = message.keep_alive() && !shared_->draining.load();
   entry.persistence =
@@ -331,12 +339,16 @@ void Connection::refuse_parse(const boost::system::error_code& error) {
 }
 
 void Connection::answer(std::uint64_t sequence, Response response) {
-  if (ended_) return;
-  const auto entry =
-      std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.sequence == sequence; });
-  if (entry == entries_.end() || entry->response) return;
+  Entry* entry = entry_of(sequence);
+  if (entry == nullptr || entry->response) return;
   entry->response = std::move(response);
   if (!processing_) write();
+}
+
+Connection::Entry* Connection::entry_of(std::uint64_t sequence) {
+  const auto entry =
+      std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.sequence == sequence; });
+  return ended_ || entry == entries_.end() ? nullptr : &*entry;
 }
 
 // Takes the answers that are ready, in order, and writes them in one go.
@@ -344,17 +356,21 @@ void Connection::write() {
   if (ended_) return;
   while (!entries_.empty() && entries_.front().response) {
     Entry& entry = entries_.front();
-    if (entry.interim) {
+    if (entry.body) {
+      if (!write_piece(entry)) break;
+    } else if (entry.interim) {
       output_.append("HTTP/1.1 100 Continue\r\n\r\n");
     } else {
       serialize(*entry.response, entry.persistence, entry.form, output_);
       shared_->observer.answered(entry.response->status, Clock::now() - entry.started);
       if (entry.response->status < 400) stranger_.reset();
-      if (entry.persistence == Persistence::kClose) close_after_write_ = true;
     }
+    if (!entry.interim && entry.persistence == Persistence::kClose) close_after_write_ = true;
     entries_.pop_front();
   }
   if (write_running_ || output_.empty()) {
+    // A body whose end is the connection's may end with nothing left to write.
+    if (!write_running_ && entries_.empty() && close_after_write_ && !lingering_) return linger();
     arm_timer();
     return;
   }
@@ -376,6 +392,7 @@ void Connection::on_written(const boost::system::error_code& error) {
     if (close_after_write_) return linger();
     if (reading_ == Reading::kIdle) reading_since_ = Clock::now();
   }
+  tell_written();
   write();
   if (!ended_) process();  // there may be room for further requests
 }
@@ -405,9 +422,13 @@ void Connection::abort() { end(); }
 void Connection::end() {
   if (ended_) return;
   ended_ = true;
+  const std::deque<Entry> left = std::move(entries_);
   entries_.clear();
   timer_.cancel();
   stream_.close();
+  for (const Entry& entry : left) {
+    if (entry.body) entry.body->events.gone();
+  }
 }
 
 std::optional<Connection::Clock::time_point> Connection::deadline() const {

@@ -53,6 +53,11 @@ class Connection final : public std::enable_shared_from_this<Connection> {
 
   void answer(std::uint64_t sequence, Response response);
 
+  void begin_body(std::uint64_t sequence, Response head, BodyEvents events);
+  void write_body(std::uint64_t sequence, std::string piece);
+  void end_body(std::uint64_t sequence);
+  void cut_body(std::uint64_t sequence);
+
   [[nodiscard]] boost::asio::any_io_executor executor() { return stream_.get_executor(); }
   [[nodiscard]] std::size_t io_index() const { return io_index_; }
 
@@ -67,10 +72,22 @@ class Connection final : public std::enable_shared_from_this<Connection> {
     kEnded,  ///< the client has closed its side, or nothing more is wanted from it
   };
 
+  /// An answer that comes in pieces.
+  struct Body {
+    BodyEvents events;
+    Framing framing = Framing::kChunked;
+    bool head_sent = false;
+    bool ended = false;
+    std::string piece;  // the one that is being written, up to `at`
+    std::size_t at = 0;
+  };
+
   /// A request that awaits its answer, or bytes that are written in its place (100 Continue).
   struct Entry {
     std::uint64_t sequence = 0;
     std::optional<Response> response;
+    std::unique_ptr<Body> body;  // the response is the head of it
+    bool is_http10 = false;
     Persistence persistence = Persistence::kKeepAlive;
     BodyForm form = BodyForm::kWhole;
     bool interim = false;
@@ -88,7 +105,12 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void refuse(std::string_view reason, Response response);
   void refuse_parse(const boost::system::error_code& error);
   void enter(Reading reading);
+  [[nodiscard]] Entry* entry_of(std::uint64_t sequence);
+  [[nodiscard]] bool streams() const { return !entries_.empty() && entries_.front().body != nullptr; }
   void write();
+  void write_head(const Entry& entry);
+  [[nodiscard]] bool write_piece(Entry& entry);
+  void tell_written();
   void on_written(const boost::system::error_code& error);
   void linger();
   void end();
@@ -120,6 +142,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Clock::time_point writing_since_;
   bool processing_ = false;
   bool close_after_write_ = false;
+  bool client_ended_ = false;
   bool lingering_ = false;
   std::size_t lingering_bytes_ = 0;
   bool ended_ = false;
@@ -136,6 +159,7 @@ class Responder::Slot {
   Slot& operator=(const Slot&) = delete;
 
   void send(Response response);
+  [[nodiscard]] BodyStream stream(Response head, BodyEvents events);
   [[nodiscard]] std::size_t io_index() const { return io_index_; }
 
  private:
@@ -143,6 +167,24 @@ class Responder::Slot {
   std::size_t io_index_;
   std::uint64_t sequence_;
   std::atomic<bool> answered_{false};
+};
+
+/// Held by the BodyStream's copies; the last one to go cuts what has not ended. Keeps the connection alive.
+class BodyStream::Slot {
+ public:
+  Slot(std::shared_ptr<Connection> connection, std::uint64_t sequence)
+      : connection_(std::move(connection)), sequence_(sequence) {}
+  ~Slot();
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
+
+  void write(std::string piece);
+  void end();
+
+ private:
+  const std::shared_ptr<Connection> connection_;  // null: the request was answered before
+  const std::uint64_t sequence_;
+  std::atomic<bool> ended_{false};
 };
 
 }  // namespace millrace::http

@@ -1,6 +1,7 @@
 #include "wire.hpp"
 
 #include <array>
+#include <charconv>
 #include <cstdio>
 #include <ctime>
 
@@ -160,17 +161,28 @@ Response problem(int status, std::string_view type, std::string_view title, std:
   return response;
 }
 
-void serialize(const Response& response, Persistence persistence, BodyForm form, std::string& out) {
+void serialize_head(const Response& response, Persistence persistence, Framing framing, std::string& out) {
   out.append("HTTP/1.1 ").append(std::to_string(response.status)).append(" ").append(reason_phrase(response.status));
   out.append("\r\n").append(date_line());
   if (!response.content_type.empty()) append_field(out, "Content-Type", response.content_type);
+  if (framing == Framing::kChunked) out.append("Transfer-Encoding: chunked\r\n");
   // RFC 9110 section 8.6: not with 1xx and 204.
-  if (response.status >= 200 && response.status != 204)
+  if (framing == Framing::kLength && response.status >= 200 && response.status != 204)
     append_field(out, "Content-Length", std::to_string(response.body.size()));
   for (const auto& [name, value] : response.headers) append_field(out, name, value);
   if (persistence == Persistence::kClose) out.append("Connection: close\r\n");
   if (persistence == Persistence::kKeepAlive10) out.append("Connection: keep-alive\r\n");
   out.append("\r\n");
+}
+
+void serialize_chunk(std::string_view bytes, std::string& out) {
+  std::array<char, 16> size{};
+  const auto [end, error] = std::to_chars(size.data(), size.data() + size.size(), bytes.size(), 16);
+  out.append(size.data(), end).append("\r\n").append(bytes).append("\r\n");
+}
+
+void serialize(const Response& response, Persistence persistence, BodyForm form, std::string& out) {
+  serialize_head(response, persistence, Framing::kLength, out);
   if (form == BodyForm::kWhole && response.status != 204) out.append(response.body);
 }
 

@@ -19,6 +19,7 @@
 
 #include "front/cors.hpp"
 #include "front/web_call.hpp"
+#include "front/web_stream.hpp"
 #include "millrace/query/v1/query.pb.h"
 
 namespace millrace::query_api {
@@ -30,7 +31,9 @@ using google::protobuf::MethodDescriptor;
 /// A body of the greatest size for each of them is what requests may occupy.
 constexpr std::size_t kMostConnections = 1'000;
 
-/// One call from its request to its answer.
+using Timeout = std::optional<std::chrono::milliseconds>;
+
+/// One call from its request to its one answer.
 struct WebCall {
   WebCall(WebForm form_of_call, const MethodDescriptor& called, http::Responder to, std::string from)
       : form(form_of_call), method(called), responder(std::move(to)), origin(std::move(from)) {}
@@ -56,21 +59,6 @@ const MethodDescriptor* method_of(std::string_view path) {
   return service().FindMethodByName(std::string(path.substr(prefix.size())));
 }
 
-grpc::ByteBuffer buffer_of(const std::string& bytes) {
-  const grpc::Slice slice(bytes);
-  return {&slice, 1};
-}
-
-std::string bytes_of(const grpc::ByteBuffer& buffer) {
-  std::vector<grpc::Slice> slices;
-  std::string bytes;
-  if (!buffer.Dump(&slices).ok()) return bytes;
-  for (const grpc::Slice& slice : slices) {
-    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-  }
-  return bytes;
-}
-
 }  // namespace
 
 struct HttpFront::Impl {
@@ -85,6 +73,10 @@ struct HttpFront::Impl {
   void handle(const http::Request& request, const http::Responder& responder);
   void call(const http::Request& request, WebForm form, const MethodDescriptor& method,
             const http::Responder& responder);
+  void stream(const http::Request& request, WebForm form, const MethodDescriptor& method,
+              const http::Responder& responder, std::string message, const Timeout& timeout);
+  void refuse_form(const MethodDescriptor& method, std::string_view origin, const http::Responder& responder) const;
+  void ended(std::size_t& count);
   void send(const http::Responder& responder, std::string_view origin, http::Response response) const;
 
   const Cors cors;
@@ -93,7 +85,8 @@ struct HttpFront::Impl {
   observability::Counter refused;
   std::mutex mutex;
   std::condition_variable idle;
-  std::size_t running = 0;  // calls that the service has not answered
+  std::size_t running = 0;  // calls with one answer that the service has not given
+  std::size_t streams = 0;  // calls with a stream of them that have not ended
   std::shared_ptr<tls::ServerContext> tls;
   std::unique_ptr<tls::CertificateWatch> certificates;
   asio::io_context context;
@@ -108,11 +101,21 @@ HttpFront::Impl::~Impl() {
     std::unique_lock lock(mutex);
     idle.wait(lock, [this] { return running == 0; });
   }
+  // Streams whose clients take nothing end with their connections.
   if (server) server->close();
+  {
+    std::unique_lock lock(mutex);
+    idle.wait(lock, [this] { return streams == 0; });
+  }
   work.reset();
   context.stop();
   if (thread.joinable()) thread.join();
   if (certificates) certificates->stop();
+}
+
+void HttpFront::Impl::ended(std::size_t& count) {
+  const std::lock_guard lock(mutex);
+  if (--count == 0) idle.notify_all();
 }
 
 void HttpFront::Impl::send(const http::Responder& responder, std::string_view origin, http::Response response) const {
@@ -137,18 +140,20 @@ void HttpFront::Impl::handle(const http::Request& request, const http::Responder
     return send(responder, origin, std::move(response));
   }
   const auto form = form_of(request.header("content-type").value_or(""));
-  if (!form) {
-    auto response = http::problem(415, "/problems/unsupported-media-type", "unknown form of the call",
-                                  "send application/json or application/proto (Connect), or application/grpc-web");
-    response.headers.emplace_back("Accept-Post", "application/json, application/proto, application/grpc-web+proto");
-    return send(responder, origin, std::move(response));
-  }
-  if (method->server_streaming() || method->client_streaming()) {
-    return send(responder, origin,
-                failure(*form, {grpc::StatusCode::UNIMPLEMENTED,
-                                method->name() + " answers with a stream, which comes over gRPC only"}));
-  }
+  if (!form || !suits(*form, *method)) return refuse_form(*method, origin, responder);
   call(request, *form, *method, responder);
+}
+
+void HttpFront::Impl::refuse_form(const MethodDescriptor& method, std::string_view origin,
+                                  const http::Responder& responder) const {
+  const std::string connect = method.server_streaming() ? "application/connect+json, application/connect+proto"
+                                                        : "application/json, application/proto";
+  auto response = http::problem(415, "/problems/unsupported-media-type", "unknown form of the call",
+                                method.name() + (method.server_streaming() ? " answers with a stream" : "") +
+                                    ": send one of " + connect + " (Connect), or application/grpc-web");
+  response.headers.emplace_back("Accept-Post",
+                                connect + ", application/grpc-web+proto, application/grpc-web-text+proto");
+  send(responder, origin, std::move(response));
 }
 
 void HttpFront::Impl::call(const http::Request& request, WebForm form, const MethodDescriptor& method,
@@ -159,8 +164,11 @@ void HttpFront::Impl::call(const http::Request& request, WebForm form, const Met
   };
   const auto timeout = timeout_of(form, request);
   if (!timeout.ok()) return refuse(timeout.error());
-  const auto message = message_in(form, request.body(), method);
+  auto message = message_in(form, request.body(), method);
   if (!message.ok()) return refuse(message.error());
+  if (method.server_streaming()) {
+    return stream(request, form, method, responder, std::move(message).value(), timeout.value());
+  }
   // Held by the completion alone.
   auto call = std::make_shared<WebCall>(form, method, responder, origin);
   if (const auto key = request.header("authorization")) call->context.AddMetadata("authorization", std::string(*key));
@@ -176,9 +184,30 @@ void HttpFront::Impl::call(const http::Request& request, WebForm form, const Met
       [this, call](const grpc::Status& status) {
         send(call->responder, call->origin,
              status.ok() ? answer(call->form, bytes_of(call->response), call->method) : failure(call->form, status));
-        const std::lock_guard lock(mutex);
-        if (--running == 0) idle.notify_all();
+        ended(running);
       });
+}
+
+void HttpFront::Impl::stream(const http::Request& request, WebForm form, const MethodDescriptor& method,
+                             const http::Responder& responder, std::string message, const Timeout& timeout) {
+  http::Response head;
+  if (const auto origin = request.header("origin")) cors.allow(*origin, head);
+  auto stream = std::make_shared<WebStream>(WebStream::Request{.form = form,
+                                                               .method = method,
+                                                               .responder = responder,
+                                                               .head = std::move(head),
+                                                               .path = std::string(request.path()),
+                                                               .message = std::move(message),
+                                                               .done = [this] { ended(streams); }});
+  if (const auto key = request.header("authorization")) {
+    stream->context().AddMetadata("authorization", std::string(*key));
+  }
+  if (timeout) stream->context().set_deadline(std::chrono::system_clock::now() + *timeout);
+  {
+    const std::lock_guard lock(mutex);
+    ++streams;
+  }
+  stream->start(stub);
 }
 
 HttpFront::HttpFront(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -22,8 +22,9 @@ struct FrontOptions {
   std::size_t body_bytes = 0;
 };
 
-/// gRPC-Web and Connect's unary form over HTTP/1.1: `POST /millrace.query.v1.QueryService/<Method>`. Unpacks the
-/// request and calls the service through a channel, so that keys, roles, deadlines and limits are the same. One thread.
+/// gRPC-Web and Connect over HTTP/1.1: `POST /millrace.query.v1.QueryService/<Method>`, with one answer or a stream of
+/// them. Unpacks the request and calls the service through a channel, so that keys, roles, deadlines and limits are the
+/// same. One thread.
 class HttpFront {
  public:
   /// `metrics` must outlive it: millrace_query_http_{answers_total,refused_total}. kUnavailable names the address if it
@@ -31,7 +32,8 @@ class HttpFront {
   [[nodiscard]] static Result<std::unique_ptr<HttpFront>> start(const FrontOptions& options,
                                                                 std::shared_ptr<grpc::Channel> channel,
                                                                 observability::Metrics& metrics);
-  ~HttpFront();  ///< waits for the calls that are under way: the service ends them first; closes what is open
+  ~HttpFront();  ///< waits for the calls that are under way: the service ends them first; closes what is open, streams
+                 ///< too
   HttpFront(const HttpFront&) = delete;
   HttpFront& operator=(const HttpFront&) = delete;
 

@@ -1,4 +1,4 @@
-// The Connect protocol, unary (https://connectrpc.com/docs/protocol), and gRPC-Web (PROTOCOL-WEB.md of gRPC).
+// The Connect protocol (https://connectrpc.com/docs/protocol) and gRPC-Web (PROTOCOL-WEB.md of gRPC).
 #include "front/web_call.hpp"
 
 #include <algorithm>
@@ -22,6 +22,7 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kFrameHead = 5;  // flags and length
 constexpr char kTrailers = '\x80';
+constexpr char kEndOfStream = '\x02';  // Connect's
 constexpr std::string_view kBase64Pad = "=";
 
 struct CodeName {
@@ -53,6 +54,11 @@ const CodeName& name_of(grpc::StatusCode code) {
   return kCodes.at(index < kCodes.size() ? index : 2);
 }
 
+bool is_grpc_web(WebForm form) { return form == WebForm::kGrpcWeb || form == WebForm::kGrpcWebText; }
+bool is_connect_stream(WebForm form) {
+  return form == WebForm::kConnectJsonStream || form == WebForm::kConnectProtoStream;
+}
+
 std::unique_ptr<Message> made(const google::protobuf::Descriptor& type) {
   return std::unique_ptr<Message>(google::protobuf::MessageFactory::generated_factory()->GetPrototype(&type)->New());
 }
@@ -68,9 +74,19 @@ Result<std::string> message_of_json(std::string_view body, const MethodDescripto
   return message->SerializeAsString();
 }
 
+std::optional<std::string> json_of(const std::string& bytes, const MethodDescriptor& method) {
+  const auto message = made(*method.output_type());
+  std::string json;
+  if (!message->ParseFromString(bytes) || !google::protobuf::util::MessageToJsonString(*message, &json).ok()) {
+    return std::nullopt;
+  }
+  return json;
+}
+
 Result<std::string> message_of_frame(std::string_view body) {
   if (body.size() < kFrameHead || body[0] != 0) {
-    return Error{ErrorKind::kInvalid, "the body does not begin with an uncompressed frame of gRPC-Web"};
+    return Error{ErrorKind::kInvalid,
+                 "the body does not begin with an uncompressed frame: a byte 0 and four of the message's length"};
   }
   std::uint32_t size = 0;
   for (std::size_t i = 1; i < kFrameHead; ++i) size = (size << 8U) | static_cast<unsigned char>(body[i]);
@@ -134,19 +150,24 @@ http::Response web_response(WebForm form, std::string body) {
   return response;
 }
 
-http::Response connect_failure(const grpc::Status& status) {
-  const CodeName& code = name_of(status.error_code());
-  http::Response response;
-  response.status = code.http_status;
-  response.content_type = "application/json";
-  response.body =
-      "{\"code\":" + http::json_quoted(code.name) + ",\"message\":" + http::json_quoted(status.error_message());
+std::string connect_error(const grpc::Status& status) {
+  std::string json = "{\"code\":" + http::json_quoted(name_of(status.error_code()).name) +
+                     ",\"message\":" + http::json_quoted(status.error_message());
   if (const auto after = rpc::retry_info_of(status)) {
-    response.body += ",\"details\":[{\"type\":\"google.rpc.RetryInfo\",\"value\":" +
-                     http::json_quoted(without_padding(to_base64(retry_info(*after)))) + "}]";
+    json += ",\"details\":[{\"type\":\"google.rpc.RetryInfo\",\"value\":" +
+            http::json_quoted(without_padding(to_base64(retry_info(*after)))) + "}]";
+  }
+  return json += '}';
+}
+
+http::Response connect_failure(const grpc::Status& status) {
+  http::Response response;
+  response.status = name_of(status.error_code()).http_status;
+  response.content_type = "application/json";
+  response.body = connect_error(status);
+  if (const auto after = rpc::retry_info_of(status)) {
     response.headers.emplace_back("Retry-After", std::to_string((after->count() + 999) / 1'000));
   }
-  response.body += '}';
   if (status.error_code() == grpc::StatusCode::UNAUTHENTICATED) {
     response.headers.emplace_back("WWW-Authenticate", "Bearer");
   }
@@ -193,6 +214,8 @@ std::optional<WebForm> form_of(std::string_view content_type) {
   for (char& c : type) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
   if (type == "application/json") return WebForm::kConnectJson;
   if (type == "application/proto") return WebForm::kConnectProto;
+  if (type == "application/connect+json") return WebForm::kConnectJsonStream;
+  if (type == "application/connect+proto") return WebForm::kConnectProtoStream;
   if (type == "application/grpc-web" || type == "application/grpc-web+proto") return WebForm::kGrpcWeb;
   if (type == "application/grpc-web-text" || type == "application/grpc-web-text+proto") return WebForm::kGrpcWebText;
   return std::nullopt;
@@ -204,6 +227,10 @@ std::string_view content_type_of(WebForm form) {
       return "application/json";
     case WebForm::kConnectProto:
       return "application/proto";
+    case WebForm::kConnectJsonStream:
+      return "application/connect+json";
+    case WebForm::kConnectProtoStream:
+      return "application/connect+proto";
     case WebForm::kGrpcWeb:
       return "application/grpc-web+proto";
     case WebForm::kGrpcWebText:
@@ -212,8 +239,13 @@ std::string_view content_type_of(WebForm form) {
   return {};
 }
 
+bool suits(WebForm form, const MethodDescriptor& method) {
+  if (method.client_streaming()) return false;
+  return is_grpc_web(form) || is_connect_stream(form) == method.server_streaming();
+}
+
 Result<std::optional<milliseconds>> timeout_of(WebForm form, const http::Request& request) {
-  const bool connect = form == WebForm::kConnectJson || form == WebForm::kConnectProto;
+  const bool connect = !is_grpc_web(form);
   const char* name = connect ? "connect-timeout-ms" : "grpc-timeout";
   const auto text = request.header(name);
   if (!text) return std::optional<milliseconds>{};
@@ -228,6 +260,11 @@ Result<std::string> message_in(WebForm form, std::string_view body, const Method
       return message_of_json(body, method);
     case WebForm::kConnectProto:
       return std::string(body);
+    case WebForm::kConnectJsonStream: {
+      const auto json = message_of_frame(body);
+      return json.ok() ? message_of_json(json.value(), method) : json;
+    }
+    case WebForm::kConnectProtoStream:
     case WebForm::kGrpcWeb:
       return message_of_frame(body);
     case WebForm::kGrpcWebText: {
@@ -240,21 +277,39 @@ Result<std::string> message_in(WebForm form, std::string_view body, const Method
 }
 
 http::Response answer(WebForm form, const std::string& message, const MethodDescriptor& method) {
-  if (form == WebForm::kGrpcWeb || form == WebForm::kGrpcWebText) {
-    return web_response(form, frame(0, message) + trailers(grpc::Status::OK));
-  }
+  if (is_grpc_web(form)) return web_response(form, frame(0, message) + trailers(grpc::Status::OK));
   if (form == WebForm::kConnectProto) return web_response(form, message);
-  const auto parsed = made(*method.output_type());
-  std::string json;
-  if (!parsed->ParseFromString(message) || !google::protobuf::util::MessageToJsonString(*parsed, &json).ok()) {
-    return failure(form, {grpc::StatusCode::INTERNAL, "the answer cannot be written as JSON; ask for protobuf"});
-  }
-  return web_response(form, std::move(json));
+  auto json = json_of(message, method);
+  return json ? web_response(form, *std::move(json)) : failure(form, no_json());
+}
+
+grpc::Status no_json() {
+  return {grpc::StatusCode::INTERNAL, "the answer cannot be written as JSON; ask for protobuf"};
 }
 
 http::Response failure(WebForm form, const grpc::Status& status) {
-  if (form == WebForm::kConnectJson || form == WebForm::kConnectProto) return connect_failure(status);
-  return web_response(form, trailers(status));
+  if (!is_grpc_web(form) && !is_connect_stream(form)) return connect_failure(status);
+  http::Response response;
+  response.content_type = content_type_of(form);
+  response.body = stream_end(form, status);
+  return response;
+}
+
+std::optional<std::string> stream_message(WebForm form, const std::string& message, const MethodDescriptor& method) {
+  if (form == WebForm::kConnectJsonStream) {
+    const auto json = json_of(message, method);
+    return json ? std::optional(frame(0, *json)) : std::nullopt;
+  }
+  std::string framed = frame(0, message);
+  return form == WebForm::kGrpcWebText ? to_base64(framed) : framed;
+}
+
+std::string stream_end(WebForm form, const grpc::Status& status) {
+  if (is_connect_stream(form)) {
+    return frame(kEndOfStream, status.ok() ? "{}" : "{\"error\":" + connect_error(status) + "}");
+  }
+  const std::string framed = trailers(status);
+  return form == WebForm::kGrpcWebText ? to_base64(framed) : framed;
 }
 
 }  // namespace millrace::query_api

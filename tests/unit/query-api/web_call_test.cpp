@@ -16,9 +16,10 @@ namespace {
 namespace api = query::v1;
 using std::chrono::milliseconds;
 
-const google::protobuf::MethodDescriptor& latest() {
-  return *api::LatestRequest::descriptor()->file()->FindServiceByName("QueryService")->FindMethodByName("Latest");
+const google::protobuf::MethodDescriptor& method(const char* name) {
+  return *api::LatestRequest::descriptor()->file()->FindServiceByName("QueryService")->FindMethodByName(name);
 }
+const google::protobuf::MethodDescriptor& latest() { return method("Latest"); }
 
 class WithHeader : public http::Request {
  public:
@@ -73,7 +74,9 @@ TEST(WebCall, TheFormIsToldByTheContentType) {
   EXPECT_EQ(form_of("application/proto"), WebForm::kConnectProto);
   EXPECT_EQ(form_of("application/grpc-web+proto"), WebForm::kGrpcWeb);
   EXPECT_EQ(form_of("application/grpc-web-text"), WebForm::kGrpcWebText);
-  for (const char* other : {"", "text/plain", "application/grpc", "application/connect+json", "application/jsonx"}) {
+  EXPECT_EQ(form_of("application/connect+json"), WebForm::kConnectJsonStream);
+  EXPECT_EQ(form_of("application/connect+proto"), WebForm::kConnectProtoStream);
+  for (const char* other : {"", "text/plain", "application/grpc", "application/connect", "application/jsonx"}) {
     EXPECT_EQ(form_of(other), std::nullopt) << other;
   }
 }
@@ -89,6 +92,9 @@ TEST(WebCall, TheSameMessageComesInEveryForm) {
                    "{\"device\":\"meter-1\",\"metrics\":[\"gr\xC3\xB6\xC3\x9F"
                    "e\"]}"));
   EXPECT_TRUE(same(WebForm::kConnectProto, bytes));
+  EXPECT_TRUE(same(WebForm::kConnectProtoStream, framed(bytes)));
+  EXPECT_TRUE(same(WebForm::kConnectJsonStream, framed("{\"device\":\"meter-1\",\"metrics\":[\"gr\xC3\xB6\xC3\x9F"
+                                                       "e\"]}")));
   EXPECT_TRUE(same(WebForm::kGrpcWeb, framed(bytes)));
   EXPECT_TRUE(same(WebForm::kGrpcWebText, to_base64(framed(bytes))));
 }
@@ -107,6 +113,48 @@ TEST(WebCall, BodiesThatAreNoneAreRefused) {
   EXPECT_TRUE(refused(WebForm::kGrpcWeb, framed("abc") + "d"));
   EXPECT_TRUE(refused(WebForm::kGrpcWeb, std::string("\1\0\0\0\0", 5))) << "compressed";
   EXPECT_TRUE(refused(WebForm::kGrpcWebText, "not base64!"));
+  EXPECT_TRUE(refused(WebForm::kConnectJsonStream, "{}")) << "without its frame";
+  EXPECT_TRUE(refused(WebForm::kConnectJsonStream, framed("{")));
+  EXPECT_TRUE(refused(WebForm::kConnectProtoStream, std::string("\1\0\0\0\0", 5))) << "compressed";
+}
+
+TEST(WebCall, ConnectHasAFormForEachKindOfCall) {
+  for (const WebForm form : {WebForm::kGrpcWeb, WebForm::kGrpcWebText}) {
+    EXPECT_TRUE(suits(form, latest()));
+    EXPECT_TRUE(suits(form, method("Tail")));
+  }
+  for (const WebForm form : {WebForm::kConnectJson, WebForm::kConnectProto}) {
+    EXPECT_TRUE(suits(form, latest()));
+    EXPECT_FALSE(suits(form, method("Tail")));
+  }
+  for (const WebForm form : {WebForm::kConnectJsonStream, WebForm::kConnectProtoStream}) {
+    EXPECT_FALSE(suits(form, latest()));
+    EXPECT_TRUE(suits(form, method("Export")));
+  }
+}
+
+TEST(WebCall, AStreamIsWrittenPieceByPiece) {
+  api::TailResponse said;
+  said.set_missed(5);
+  const std::string bytes = said.SerializeAsString();
+  const auto piece = [&](WebForm form) { return stream_message(form, bytes, method("Tail")); };
+  EXPECT_EQ(piece(WebForm::kConnectJsonStream), framed("{\"missed\":\"5\"}"));
+  EXPECT_EQ(piece(WebForm::kConnectProtoStream), framed(bytes));
+  EXPECT_EQ(piece(WebForm::kGrpcWeb), framed(bytes));
+  EXPECT_EQ(piece(WebForm::kGrpcWebText), to_base64(framed(bytes)));
+  EXPECT_EQ(stream_message(WebForm::kConnectJsonStream, "\x12", method("Tail")), std::nullopt);
+
+  EXPECT_EQ(stream_end(WebForm::kConnectJsonStream, grpc::Status::OK), std::string("\2\0\0\0\2{}", 7));
+  const std::string trailers = std::string("\x80\0\0\0\x0f", 5) + "grpc-status:0\r\n";
+  EXPECT_EQ(stream_end(WebForm::kGrpcWeb, grpc::Status::OK), trailers);
+  EXPECT_EQ(stream_end(WebForm::kGrpcWebText, grpc::Status::OK), to_base64(trailers));
+  const std::string refused = R"({"error":{"code":"not_found","message":"no device"}})";
+  const grpc::Status none{grpc::StatusCode::NOT_FOUND, "no device"};
+  EXPECT_EQ(stream_end(WebForm::kConnectProtoStream, none),
+            std::string("\2\0\0\0", 4) + static_cast<char>(refused.size()) + refused);
+  EXPECT_EQ(failure(WebForm::kConnectProtoStream, none).status, 200) << "a stream says it in its last piece";
+  EXPECT_EQ(failure(WebForm::kConnectProtoStream, none).content_type, "application/connect+proto");
+  EXPECT_EQ(failure(WebForm::kConnectProtoStream, none).body, stream_end(WebForm::kConnectProtoStream, none));
 }
 
 TEST(WebCall, AnswersAreWrittenAsTheFormWants) {

@@ -59,6 +59,29 @@ struct Response {
 /// Escapes `text` as a JSON string with its quotes.
 [[nodiscard]] std::string json_quoted(std::string_view text);
 
+/// What a BodyStream tells; on the connection's io thread, must not block.
+struct BodyEvents {
+  std::function<void()> written = [] {};  ///< the system took the piece: the next one may be given
+  /// The client went away, closed its side or took nothing for ServerSettings::write_timeout. Nothing else is told
+  /// then.
+  std::function<void()> gone = [] {};
+};
+
+/// The body of an answer, sent in pieces as they come: chunked, to HTTP/1.0 up to the end of the connection. Copyable
+/// handle; any thread, every call returns at once. Holds one piece: the next one is given after BodyEvents::written.
+/// Where all handles are dropped before end() the connection is cut, so that the client knows that the body is not
+/// whole.
+class BodyStream {
+ public:
+  class Slot;
+  explicit BodyStream(std::shared_ptr<Slot> slot) : slot_(std::move(slot)) {}
+  void write(std::string piece) const;  ///< of at least one byte
+  void end() const;
+
+ private:
+  std::shared_ptr<Slot> slot_;
+};
+
 /// The right to answer one request, once. Copyable handle; send() from any thread, returns at once; on the io thread
 /// that the connection lives on it writes without a further hop. A request whose every handle is dropped unanswered
 /// gets 500. Answers leave in the order of their requests (pipelining). Sending to a connection that is gone does
@@ -68,6 +91,8 @@ class Responder {
   class Slot;
   explicit Responder(std::shared_ptr<Slot> slot) : slot_(std::move(slot)) {}
   void send(Response response) const;
+  /// Answers with a body that comes in pieces; of `head` the body counts for nothing.
+  [[nodiscard]] BodyStream stream(Response head, BodyEvents events) const;
   /// Index of the connection's io_context among those the server was started with: to batch what is posted there.
   [[nodiscard]] std::size_t io_index() const;
 
@@ -108,10 +133,10 @@ struct ServerSettings {
 };
 
 /// HTTP/1.1 (RFC 9112) server on io_contexts of its user, whose threads run them (one thread each). Connections are
-/// dealt out in turn. Chunked bodies, Expect: 100-continue, keep-alive, pipelining. What the protocol forbids is
-/// answered precisely (400, 408, 411 where needed, 413, 414, 431, 501, 505) and closed; ambiguous framing (both
-/// Content-Length and Transfer-Encoding, differing lengths, bare CR or LF tricks) is refused (RFC 9112 section 6.3
-/// and 11.2).
+/// dealt out in turn. Chunked bodies, Expect: 100-continue, keep-alive, pipelining, answers in pieces. What the
+/// protocol forbids is answered precisely (400, 408, 411 where needed, 413, 414, 431, 501, 505) and closed; ambiguous
+/// framing (both Content-Length and Transfer-Encoding, differing lengths, bare CR or LF tricks) is refused (RFC 9112
+/// section 6.3 and 11.2).
 class Server {
  public:
   /// kUnavailable names the address if it is taken. Port 0 picks a free one.
