@@ -152,5 +152,41 @@ TEST_F(Isolation, NoCallTellsATenantAnythingOfAnother) {
   }
 }
 
+/// Both tenants have a device of this name, and the log has records of both.
+TEST_F(Isolation, ATailTellsATenantOfItsOwnDeviceOfTheSameNameOnly) {
+  start_service();
+  const auto tail = [this](grpc::ClientContext* call) {
+    api::TailRequest request;
+    request.add_devices("meter-1");
+    auto stream = stub_->Tail(call, request);
+    stream->WaitForInitialMetadata();  // it is live
+    return stream;
+  };
+  const auto acme_call = context(kAcmeKey);
+  const auto other_call = context(kOtherKey);
+  const auto acme = tail(acme_call.get());
+  const auto other = tail(other_call.get());
+  produce("acme", 3, 100);
+  produce("other", 2, 200);
+  const auto first_value = [](auto& stream) {
+    api::TailResponse part;
+    EXPECT_TRUE(stream.Read(&part));
+    return part.readings_size() == 0 ? 0 : part.readings(0).value().int_value();
+  };
+  EXPECT_EQ(first_value(*acme), 100);
+  EXPECT_EQ(first_value(*other), 200) << "what acme sent before is not for it";
+  acme_call->TryCancel();
+  other_call->TryCancel();
+}
+
+TEST_F(Isolation, TheLedgerOfAllTenantsNeedsAKeyOfThePlatform) {
+  start_service();
+  api::GetLedgerRequest hours;
+  hours.set_from_us(kStart);
+  hours.set_to_us(kStart + 3'600 * kUsPerSecond);
+  EXPECT_EQ(code_of(&api::QueryService::StubInterface::GetLedger, hours, kAcmeKey), grpc::StatusCode::PERMISSION_DENIED)
+      << "all partitions hold all tenants";
+}
+
 }  // namespace
 }  // namespace millrace::query_api

@@ -58,6 +58,8 @@ double random_double(std::mt19937_64& random) {
   }
 }
 
+}  // namespace
+
 telemetry::Value random_value(std::mt19937_64& random, MetricType type) {
   // Now and then a value of another type than the first one had.
   if (between(random, 0, 9) == 0) type = static_cast<MetricType>(between(random, 1, 5));
@@ -80,8 +82,6 @@ telemetry::Value random_value(std::mt19937_64& random, MetricType type) {
   }
   return random_double(random);
 }
-
-}  // namespace
 
 std::vector<Number> numbers(const SeriesRows& rows, TimeUs from, TimeUs to) {
   std::vector<Number> found;

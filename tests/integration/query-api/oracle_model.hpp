@@ -59,6 +59,9 @@ enum class Unit { kDay, kWeek, kMonth, kYear };
 /// Largest Triangle Three Buckets over the whole vector, by indexes.
 [[nodiscard]] std::vector<Number> lttb(const std::vector<Number>& all, int points);
 
+/// Mostly of the type; doubles and integers are sometimes as large as they can be.
+[[nodiscard]] telemetry::Value random_value(std::mt19937_64& random, storage_schema::MetricType type);
+
 /// One metric of `device_keys`, its times thick around the borders of days and the changes of the clocks.
 [[nodiscard]] Model random_model(std::mt19937_64& random, const std::vector<std::int32_t>& device_keys);
 /// A time near those of random_model().

@@ -6,27 +6,15 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <optional>
 #include <random>
 #include <set>
 
-#include <millrace/storage_schema/statements.hpp>
-#include <millrace/telemetry/value_proto.hpp>
-
-#include "eventually.hpp"
-#include "oracle_model.hpp"
-#include "query_fixture.hpp"
-#ifdef PARQUET_WORKER
-#include "archived_days.hpp"
-#endif
+#include "oracle_fixture.hpp"
 
 namespace millrace::query_api {
 namespace {
 
-namespace api = query::v1;
 using oracle::Figures;
-using oracle::Model;
-using oracle::Number;
 
 constexpr int kUsualCases = 20;
 
@@ -42,137 +30,7 @@ bool close(double got, long double wanted, long double size) {
   return std::fabs(static_cast<long double>(got) - wanted) <= size * 1e-12L + 1e-300L;
 }
 
-class Oracle : public QueryApi {
- protected:
-  void SetUp() override {
-    QueryApi::SetUp();
-    if (!database_) return;
-    for (const std::int32_t key : keys_) put_device("acme", name_of(key), key);
-#ifdef PARQUET_WORKER
-    days_.emplace(database_url_, database_name_);
-    archive_ = days_->settings();
-#endif
-  }
-  void TearDown() override {
-    QueryApi::TearDown();
-#ifdef PARQUET_WORKER
-    days_.reset();
-#endif
-  }
-
-  static std::string name_of(std::int32_t key) { return "d" + std::to_string(key); }
-
-  int between(int least, int most) { return std::uniform_int_distribution(least, most)(random_); }
-
-  /// Stores the model in an order of its own, some of its days in partitions and some in none.
-  void store(const Model& model) {
-    metric_id_ = metric("acme", metric_, model.type);
-    std::vector<std::pair<std::int32_t, oracle::SeriesRows::const_iterator>> rows;
-    for (const auto& [key, series] : model.devices) {
-      for (auto row = series.begin(); row != series.end(); ++row) rows.emplace_back(key, row);
-    }
-    std::shuffle(rows.begin(), rows.end(), random_);
-    postgres::CopyEncoder encoder;
-    for (const auto& [key, row] : rows) {
-      storage_schema::encode_sample(encoder, row->first, key, metric_id_, storage_schema::cell_of(row->second.value),
-                                    row->second.untimed);
-    }
-    encoder.finish();
-    const auto copied = database_->copy_in(storage_schema::sql::kCopySamples, encoder.bytes());
-    ASSERT_TRUE(copied.ok()) << copied.error().message;
-    sql("INSERT INTO storage.latest (device_id, metric, time, value, kind, other, max_time) SELECT DISTINCT ON"
-        " (device_id) device_id, metric, time, value, kind, other, time FROM storage.sample WHERE metric = " +
-        std::to_string(metric_id_) + " ORDER BY device_id, time DESC");
-  }
-
-  /// Takes the days to segments and roll-ups; what later cases store are late rows of compacted days then, which are
-  /// packed with them or stay beside them.
-  void compact() {
-    for (const char* date : {"2026-03-29", "2026-10-25", "2026-12-31"}) {
-      const std::string day = "date '" + std::string(date) + "'";
-      const auto archived = database_->exec("SELECT 1 FROM storage.archive_file WHERE day = " + day);
-      ASSERT_TRUE(archived.ok()) << archived.error().message;
-      if (!archived->empty()) continue;
-      const auto closed = database_->exec("SELECT 1 FROM storage.day WHERE day = " + day);
-      ASSERT_TRUE(closed.ok()) << closed.error().message;
-      if (!closed->empty()) {
-        if (between(0, 2) > 0) sql("SELECT storage.repack_changed(" + day + ", " + std::to_string(between(1, 9)) + ")");
-        continue;
-      }
-      sql("SELECT storage.close_day(" + day + ")");
-      sql("SELECT storage.build_some(" + day + ", 1000000)");
-      ASSERT_TRUE(testing::eventually([&] {
-        const auto locked_us = database_->exec("SELECT storage.swap_day(" + day + ")");
-        return locked_us && locked_us->integer(0, 0) >= 0;
-      }));
-    }
-  }
-
-  /// Some days later: every second case compacts days, every fourth has those that ended archived where there is an
-  /// archive; what is stored next comes late.
-  void age(std::uint64_t number) {
-    if (number % 2 == 0) return;
-#ifdef PARQUET_WORKER
-    if (number % 4 == 3) return days_->take_all();
-#endif
-    compact();
-  }
-
-  template <class Request>
-  Request about() {
-    Request request;
-    request.set_metric(metric_);
-    request.set_from_us(from_);
-    request.set_to_us(to_);
-    return request;
-  }
-
-  template <class Request, class Response, class Method, class Take>
-  void pages(Method method, Request request, Take take) {
-    for (int page = 0; page < 10'000; ++page) {
-      Response response;
-      const grpc::Status status = (stub_.get()->*method)(context(kAcmeKey).get(), request, &response);
-      ASSERT_TRUE(status.ok()) << status.error_message() << "\n" << request.ShortDebugString();
-      take(response);
-      if (response.next_page_token().empty()) return;
-      request.set_page_token(response.next_page_token());
-    }
-    FAIL() << "pages without end: " << request.ShortDebugString();
-  }
-
-  static telemetry::Value value_of(const telemetry::v1::Value& from) {
-    telemetry::Value value;
-    EXPECT_TRUE(telemetry::from_proto(from, value));
-    return value;
-  }
-  telemetry::Value as_stored(const telemetry::Value& value) const {
-    return storage_schema::value_of(storage_schema::cell_of(value), model_.type).value();
-  }
-
-  void check_case();
-  void check_samples(std::int32_t key);
-  void check_buckets(std::int32_t key);
-  void check_points(std::int32_t key);
-  void check_lttb(std::int32_t key);
-  void check_aggregate();
-  void check_top();
-  void check_latest();
-  void check_export();
-  void compare(const api::RangeResponse::Bucket& got, TimeUs start, const Figures& wanted);
-  std::vector<std::int32_t> some_devices();
-  std::vector<std::pair<std::int32_t, Number>> numbers_of(const std::vector<std::int32_t>& keys);
-
-#ifdef PARQUET_WORKER
-  std::optional<ArchivedDays> days_;
-#endif
-  const std::vector<std::int32_t> keys_{100, 101, 102, 105};
-  std::mt19937_64 random_;
-  Model model_;
-  std::string metric_;
-  std::int32_t metric_id_ = 0;
-  TimeUs from_ = 0;
-  TimeUs to_ = 0;
-};
+}  // namespace
 
 void Oracle::check_samples(std::int32_t key) {
   auto request = about<api::RangeRequest>();
@@ -218,7 +76,7 @@ void Oracle::check_buckets(std::int32_t key) {
       &api::QueryService::StubInterface::Range, request,
       [&](const auto& page) { got.insert(got.end(), page.buckets().begin(), page.buckets().end()); });
   std::map<TimeUs, Figures> wanted;
-  for (const Number& number : oracle::numbers(model_.devices[key], from_, to_)) {
+  for (const oracle::Number& number : oracle::numbers(model_.devices[key], from_, to_)) {
     wanted[oracle::floor_to(number.time, step)].add(number);
   }
   ASSERT_EQ(got.size(), wanted.size());
@@ -239,7 +97,7 @@ void Oracle::check_points(std::int32_t key) {
   const std::int64_t step = (to_ - from_ + request.points() - 1) / request.points();
   ASSERT_EQ(got.step_us(), step);
   std::map<TimeUs, Figures> wanted;
-  for (const Number& number : oracle::numbers(model_.devices[key], from_, to_)) {
+  for (const oracle::Number& number : oracle::numbers(model_.devices[key], from_, to_)) {
     wanted[oracle::floor_to(number.time, step, from_)].add(number);
   }
   ASSERT_LE(got.buckets_size(), request.points());
@@ -279,10 +137,10 @@ std::vector<std::int32_t> Oracle::some_devices() {
 }
 
 /// By (time, device).
-std::vector<std::pair<std::int32_t, Number>> Oracle::numbers_of(const std::vector<std::int32_t>& keys) {
-  std::vector<std::pair<std::int32_t, Number>> all;
+std::vector<std::pair<std::int32_t, oracle::Number>> Oracle::numbers_of(const std::vector<std::int32_t>& keys) {
+  std::vector<std::pair<std::int32_t, oracle::Number>> all;
   for (const std::int32_t key : keys) {
-    for (const Number& number : oracle::numbers(model_.devices[key], from_, to_)) all.emplace_back(key, number);
+    for (const oracle::Number& number : oracle::numbers(model_.devices[key], from_, to_)) all.emplace_back(key, number);
   }
   std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.second.time < b.second.time; });
   return all;
@@ -392,6 +250,46 @@ void Oracle::check_latest() {
   ASSERT_TRUE(got == wanted) << got.size() << " devices, wanted " << wanted.size();
 }
 
+void Oracle::check_latest_of_device(std::int32_t key) {
+  api::LatestRequest request;
+  request.set_device(name_of(key));
+  request.add_metrics(metric_);
+  api::LatestResponse got;
+  const grpc::Status status = stub_->Latest(context(kAcmeKey).get(), request, &got);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  const auto& rows = model_.devices[key];
+  ASSERT_EQ(got.entries_size(), rows.empty() ? 0 : 1);
+  if (rows.empty()) return;
+  ASSERT_EQ(got.entries(0).time_us(), rows.rbegin()->first);
+  ASSERT_TRUE(value_of(got.entries(0).value()) == as_stored(rows.rbegin()->second.value));
+}
+
+void Oracle::check_windows(std::int32_t key) {
+  auto request = about<api::ListWindowsRequest>();
+  request.set_device(name_of(key));
+  request.set_page_size(between(1, 4));
+  auto wanted = windows_[key].lower_bound({from_, 0});
+  const auto end = windows_[key].lower_bound({to_, 0});
+  pages<api::ListWindowsRequest, api::ListWindowsResponse>(
+      &api::QueryService::StubInterface::ListWindows, request, [&](const auto& page) {
+        for (const auto& got : page.windows()) {
+          ASSERT_TRUE(wanted != end) << "more windows than were stored";
+          const auto& [place, window] = *wanted++;
+          ASSERT_EQ(std::pair(got.start_us(), got.size_us()), place);
+          ASSERT_EQ(got.revision(), window.revision);
+          ASSERT_EQ(got.final(), window.revision > 1);
+          ASSERT_EQ(got.approximate(), window.revision == 3);
+          ASSERT_EQ(got.count(), window.count);
+          ASSERT_EQ(got.min(), window.last - 1);
+          ASSERT_EQ(got.max(), window.last + 2);
+          ASSERT_EQ(got.mean(), window.last / 2);
+          ASSERT_EQ(got.last(), window.last);
+          ASSERT_EQ(got.last_time_us(), window.last_time);
+        }
+      });
+  ASSERT_TRUE(wanted == end) << "windows are missing";
+}
+
 void Oracle::check_export() {
   api::ExportRequest request;
   request.add_metrics(metric_);
@@ -441,6 +339,8 @@ void Oracle::check_case() {
     check_buckets(key);
     check_points(key);
     check_lttb(key);
+    check_latest_of_device(key);
+    check_windows(key);
     if (HasFatalFailure()) return;
   }
   for (int round = 0; round < 3 && !HasFatalFailure(); ++round) {
@@ -462,8 +362,14 @@ TEST_F(Oracle, EveryReadAnswersAsTheOracleDoes) {
     random_.seed(seed + number * 1'000'003);
     metric_ = "m" + std::to_string(number);
     model_ = oracle::random_model(random_, keys_);
-    store(model_);
+    archived_.clear();
+    late_.clear();
+    store();
     age(number);
+    if (!HasFatalFailure()) store_late();
+    // Now and then what came late is taken along by the next look at the days.
+    if (!HasFatalFailure() && between(0, 5) == 0) age(number);
+    if (!HasFatalFailure()) store_windows();
     if (HasFatalFailure()) return;
     from_ = oracle::random_time(random_);
     to_ = oracle::random_time(random_);
@@ -477,5 +383,4 @@ TEST_F(Oracle, EveryReadAnswersAsTheOracleDoes) {
               static_cast<unsigned long long>(seed));
 }
 
-}  // namespace
 }  // namespace millrace::query_api
