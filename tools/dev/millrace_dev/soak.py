@@ -4,15 +4,18 @@ import os
 import subprocess
 import time
 
-from . import bench, build, compose_soak, fuzz, kafka, kubernetes, newer_postgres, packages, say, storage_round, testing, toolchain
+from . import (bench, build, compose_soak, fuzz, kafka, kubernetes, newer_postgres, oracle_soak, packages, say, storage_round, testing,
+               toolchain, web_page)
 from .processes import sweep
 from .say import DevError
 
 NAMES = {
+    "browser": "a page in headless Chromium reads and follows over Connect and gRPC-Web, with the example of docs/queries.md",
     "chaos": "every chaos case at full length, three times at QoS 1 and once at QoS 2; figures as a table and JSON",
     "compose": "the container images and docker-compose.yml for real, with a Docker engine of its own; needs root",
     "fuzz": "libFuzzer over every target of tests/fuzz for MILLRACE_FUZZ_SECONDS (1800) in all, two at once, with "
             "sanitizers; MILLRACE_FUZZ_MERGE=1 adds new inputs to the tree",
+    "oracle": "every read against a naive oracle over 10,000 random cases (MILLRACE_SOAK_CASES; MILLRACE_SOAK_SEED repeats a run)",
     "sanitizers": "unit and integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, then with ThreadSanitizer",
     "life": "ten days of 50 devices (MILLRACE_LIFE_DEVICES) through all tiers to an S3 server and back",
     "postgres": "the storage tests against the newer versions of PostgreSQL",
@@ -39,6 +42,10 @@ def run(layout, name):
         return _chaos(layout)
     if name == "kubernetes":
         return _kubernetes(layout)
+    if name == "oracle":
+        return oracle_soak.run(layout)
+    if name == "browser":
+        return _browser(layout)
     if name == "postgres":
         return _postgres(layout)
     if name == "life":
@@ -77,6 +84,19 @@ def _load(layout, name, tests, environments):
     say.line(say.table([[str(one.get(column, "")) for column in columns] for one in runs], columns))
     say.line(f"  {layout.soak / name}.json")
     return max(codes)
+
+
+def _browser(layout):
+    page = web_page.install(layout)
+    build.build(layout)
+    folder = testing.fresh_folder(layout)
+    environment = dict(testing.test_environment(layout, folder), MILLRACE_WEB_PAGE=str(page))
+    try:
+        return subprocess.run(["/usr/bin/python3", "-m", "pytest", "-v", "-p", "no:cacheprovider",
+                               str(layout.root / "tests" / "soak" / "test_browser.py")],
+                              env=environment, cwd=layout.root, check=False).returncode
+    finally:
+        sweep(folder)
 
 
 def _kubernetes(layout):
