@@ -54,6 +54,7 @@ class ProtocolGatewayApp final : public runtime::App {
   [[nodiscard]] const Address& http_address() const { return http_->address(); }
   [[nodiscard]] const Address& https_address() const { return https_->address(); }
   [[nodiscard]] const std::optional<Address>& coap_address() const { return coap_->plain_address(); }
+  [[nodiscard]] bool ready() const { return health_.report().ready; }
   /// Of records without a delivery report.
   [[nodiscard]] std::size_t in_flight_bytes() const { return publisher_.in_flight_bytes(); }
   [[nodiscard]] const std::optional<Address>& coaps_address() const { return coap_->secure_address(); }

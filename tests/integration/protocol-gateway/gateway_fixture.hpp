@@ -73,6 +73,8 @@ class GatewayFixture : public ::testing::Test {
     const Status started = app_->start();
     ASSERT_TRUE(started.ok()) << started.error().message;
     ASSERT_TRUE(eventually([&] { return post(R"({"ready":1})").status == 202; }));
+    // Connections of MQTT need more than that: presence and sessions.
+    ASSERT_TRUE(eventually([&] { return app_->ready(); }));
   }
   void TearDown() override {
     if (app_) {
