@@ -50,7 +50,11 @@ QueryApiApp::QueryApiApp(Config config)
     : config_(std::move(config)),
       topics_{config_.topic_prefix},
       database_(database_options(config_)),
-      registry_({.kafka = config_.kafka, .topic = topics_.registry(), .lists = registry_view::Lists::kKeep}, metrics_),
+      registry_({.kafka = config_.kafka,
+                 .topic = topics_.registry(),
+                 .types = registry_view::Types::kNames,
+                 .lists = registry_view::Lists::kKeep},
+                metrics_),
       progress_(database_, config_.kafka, topics_.telemetry(), metrics_),
       series_(database_),
       cold_(config_.archive, config_.archive_readers),
@@ -67,6 +71,7 @@ QueryApiApp::QueryApiApp(Config config)
       presence_(config_.kafka, topics_.presence(), metrics_),
       export_reader_(database_),
       ledger_(database_, log_readers_, topics_.telemetry()),
+      retention_(database_),
       workers_(worker_options(config_)),
       // Each export has one job at a time.
       export_workers_({.threads = 1, .queue = config_.exports, .aside = config_.exports}),
@@ -92,7 +97,8 @@ QueryApiApp::QueryApiApp(Config config)
                 presence_,
                 {export_reader_, tiers_, cold_, registry_},
                 {dispatcher_, export_workers_, streams_, config_.call_deadline_limit},
-                ledger_}) {}
+                ledger_,
+                retention_}) {}
 
 QueryApiApp::~QueryApiApp() {
   ops_.reset();

@@ -70,6 +70,7 @@ class QueryApiApp final : public runtime::App {
   PresenceView presence_;
   ExportReader export_reader_;
   LedgerReader ledger_;
+  RetentionReader retention_;
   rpc::WorkerPool workers_;
   rpc::WorkerPool export_workers_;
   rpc::Dispatcher dispatcher_;

@@ -24,12 +24,13 @@ DeviceCheck check_against(const registry_view::RegistryView& registry) {
 
 StorageWriterApp::StorageWriterApp(Config config)
     : config_(std::move(config)),
-      registry_({config_.kafka, config_.topics.registry()}, metrics_),
+      registry_({config_.kafka, config_.topics.registry(), registry_view::Types::kNames}, metrics_),
       committer_(config_, handover_, names_, writer_metrics_),
       reader_(config_, handover_, names_, writer_metrics_, check_against(registry_)),
       derived_(config_, writer_metrics_),
-      maintenance_(config_, writer_metrics_),
-      acknowledged_(config_) {}
+      maintenance_(config_, registry_, writer_metrics_),
+      acknowledged_(config_),
+      trimmer_(config_, writer_metrics_) {}
 
 StorageWriterApp::~StorageWriterApp() {
   handover_.stop();
@@ -37,6 +38,7 @@ StorageWriterApp::~StorageWriterApp() {
   committer_.join();
   derived_.join();
   maintenance_.stop();
+  trimmer_.stop();
 }
 
 void StorageWriterApp::add_checks() {
@@ -48,6 +50,7 @@ void StorageWriterApp::add_checks() {
   // A detail only: telemetry goes on without it.
   health_.add_detail("derived", [this] { return derived_.detail(); });
   health_.add_detail("maintenance", [this] { return maintenance_.detail(); });
+  health_.add_detail("log trimming", [this] { return trimmer_.detail(); });
   health_.add("log", [this] {
     const auto state = reader_.state();
     return runtime::CheckResult{state.ok, state.detail};
@@ -65,6 +68,7 @@ Status StorageWriterApp::start() {
   derived_.start();
   maintenance_.start();
   acknowledged_.start();
+  trimmer_.start();
   return {};
 }
 
@@ -111,6 +115,7 @@ std::vector<runtime::Phase> StorageWriterApp::stop_phases() {
          derived_.join();
          maintenance_.stop();
          acknowledged_.stop();
+         trimmer_.stop();
          return Status{};
        }},
   };

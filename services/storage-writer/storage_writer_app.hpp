@@ -14,6 +14,7 @@
 #include "batch/name_table.hpp"
 #include "derived/derived_writer.hpp"
 #include "log/log_reader.hpp"
+#include "log/log_trimmer.hpp"
 #include "store/committer.hpp"
 #include "tiers/maintenance.hpp"
 #include "writer_config.hpp"
@@ -46,6 +47,7 @@ class StorageWriterApp final : public runtime::App {
   DerivedWriter derived_;
   Maintenance maintenance_;
   AcknowledgedKeeper acknowledged_;
+  LogTrimmer trimmer_;
   std::unique_ptr<runtime::OpsServer> ops_;
 };
 

@@ -116,12 +116,14 @@ constexpr std::array kOptions{
            .help = "How long the first window or alert of a transaction waits for company.",
            .least = 0,
            .most = 10'000},
-    Option{.key = "MAINTENANCE_INTERVAL_MS",
-           .type = Type::kInteger,
-           .default_value = "60000",
-           .help = "How often old days are looked after: compaction, roll-ups, late rows. 0: not by this writer.",
-           .least = 0,
-           .most = 86'400'000},
+    Option{
+        .key = "MAINTENANCE_INTERVAL_MS",
+        .type = Type::kInteger,
+        .default_value = "60000",
+        .help =
+            "How often old days are looked after: retention, compaction, roll-ups, late rows. 0: not by this writer.",
+        .least = 0,
+        .most = 86'400'000},
     Option{
         .key = "MAINTENANCE_ROWS",
         .type = Type::kInteger,
@@ -140,6 +142,22 @@ constexpr std::array kOptions{
            .help = "A day is not compacted before no row came into it for so long.",
            .least = 0,
            .most = 604'800},
+    Option{.key = "LOG_KEEP_HOURS",
+           .type = Type::kInteger,
+           .default_value = "168",
+           .help = "Records of telemetry go when they are so old, stored, and processed; 876000 is never.",
+           .least = 0,
+           .most = 1'000'000},
+    Option{.key = "LOG_TRIM_INTERVAL_MS",
+           .type = Type::kInteger,
+           .default_value = "600000",
+           .help = "How often such records are looked for. 0: not by this writer.",
+           .least = 0,
+           .most = 86'400'000},
+    Option{
+        .key = "STREAM_GROUP",
+        .default_value = "millrace-stream-processing",
+        .help = "Consumer group of stream-processing: what it has not processed, or reads again at its start, stays."},
     Option{.key = "STOP_DEADLINE_MS",
            .type = Type::kInteger,
            .default_value = "30000",
@@ -199,6 +217,9 @@ Config read_config(const config::Values& values) {
   config.days.rows_at_once = values.integer("MAINTENANCE_ROWS");
   config.days.hot = std::chrono::hours{values.integer("HOT_HOURS")};
   config.days.quiet = std::chrono::seconds{values.integer("HOT_QUIET_S")};
+  config.log_keep = std::chrono::hours{values.integer("LOG_KEEP_HOURS")};
+  config.log_trim_interval = ms("LOG_TRIM_INTERVAL_MS");
+  config.stream_group = values.string("STREAM_GROUP");
   config.stop_deadline = ms("STOP_DEADLINE_MS");
   config.log_level = observability::parse_level(values.string("LOG_LEVEL"));
   return config;

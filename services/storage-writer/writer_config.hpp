@@ -38,6 +38,9 @@ struct Config {
   std::chrono::milliseconds derived_linger{50};
   std::chrono::milliseconds maintenance_interval{60'000};  ///< 0: this writer does none
   DayLimits days;
+  std::chrono::hours log_keep{168};                      ///< records of `telemetry` that are younger stay
+  std::chrono::milliseconds log_trim_interval{600'000};  ///< 0: this writer removes none
+  std::string stream_group;                              ///< of stream-processing
   std::size_t prefetch_bytes = 64 << 20;
   std::chrono::milliseconds stop_deadline{30'000};
   observability::Level log_level = observability::Level::kInfo;

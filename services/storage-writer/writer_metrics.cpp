@@ -76,6 +76,19 @@ WriterMetrics::WriterMetrics(observability::Metrics& metrics)
       days_failed(metrics.gauge("millrace_storage_writer_days_failed",
                                 "Days that the last pass could not compact; see storage.day.failure.")),
       swap_seconds(metrics.histogram("millrace_storage_writer_swap_seconds",
-                                     "How long a day's partition was locked while segments took its place.")) {}
-
+                                     "How long a day's partition was locked while segments took its place.")),
+      points_expired(metrics.counter("millrace_storage_writer_points_expired_total",
+                                     "Points removed because their days are over (retention).")),
+      bytes_expired(metrics.counter("millrace_storage_writer_bytes_expired_total", "What these points took, about.")),
+      days_rebuilt(metrics.counter("millrace_storage_writer_days_rebuilt_total",
+                                   "Days whose segments were copied to give back the space of those removed.")),
+      retention_waiting(metrics.gauge("millrace_storage_writer_retention_waiting_days",
+                                      "Days of which something is to go, and somebody was at work on them.")),
+      retention_failed(metrics.gauge("millrace_storage_writer_retention_failed_days",
+                                     "Days of which the last pass could not remove what is over; see the log.")),
+      log_records_removed(metrics.counter("millrace_storage_writer_log_records_removed_total",
+                                          "Records of telemetry that were old, stored and processed.")),
+      log_held_partitions(metrics.gauge("millrace_storage_writer_log_held_partitions",
+                                        "Partitions of telemetry of which nothing is removed, whatever its age: "
+                                        "stream-processing has no position, or a position does not fit the log.")) {}
 }  // namespace millrace::writer

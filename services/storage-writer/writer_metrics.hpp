@@ -44,6 +44,13 @@ struct WriterMetrics {
   observability::Gauge days_waiting;
   observability::Gauge days_failed;
   observability::Histogram swap_seconds;
+  observability::Counter points_expired;
+  observability::Counter bytes_expired;
+  observability::Counter days_rebuilt;
+  observability::Gauge retention_waiting;
+  observability::Gauge retention_failed;
+  observability::Counter log_records_removed;
+  observability::Gauge log_held_partitions;
 };
 
 }  // namespace millrace::writer

@@ -36,6 +36,12 @@ ROWS = {
                                                 'event')""",
         10: """INSERT INTO storage.ledger_hour VALUES (0, 0, '2024-05-01 00:00+00', 0, 9, 9, 1, 1, 7, 7, 0, 0)""",
         13: """INSERT INTO storage.copy_state VALUES ('t', 0, 0, 9); INSERT INTO storage.copy_state_piece VALUES ('t', 0, 0, 'x')""",
+        14: """INSERT INTO storage.retention_day VALUES ('2024-05-01', 'r', 's');
+               INSERT INTO storage.retention_devices (last_key, digest, epoch) VALUES (7, 'd', 1)""",
+        15: """INSERT INTO storage.archive_file (day, generation, key, rows, min_time, max_time, bytes, sha256, rows_hash)
+                 VALUES ('2024-04-01', 1, 'k', 2, '2024-04-01 00:00+00', '2024-04-01 00:01+00', 9, 's', 'r');
+               INSERT INTO storage.archive_content VALUES ('2024-04-01', 1, '{1}', '{1}', '{2}');
+               INSERT INTO storage.archive_expired VALUES ('2024-04-01', '{1}', '{1}', true)""",
     },
     "registry": {
         1: """INSERT INTO registry.tenant (tenant) VALUES ('demo'), ('other');
@@ -51,6 +57,7 @@ ROWS = {
               INSERT INTO registry.device_access VALUES (1, 'x')""",
         6: "INSERT INTO registry.authority VALUES ('demo', 'ca', 'x', 0); INSERT INTO registry.tenant_policy VALUES ('demo', 'x')",
         7: "INSERT INTO registry.device_type VALUES ('demo', 'meter', 'x'); UPDATE registry.device SET type = 'meter' WHERE device_key = 2",
+        8: "INSERT INTO registry.tenant_retention VALUES ('demo', 'x')",
     },
 }
 

@@ -94,6 +94,7 @@ int run_command_line(std::vector<std::string> arguments, Streams streams) {
   add_authority_commands(app, session);
   add_policy_commands(app, session);
   add_type_commands(app, session);
+  add_retention_commands(app, session);
   add_key_commands(app, session);
   add_rule_commands(app, session);
   add_webhook_commands(app, session);

@@ -61,6 +61,7 @@ void add_credential_commands(CLI::App& app, Session& session);
 void add_access_commands(CLI::App& group, Session& session);
 void add_authority_commands(CLI::App& app, Session& session);
 void add_policy_commands(CLI::App& app, Session& session);
+void add_retention_commands(CLI::App& app, Session& session);
 void add_latest_command(CLI::App& app, Session& session);
 void add_range_command(CLI::App& app, Session& session);
 /// `top` and `aggregate`.

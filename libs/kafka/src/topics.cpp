@@ -24,7 +24,8 @@ std::vector<TopicSpec> wanted_topics(const TopicNames& names, const TopicSetting
                     {{"cleanup.policy", "delete"},
                      {"message.timestamp.type", "LogAppendTime"},
                      {"retention.bytes", "-1"},
-                     {"retention.ms", kSevenDaysMs}}});
+                     // storage-writer removes what is stored, processed and old; the broker must not go by age alone.
+                     {"retention.ms", "-1"}}});
   topics.push_back(
       {names.telemetry_dead(),
        kDeadPartitions,

@@ -161,6 +161,24 @@ Status put_type(State& state, std::string_view key, std::string_view name, const
   return problem.empty() ? Status{} : bad(key, problem);
 }
 
+Status put_retention(State& state, std::string_view key, std::string_view tenant, const Entry& entry) {
+  const registry::v1::RetentionEntry& retention = entry.retention();
+  if (!entry.has_retention() || retention.tenant() != tenant || !is_valid_id(tenant)) {
+    return bad(key, "the value is not of this tenant");
+  }
+  std::vector<RetentionRule> rules;
+  if (retention.days() != 0) rules.push_back({std::string(tenant), {}, retention.days()});
+  for (const auto& type : retention.types()) {
+    if (!is_valid_id(type.type())) return bad(key, "a type has no valid name");
+    rules.push_back({std::string(tenant), type.type(), type.days()});
+  }
+  for (const RetentionRule& rule : rules) {
+    if (rule.days < 0) return bad(key, "a number of days is below 0");
+  }
+  state.retention().put(tenant, std::move(rules));
+  return {};
+}
+
 Status remove(State& state, std::string_view key, std::string_view kind, std::string_view name) {
   if (kind == "tenant") {
     state.remove_tenant(name);
@@ -185,6 +203,8 @@ Status remove(State& state, std::string_view key, std::string_view kind, std::st
                         : state.remove_grants(parsed->first, parsed->second);
   } else if (kind == "policy") {
     state.remove_policy(name);
+  } else if (kind == "retention") {
+    state.retention().remove(name);
   }
   return {};
 }
@@ -208,6 +228,7 @@ Status apply(State& state, std::string_view key, std::optional<std::string_view>
   if (kind == "authority") return put_authority(state, key, name, entry);
   if (kind == "policy") return put_policy(state, key, name, entry);
   if (kind == "type") return put_type(state, key, name, entry);
+  if (kind == "retention") return put_retention(state, key, name, entry);
   if (kind == "sequence" && entry.has_sequence()) state.note_device_key(entry.sequence().highest_device_key());
   return {};
 }

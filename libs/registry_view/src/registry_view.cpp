@@ -111,11 +111,13 @@ void RegistryView::stop() { impl_->follower.stop(); }
 
 bool RegistryView::ready() const { return impl_->follower.ready(); }
 
+bool RegistryView::connected() const { return impl_->follower.connected(); }
+
 std::string RegistryView::detail() const {
   const State& state = impl_->state;
   return std::to_string(state.devices()) + " devices, " + std::to_string(state.api_keys()) + " API keys, revision " +
          std::to_string(state.revision()) + (ready() ? "" : ", not read to the end yet") +
-         (impl_->follower.connected() ? "" : ", Kafka is away");
+         (connected() ? "" : ", Kafka is away");
 }
 
 std::optional<Device> RegistryView::find(std::string_view tenant, std::string_view device) const {
@@ -164,6 +166,17 @@ DeviceTypePtr RegistryView::device_type(std::string_view tenant, std::string_vie
 }
 
 std::uint64_t RegistryView::types_generation() const { return impl_->state.types().generation(); }
+
+std::vector<RetentionRule> RegistryView::retention_rules(std::string_view tenant) const {
+  return impl_->state.retention().rules(tenant);
+}
+
+RetentionPlan RegistryView::retention_plan(std::vector<RetentionRule> rules) const {
+  // Before the devices: one that comes meanwhile is beyond it.
+  const std::int32_t highest_key = highest_device_key();
+  std::vector<RetainedDevice> devices = impl_->state.devices_under(rules);
+  return {std::move(rules), std::move(devices), highest_key};
+}
 
 DeviceGrantsPtr RegistryView::grants(std::string_view tenant, std::string_view device) const {
   return impl_->state.grants().grants(tenant, device);

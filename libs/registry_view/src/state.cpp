@@ -154,7 +154,7 @@ void State::put(const DeviceFact& fact) {
 
 void State::create(const Name& name, const DeviceFact& fact) {
   const Tenant& tenant = tenant_named(fact.tenant);
-  const TypeBook::Number type = keeps_types() ? types_.hold(fact.tenant, fact.type) : TypeBook::kNone;
+  const TypeBook::Number type = names_types() ? types_.hold(fact.tenant, fact.type) : TypeBook::kNone;
   Shard& shard = *shards_[name.shard];
   std::uint32_t index = 0;
   {
@@ -178,7 +178,7 @@ void State::create(const Name& name, const DeviceFact& fact) {
 
 void State::update(std::uint32_t handle, const DeviceFact& fact) {
   const Tenant& tenant = tenant_named(fact.tenant);
-  const TypeBook::Number type = keeps_types() ? types_.hold(fact.tenant, fact.type) : TypeBook::kNone;
+  const TypeBook::Number type = names_types() ? types_.hold(fact.tenant, fact.type) : TypeBook::kNone;
   TypeBook::Number old_type = TypeBook::kNone;
   Shard& shard = *shards_[handle % kShards];
   std::vector<Sha256> before;
@@ -326,11 +326,13 @@ void State::begin_reload() {
   limits_.begin_reload();
   grants_.begin_reload();
   types_.begin_reload();
+  retention_.begin_reload();
 }
 
 void State::end_reload() {
   limits_.end_reload();
   types_.end_reload();
+  retention_.end_reload();
   for (const auto& [tenant, device] : grants_.end_reload()) {
     revoke(device.empty() ? Revocation::Kind::kTenantGrants : Revocation::Kind::kGrants, tenant, device, 0);
   }
@@ -419,6 +421,27 @@ DeviceTypePtr State::device_type(std::string_view tenant, std::string_view devic
   const std::uint32_t index =
       shard.table.find(name.tag, [&](std::uint32_t at) { return shard.slots[at].is(tenant, device); });
   return index == HandleTable::kNoHandle ? nullptr : types_.at(shard.slots[index].type());
+}
+
+std::vector<RetainedDevice> State::devices_under(const std::vector<RetentionRule>& rules) const {
+  std::map<TypeBook::Number, std::int32_t> wanted;
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    if (rules[i].type.empty()) continue;
+    const TypeBook::Number number = types_.find(rules[i].tenant, rules[i].type);
+    if (number != TypeBook::kNone) wanted[number] = static_cast<std::int32_t>(i);
+  }
+  std::vector<RetainedDevice> devices;
+  if (wanted.empty()) return devices;
+  for (const auto& shard : shards_) {
+    const std::shared_lock lock(shard->mutex);
+    for (const DeviceSlot& slot : shard->slots) {
+      if (!slot.used() || !slot.typed) continue;
+      const auto found = wanted.find(slot.type());
+      if (found != wanted.end()) devices.push_back({slot.device_key, found->second});
+    }
+  }
+  std::sort(devices.begin(), devices.end(), [](const auto& a, const auto& b) { return a.device_key < b.device_key; });
+  return devices;
 }
 
 std::optional<Sha256> State::newest_token(std::string_view tenant, std::string_view device) const {

@@ -19,6 +19,7 @@
 #include "grant_book.hpp"
 #include "handle_table.hpp"
 #include "limit_book.hpp"
+#include "retention_book.hpp"
 #include "type_book.hpp"
 
 namespace millrace::registry_view {
@@ -85,10 +86,15 @@ class State {
 
   /// And types, where they are kept at all.
   [[nodiscard]] bool keeps_types() const { return keeps_types_ == Types::kKeep; }
+  /// Which type a device has, by name.
+  [[nodiscard]] bool names_types() const { return keeps_types_ != Types::kIgnore; }
   [[nodiscard]] TypeBook& types() { return types_; }
   [[nodiscard]] const TypeBook& types() const { return types_; }
 
   [[nodiscard]] const DeviceLists& lists() const { return lists_; }
+
+  [[nodiscard]] RetentionBook& retention() { return retention_; }
+  [[nodiscard]] const RetentionBook& retention() const { return retention_; }
 
   /// Around a second reading from the beginning (the log was cut or replaced): what was not put between the two goes.
   void begin_reload();
@@ -105,6 +111,8 @@ class State {
   [[nodiscard]] DeviceTypePtr device_type(std::string_view tenant, std::string_view device) const;
   /// The last one in the order of the registry; none for an unknown device and one without token.
   [[nodiscard]] std::optional<Sha256> newest_token(std::string_view tenant, std::string_view device) const;
+  /// The devices whose type one of the rules names, in the order of their keys; where names_types().
+  [[nodiscard]] std::vector<RetainedDevice> devices_under(const std::vector<RetentionRule>& rules) const;
   [[nodiscard]] std::optional<ApiKeyFact> find_api_key(const Sha256& sha256) const;
   [[nodiscard]] bool tenant_enabled(std::string_view tenant) const;
 
@@ -175,6 +183,7 @@ class State {
   std::atomic<std::int64_t> revision_{0};
   std::uint8_t generation_ = 0;
   LimitBook limits_;
+  RetentionBook retention_;
   GrantBook grants_;
   const Types keeps_types_;
   TypeBook types_;

@@ -73,6 +73,12 @@ void TypeBook::end_reload() {
   changed();
 }
 
+TypeBook::Number TypeBook::find(std::string_view tenant, std::string_view name) const {
+  const std::shared_lock lock(mutex_);
+  const auto found = by_name_.find({std::string(tenant), std::string(name)});
+  return found == by_name_.end() ? kNone : found->second;
+}
+
 DeviceTypePtr TypeBook::at(Number number) const {
   if (number == kNone) return nullptr;
   const std::shared_lock lock(mutex_);

@@ -35,6 +35,8 @@ class TypeBook {
   void begin_reload() { ++reload_; }
   void end_reload();
 
+  /// Whether the type is there or only devices that have it; kNone: neither.
+  [[nodiscard]] Number find(std::string_view tenant, std::string_view name) const;
   [[nodiscard]] DeviceTypePtr at(Number number) const;
   /// No type is there: nobody has to be asked for the one of a device.
   [[nodiscard]] bool empty() const { return types_.load(std::memory_order_acquire) == 0; }

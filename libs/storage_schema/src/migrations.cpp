@@ -350,6 +350,8 @@ std::span<const postgres::Migration> migrations() {
       postgres::Migration{11, "corrections of refused payloads", kCorrections},
       postgres::Migration{12, "refused payloads in the ledger", kRefused},
       postgres::Migration{13, "the state of the copy rules", kCopyStates},
+      postgres::Migration{14, "retention: what goes of old days", kRetention},
+      postgres::Migration{15, "retention of archived days", kArchiveRetention},
   };
   return kMigrations;
 }

@@ -73,7 +73,9 @@ RegistryService::RegistryService(const RegistryParts& parts)
       get_type_(parts.dispatcher.method({.name = "GetDeviceType"})),
       list_types_(parts.dispatcher.method({.name = "ListDeviceTypes"})),
       delete_type_(parts.dispatcher.method({.name = "DeleteDeviceType", .least = Role::kAdmin})),
-      set_type_of_device_(parts.dispatcher.method({.name = "SetTypeOfDevice", .least = Role::kOperator})) {}
+      set_type_of_device_(parts.dispatcher.method({.name = "SetTypeOfDevice", .least = Role::kOperator})),
+      set_retention_(parts.dispatcher.method({.name = "SetRetention", .least = Role::kAdmin})),
+      get_retention_(parts.dispatcher.method({.name = "GetRetention"})) {}
 
 Status RegistryService::read(const Call& call, const std::function<Status(Connection&)>& work) {
   auto lease = parts_.database.acquire(call.deadline);

@@ -108,6 +108,11 @@ class RegistryService final : public v1::RegistryService::CallbackService {
                             v1::DeleteDeviceTypeResponse* response) override;
   Reactor* SetTypeOfDevice(Context* context, const v1::SetTypeOfDeviceRequest* request, v1::Device* response) override;
 
+  Reactor* SetRetention(Context* context, const v1::SetRetentionRequest* request,
+                        v1::RetentionEntry* response) override;
+  Reactor* GetRetention(Context* context, const v1::GetRetentionRequest* request,
+                        v1::RetentionEntry* response) override;
+
   /// Runs `work` in one transaction and tells the relay. For ImportDevices too; blocks.
   [[nodiscard]] Status change(const rpc::Call& call, std::string_view what, std::string_view entity,
                               const std::function<Status(postgres::Connection&)>& work);
@@ -130,6 +135,7 @@ class RegistryService final : public v1::RegistryService::CallbackService {
       get_access_;
   rpc::Method set_authority_, list_authorities_, delete_authority_, set_policy_, get_policy_, provision_device_;
   rpc::Method set_type_, get_type_, list_types_, delete_type_, set_type_of_device_;
+  rpc::Method set_retention_, get_retention_;
 };
 
 }  // namespace millrace::registry

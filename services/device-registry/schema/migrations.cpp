@@ -155,13 +155,22 @@ ALTER TABLE registry.device ADD COLUMN type text,
 CREATE INDEX device_type_of ON registry.device (tenant, type) WHERE type IS NOT NULL;
 )sql";
 
+constexpr std::string_view kRetention = R"sql(
+-- Serialised registry.v1.RetentionEntry.
+CREATE TABLE registry.tenant_retention (
+  tenant text PRIMARY KEY REFERENCES registry.tenant ON DELETE CASCADE,
+  entry  bytea NOT NULL
+);
+)sql";
+
 constexpr std::array kMigrations{postgres::Migration{1, "tenants, devices, tokens, API keys, outbox", kFirst},
                                  postgres::Migration{2, "rules, webhooks", kRules},
                                  postgres::Migration{3, "ids that are never given twice", kNeverTwice},
                                  postgres::Migration{4, "limits", kLimits},
                                  postgres::Migration{5, "credentials, children, topics", kCredentials},
                                  postgres::Migration{6, "authorities, policies", kAuthorities},
-                                 postgres::Migration{7, "types of devices", kTypes}};
+                                 postgres::Migration{7, "types of devices", kTypes},
+                                 postgres::Migration{8, "for how long points are kept", kRetention}};
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 
 #include "store/devices.hpp"
 #include "store/outbox.hpp"
+#include "store/retention.hpp"
 #include "store/tenants.hpp"
 
 namespace millrace::registry {
@@ -104,6 +105,7 @@ Result<v1::ListDeviceTypesResponse> list_types(Connection& connection, const std
 }
 
 Status delete_type(Connection& connection, const std::string& tenant, const std::string& type) {
+  if (auto status = lock_tenant(connection, tenant); !status.ok()) return status;
   // Nobody gives it to a device until this transaction ends.
   auto rows = connection.exec("SELECT 1 FROM registry.device_type WHERE tenant = $1 AND type = $2 FOR UPDATE",
                               Params{}.text(tenant).text(type));
@@ -120,6 +122,7 @@ Status delete_type(Connection& connection, const std::string& tenant, const std:
   auto gone = connection.exec("DELETE FROM registry.device_type WHERE tenant = $1 AND type = $2",
                               Params{}.text(tenant).text(type));
   if (!gone.ok()) return gone.error();
+  if (auto kept = set_retention(connection, tenant, type, std::nullopt); !kept.ok()) return kept.error();
   return Outbox(connection).remove(type_entry_key(tenant, type));
 }
 

@@ -27,6 +27,7 @@ std::string authority_entry_key(const std::string& tenant, const std::string& au
   return "authority/" + tenant + "/" + authority;
 }
 std::string policy_entry_key(const std::string& tenant) { return "policy/" + tenant; }
+std::string retention_entry_key(const std::string& tenant) { return "retention/" + tenant; }
 std::string type_entry_key(const std::string& tenant, const std::string& type) { return "type/" + tenant + "/" + type; }
 
 Status Outbox::lock() {

@@ -57,6 +57,7 @@ class Outbox {
 [[nodiscard]] std::string credentials_entry_key(const std::string& tenant, const std::string& device);
 [[nodiscard]] std::string authority_entry_key(const std::string& tenant, const std::string& authority);
 [[nodiscard]] std::string policy_entry_key(const std::string& tenant);
+[[nodiscard]] std::string retention_entry_key(const std::string& tenant);
 [[nodiscard]] std::string type_entry_key(const std::string& tenant, const std::string& type);
 
 }  // namespace millrace::registry

@@ -6,6 +6,7 @@
 #include "store/outbox.hpp"
 #include "store/page_token.hpp"
 #include "store/policies.hpp"
+#include "store/retention.hpp"
 #include "store/rules.hpp"
 #include "store/webhooks.hpp"
 
@@ -93,6 +94,7 @@ Status delete_tenant(postgres::Connection& connection, const std::string& tenant
   if (auto status = delete_limits(connection, tenant, ""); !status.ok()) return status;
   if (auto status = delete_authorities_of(connection, tenant); !status.ok()) return status;
   if (auto status = delete_policy(connection, tenant); !status.ok()) return status;
+  if (auto status = delete_retention(connection, tenant); !status.ok()) return status;
   if (auto status = delete_types_of(connection, tenant); !status.ok()) return status;
   auto gone = connection.exec("DELETE FROM registry.tenant WHERE tenant = $1", postgres::Params{}.text(tenant));
   if (!gone.ok()) return gone.error();

@@ -34,7 +34,8 @@ QueryService::QueryService(const QueryParts& parts)
       tail_(parts.dispatcher.method({.name = "Tail", .shape = rpc::CallShape::kStream})),
       export_(parts.dispatcher.method({.name = "Export", .shape = rpc::CallShape::kStream})),
       limit_use_(parts.dispatcher.method({.name = "GetLimitUse"})),
-      ledger_(parts.dispatcher.method({.name = "GetLedger"})) {}
+      ledger_(parts.dispatcher.method({.name = "GetLedger"})),
+      retention_(parts.dispatcher.method({.name = "PreviewRetention"})) {}
 
 Result<registry_view::Device> QueryService::device_of(const std::string& tenant, const std::string& device) const {
   if (const Status valid = check_id("device id", device); !valid.ok()) return valid.error();

@@ -13,6 +13,7 @@
 #include "read/group_reader.hpp"
 #include "read/limit_use.hpp"
 #include "read/progress.hpp"
+#include "read/retention_reader.hpp"
 #include "read/series_reader.hpp"
 #include "read/tiered_reader.hpp"
 #include "receipts/receipt_reader.hpp"
@@ -42,6 +43,7 @@ struct QueryParts {
   ExportSources export_sources;
   ExportParts exports;
   LedgerReader& ledger;
+  RetentionReader& retention;
 };
 
 /// Ids or names in a request.
@@ -81,6 +83,9 @@ class QueryService final : public query::v1::QueryService::CallbackService {
                                         query::v1::GetLimitUseResponse* response) override;
   grpc::ServerUnaryReactor* GetLedger(grpc::CallbackServerContext* context, const query::v1::GetLedgerRequest* request,
                                       query::v1::GetLedgerResponse* response) override;
+  grpc::ServerUnaryReactor* PreviewRetention(grpc::CallbackServerContext* context,
+                                             const query::v1::PreviewRetentionRequest* request,
+                                             query::v1::PreviewRetentionResponse* response) override;
   grpc::ServerWriteReactor<query::v1::TailResponse>* Tail(grpc::CallbackServerContext* context,
                                                           const query::v1::TailRequest* request) override;
   grpc::ServerWriteReactor<query::v1::ExportResponse>* Export(grpc::CallbackServerContext* context,
@@ -124,6 +129,8 @@ class QueryService final : public query::v1::QueryService::CallbackService {
                                     query::v1::GetLedgerResponse& response);
   [[nodiscard]] Status ledger_device(const rpc::Call& call, const query::v1::GetLedgerRequest& request,
                                      query::v1::GetLedgerResponse& response);
+  [[nodiscard]] Status preview_retention(const rpc::Call& call, const query::v1::PreviewRetentionRequest& request,
+                                         query::v1::PreviewRetentionResponse& response);
   [[nodiscard]] Result<TailFilter> tail_filter(const rpc::Caller& caller, const query::v1::TailRequest& request) const;
   [[nodiscard]] Result<registry_view::Device> device_of(const std::string& tenant, const std::string& device) const;
 
@@ -148,6 +155,7 @@ class QueryService final : public query::v1::QueryService::CallbackService {
   rpc::Method export_;
   rpc::Method limit_use_;
   rpc::Method ledger_;
+  rpc::Method retention_;
 };
 
 }  // namespace millrace::query_api

@@ -12,10 +12,20 @@
 
 namespace millrace::archiver {
 
-/// A day whose partition has rows to go into its next file.
+/// A day whose partition has rows to go into its next file, or whose file holds what the next one shall not.
 struct DueDay {
   std::string day;              ///< YYYY-MM-DD
   std::int32_t generation = 1;  ///< of the file to be written
+  std::int32_t previous = 0;    ///< of the file that counts now; 0: none
+};
+
+/// Series in the order of a file's rows, with the number of their points where that is known.
+struct FileContent {
+  std::vector<std::int32_t> devices;
+  std::vector<std::int32_t> metrics;
+  std::vector<std::int32_t> points;
+
+  void add(std::int32_t device, std::int32_t metric);
 };
 
 /// A row of storage.archive_file.
@@ -47,6 +57,18 @@ class Catalogue {
   /// once that one is `merge_interval` old. Oldest first, at most `most`.
   [[nodiscard]] Result<std::vector<DueDay>> due(std::int64_t after_days, std::int64_t merge_interval_s, int most);
   [[nodiscard]] Result<std::vector<ArchivedFile>> to_drop();
+  /// Files that count and of which nothing is known but their rows' number: of an older version.
+  [[nodiscard]] Result<std::vector<ArchivedFile>> without_content();
+  [[nodiscard]] Status put_content(const ArchivedFile& file, const FileContent& content);
+  [[nodiscard]] Result<FileContent> content(const ArchivedFile& file);
+  /// Series that the next file of the day leaves out, without numbers of points.
+  [[nodiscard]] Result<FileContent> expired(const std::string& day);
+  /// Days of whose files nothing shall stay.
+  [[nodiscard]] Result<std::vector<std::string>> to_retire();
+  /// From here on the day has no file. False: that has changed meanwhile.
+  [[nodiscard]] Result<bool> retire(const std::string& day);
+  /// Generation of the file that this one has replaced; 0: none.
+  [[nodiscard]] Result<std::int32_t> previous(const ArchivedFile& file);
   /// Superseded for longer than `grace_s`, whose successor has been verified after the exchange.
   [[nodiscard]] Result<std::vector<ArchivedFile>> to_delete(std::int64_t grace_s);
   /// Empty where the day has no file of that generation.
@@ -57,9 +79,9 @@ class Catalogue {
   /// kUnavailable too where a lock was not to be had in a second.
   [[nodiscard]] Status begin(const std::string& day);
   /// False: rows of the file are gone meanwhile; write it again.
-  [[nodiscard]] Result<bool> exchange(const ArchivedFile& file);
+  [[nodiscard]] Result<bool> exchange(const ArchivedFile& file, const FileContent& content);
   /// After a file had to be made anew from its detached table.
-  [[nodiscard]] Status correct(const ArchivedFile& file);
+  [[nodiscard]] Status correct(const ArchivedFile& file, const FileContent& content);
   [[nodiscard]] Status drop(const ArchivedFile& file);
   [[nodiscard]] Status note_deleted(const ArchivedFile& file);
 

@@ -98,6 +98,7 @@ Status Archiver::look(const std::function<void(std::string_view)>& after_step) {
   });
   Failures failures(metrics_);
   drop_tables(days, failures);
+  remove_expired(days, failures);
   archive_days(days, failures);
   sweep(failures);
   if (failures.first()) {
@@ -117,6 +118,28 @@ void Archiver::drop_tables(DayArchiver& days, Failures& failures) {
   for (const ArchivedFile& file : *files) {
     if (stopping()) return;
     if (failures.note("dropping", file.detached, days.drop(file))) metrics_.dropped.add();
+  }
+}
+
+// Files of which nothing stays; others are written anew with the days that are due.
+void Archiver::remove_expired(DayArchiver& days, Failures& failures) {
+  const auto unknown = catalogue_.without_content();
+  if (!unknown) {
+    failures.note("listing", "files", unknown.error());
+    return;
+  }
+  for (const ArchivedFile& file : *unknown) {
+    if (stopping()) return;
+    failures.note("counting", file.key, days.count(file));
+  }
+  const auto over = catalogue_.to_retire();
+  if (!over) {
+    failures.note("listing", "days that are over", over.error());
+    return;
+  }
+  for (const std::string& day : *over) {
+    if (stopping()) return;
+    failures.note("removing", day, days.retire(day));
   }
 }
 

@@ -41,6 +41,7 @@ class Archiver {
   [[nodiscard]] Status look(const std::function<void(std::string_view)>& after_step);
   void tell(bool ok, std::string detail);
   void drop_tables(DayArchiver& days, Failures& failures);
+  void remove_expired(DayArchiver& days, Failures& failures);
   void archive_days(DayArchiver& days, Failures& failures);
   void sweep(Failures& failures);
   [[nodiscard]] Status sweep_orphans();

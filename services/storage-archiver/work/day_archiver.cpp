@@ -42,40 +42,56 @@ Result<ArchivedFile> DayArchiver::archive(const DueDay& day, const std::string& 
   file.key = key_of(id, day.day, day.generation);
   if (auto begun = with_patience([&] { return catalogue_.begin(day.day); }); !begun) return begun.error();
   after_step_("begun");
-  if (auto written = write(file, partition_of(day.day)); !written) return written.error();
+  auto expired = catalogue_.expired(day.day);
+  if (!expired) return expired.error();
+  const auto content = write(file, {day.previous, *std::move(expired), SomeRows::Named::kGo, partition_of(day.day)});
+  if (!content) return content.error();
   after_step_("written");
   if (auto put = store_.put(spool_path(), file); !put) return put.error();
   after_step_("uploaded");
   if (auto verified = store_.verify(file); !verified) return verified.error();
   after_step_("verified");
-  if (auto exchanged = exchange(file); !exchanged) return exchanged.error();
+  if (auto exchanged = exchange(file, *content); !exchanged) return exchanged.error();
   file.detached = partition_of(day.day) + "_g" + std::to_string(day.generation);
   after_step_("exchanged");
   return file;
 }
 
-Status DayArchiver::write(ArchivedFile& file, const std::string& table) {
-  std::unique_ptr<archive::RowSource> archived =
-      std::make_unique<archive::VectorSource>(std::span<const archive::OwnedRow>{});
-  if (file.generation > 1) {
-    const auto before = catalogue_.file(file.day, file.generation - 1);
-    if (!before) return before.error();
-    if (before->empty())
-      return Error{ErrorKind::kCorrupt,
-                   "storage.archive_file lacks generation " + std::to_string(file.generation - 1) + " of " + file.day};
-    auto rows = store_.rows(before->front().key);
-    if (!rows) return rows.error();
-    archived = std::move(rows).value();
+Result<std::unique_ptr<archive::RowSource>> DayArchiver::archived_rows(const ArchivedFile& file,
+                                                                       const Sources& sources) {
+  if (sources.previous == 0) {
+    return std::unique_ptr<archive::RowSource>(
+        std::make_unique<archive::VectorSource>(std::span<const archive::OwnedRow>{}));
   }
-  auto later = catalogue_.rows(table);
-  if (!later) return later.error();
-  return store_.write(spool_path(), file, [&](const std::function<Status(const archive::Row&)>& each) {
-    return archive::merge(*archived, **later, each);
-  });
+  const auto before = catalogue_.file(file.day, sources.previous);
+  if (!before) return before.error();
+  if (before->empty())
+    return Error{ErrorKind::kCorrupt,
+                 "storage.archive_file lacks generation " + std::to_string(sources.previous) + " of " + file.day};
+  auto rows = store_.rows(before->front().key);
+  if (!rows) return rows.error();
+  return std::unique_ptr<archive::RowSource>(
+      std::make_unique<SomeRows>(std::move(rows).value(), series_of(sources.series), sources.named));
 }
 
-Status DayArchiver::exchange(const ArchivedFile& file) {
-  const auto exchanged = with_patience([&] { return catalogue_.exchange(file); });
+Result<FileContent> DayArchiver::write(ArchivedFile& file, const Sources& sources) {
+  auto archived = archived_rows(file, sources);
+  if (!archived) return archived.error();
+  auto later = catalogue_.rows(sources.table);
+  if (!later) return later.error();
+  FileContent content;
+  const Status written = store_.write(spool_path(), file, [&](const std::function<Status(const archive::Row&)>& each) {
+    return archive::merge(**archived, **later, [&](const archive::Row& row) {
+      content.add(row.key.device, row.key.metric);
+      return each(row);
+    });
+  });
+  if (!written) return written.error();
+  return content;
+}
+
+Status DayArchiver::exchange(const ArchivedFile& file, const FileContent& content) {
+  const auto exchanged = with_patience([&] { return catalogue_.exchange(file, content); });
   if (!exchanged) return exchanged.error();
   if (*exchanged) return {};
   return Error{ErrorKind::kConflict,
@@ -100,10 +116,35 @@ Status DayArchiver::drop(ArchivedFile file) {
 
 // The table holds, beside the file's rows, those that came while it was written; a reader sees them once all the same.
 Status DayArchiver::restore(ArchivedFile& file) {
-  if (auto written = write(file, file.detached); !written) return written;
+  const auto previous = catalogue_.previous(file);
+  if (!previous) return previous.error();
+  // What was left out of it must not come back.
+  auto held = catalogue_.content(file);
+  if (!held) return held.error();
+  const auto content = write(file, {*previous, *std::move(held), SomeRows::Named::kStay, file.detached});
+  if (!content) return content.error();
   if (auto put = store_.put(spool_path(), file); !put) return put;
-  if (auto corrected = catalogue_.correct(file); !corrected) return corrected;
+  if (auto corrected = catalogue_.correct(file, *content); !corrected) return corrected;
   return store_.verify(file);
+}
+
+Status DayArchiver::count(const ArchivedFile& file) {
+  auto rows = store_.rows(file.key);
+  if (!rows) return rows.error();
+  FileContent content;
+  for (;;) {
+    const auto row = (*rows)->next();
+    if (!row) return row.error();
+    if (*row == nullptr) return catalogue_.put_content(file, content);
+    content.add((*row)->key.device, (*row)->key.metric);
+  }
+}
+
+Status DayArchiver::retire(const std::string& day) {
+  const auto retired = with_patience([&] { return catalogue_.retire(day); });
+  if (!retired) return retired.error();
+  if (*retired) after_step_("retired");
+  return {};
 }
 
 }  // namespace millrace::archiver

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "catalogue/catalogue.hpp"
+#include "work/expired_rows.hpp"
 #include "work/file_store.hpp"
 
 namespace millrace::archiver {
@@ -22,15 +23,30 @@ class DayArchiver {
               std::function<void(std::string_view)> after_step)
       : catalogue_(catalogue), store_(store), spool_(std::move(spool)), after_step_(std::move(after_step)) {}
 
-  /// Writes the day's next file and lets it count. `id`: Catalogue::id().
+  /// Writes the day's next file, without what is over, and lets it count. `id`: Catalogue::id().
   [[nodiscard]] Result<ArchivedFile> archive(const DueDay& day, const std::string& id);
   /// Verifies the file once more, as its readers see it, and drops what it replaced. A file that is damaged or gone is
   /// made anew from that first.
   [[nodiscard]] Status drop(ArchivedFile file);
 
+  /// Reads a file of an older version for what it holds.
+  [[nodiscard]] Status count(const ArchivedFile& file);
+  /// The day has no file any more: all that it held is over. The object goes as that of a replaced file.
+  [[nodiscard]] Status retire(const std::string& day);
+
  private:
-  [[nodiscard]] Status write(ArchivedFile& file, const std::string& table);
-  [[nodiscard]] Status exchange(const ArchivedFile& file);
+  /// The rows of the day's file `previous` (0: none) and later ones; without some series of the file, or with some
+  /// alone.
+  struct Sources {
+    std::int32_t previous = 0;
+    FileContent series = {};
+    SomeRows::Named named = SomeRows::Named::kGo;
+    std::string table = {};  ///< of the later rows
+  };
+  [[nodiscard]] Result<FileContent> write(ArchivedFile& file, const Sources& sources);
+  [[nodiscard]] Result<std::unique_ptr<archive::RowSource>> archived_rows(const ArchivedFile& file,
+                                                                          const Sources& sources);
+  [[nodiscard]] Status exchange(const ArchivedFile& file, const FileContent& content);
   [[nodiscard]] Status restore(ArchivedFile& file);
   [[nodiscard]] std::string spool_path() const { return spool_ + "/day.parquet"; }
 

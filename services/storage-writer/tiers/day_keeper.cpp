@@ -10,10 +10,7 @@ using postgres::Params;
 using std::chrono::steady_clock;
 
 constexpr TimeUs kDay = 86'400 * kUsPerSecond;
-constexpr std::chrono::minutes kStepDeadline{30};
 constexpr std::chrono::milliseconds kSwapPause{50};
-// The backend of a keeper that was killed goes on with its statement, and keeps this.
-constexpr const char* kLock = "7813571436803";
 constexpr std::int64_t kBuilt = 2;
 constexpr std::int64_t kCompacted = 3;
 
@@ -24,34 +21,24 @@ std::string call(const char* function, const char* more = "") {
   return std::string("SELECT storage.") + function + "(" + kDate + more + ")";
 }
 
-// Postponed, not failed: somebody uses the partition.
-bool is_lock_timeout(const postgres::Connection& connection) { return connection.last_error().sqlstate == "55P03"; }
-
 }  // namespace
 
 DayKeeper::DayKeeper(postgres::Connection& connection, DayLimits limits, std::function<bool()> stopped, OnStep on_step)
-    : connection_(connection), limits_(limits), stopped_(std::move(stopped)), on_step_(std::move(on_step)) {}
-
-Result<postgres::Rows> DayKeeper::step(std::string_view name, const std::string& sql, const Params& params) {
-  if (on_step_) on_step_(name);
-  connection_.set_deadline(postgres::Clock::now() + kStepDeadline);
-  auto rows = connection_.exec(sql, params);
-  connection_.set_deadline(std::nullopt);
-  if (rows && on_step_) on_step_(std::string(name) + "-done");
-  return rows;
-}
+    : connection_(connection),
+      session_(connection, std::move(on_step)),
+      limits_(limits),
+      stopped_(std::move(stopped)) {}
 
 Result<DayWork> DayKeeper::pass(TimeUs now) {
-  auto mine = connection_.exec(std::string("SELECT pg_try_advisory_lock(") + kLock + ")");
+  auto mine = session_.take();
   if (!mine) return mine.error();
-  if (!mine->boolean(0, 0)) {
+  if (!*mine) {
     DayWork none;
     none.elsewhere = true;
     return none;
   }
   auto work = keep(now);
-  // The lock ends with the connection too.
-  if (!connection_.exec(std::string("SELECT pg_advisory_unlock(") + kLock + ")")) connection_.close();
+  session_.give_back();
   return work;
 }
 
@@ -66,7 +53,7 @@ Result<DayWork> DayKeeper::keep(TimeUs now) {
     if (stopped_()) break;
     const Status done = finish(day, work);
     if (!connection_.usable()) return done.error();
-    if (!done && !is_lock_timeout(connection_)) note_failure(day.day, done.error(), work);
+    if (!done && !session_.was_lock_timeout()) note_failure(day.day, done.error(), work);
   }
   auto waiting = connection_.exec("SELECT count(*) FROM storage.day WHERE state < 3");
   if (!waiting) return waiting.error();
@@ -112,7 +99,8 @@ Result<std::vector<std::int32_t>> DayKeeper::closable(TimeUs now) {
 Status DayKeeper::finish(Day day, DayWork& work) {
   if (day.state == kCompacted) return repack(day.day, work);
   if (day.state == 0) {
-    if (auto closed = step("close", call("close_day"), Params{}.integer(day.day)); !closed) return closed.error();
+    if (auto closed = session_.step("close", call("close_day"), Params{}.integer(day.day)); !closed)
+      return closed.error();
   }
   if (day.state < kBuilt) {
     if (auto built = build(day.day); !built) return built;
@@ -125,7 +113,8 @@ Status DayKeeper::finish(Day day, DayWork& work) {
 
 Status DayKeeper::build(std::int32_t day) {
   while (!stopped_()) {
-    auto more = step("build", call("build_some", ", $2::int8"), Params{}.integer(day).integer(limits_.rows_at_once));
+    auto more =
+        session_.step("build", call("build_some", ", $2::int8"), Params{}.integer(day).integer(limits_.rows_at_once));
     if (!more) return more.error();
     if (!more->boolean(0, 0)) return {};
   }
@@ -134,8 +123,8 @@ Status DayKeeper::build(std::int32_t day) {
 
 Status DayKeeper::repack(std::int32_t day, DayWork& work) {
   while (!stopped_()) {
-    auto packed =
-        step("repack", call("repack_changed", ", $2::int4"), Params{}.integer(day).integer(limits_.series_at_once));
+    auto packed = session_.step("repack", call("repack_changed", ", $2::int4"),
+                                Params{}.integer(day).integer(limits_.series_at_once));
     if (!packed) return packed.error();
     work.series_repacked += packed->integer(0, 0);
     if (packed->integer(0, 0) == 0) return {};
@@ -144,7 +133,7 @@ Status DayKeeper::repack(std::int32_t day, DayWork& work) {
 }
 
 Status DayKeeper::check(std::int32_t day) {
-  auto whole = step("check", call("is_whole"), Params{}.integer(day));
+  auto whole = session_.step("check", call("is_whole"), Params{}.integer(day));
   if (!whole) return whole.error();
   if (whole->boolean(0, 0)) {
     auto analyzed =
@@ -152,7 +141,7 @@ Status DayKeeper::check(std::int32_t day) {
     if (!analyzed) return analyzed.error();
     return connection_.script("ANALYZE storage." + postgres::quote_identifier(analyzed->text(0, 0)));
   }
-  if (auto again = step("restart", call("restart_day"), Params{}.integer(day)); !again) return again.error();
+  if (auto again = session_.step("restart", call("restart_day"), Params{}.integer(day)); !again) return again.error();
   return Error{ErrorKind::kCorrupt,
                "the segments hold another number of points than the day's rows; the day is packed again"};
 }
@@ -161,8 +150,8 @@ Status DayKeeper::check(std::int32_t day) {
 Status DayKeeper::swap(std::int32_t day, DayWork& work) {
   const auto until = steady_clock::now() + limits_.swap_patience;
   while (!stopped_()) {
-    auto swapped = step("swap", call("swap_day"), Params{}.integer(day));
-    if (!swapped && !is_lock_timeout(connection_)) return swapped.error();
+    auto swapped = session_.step("swap", call("swap_day"), Params{}.integer(day));
+    if (!swapped && !session_.was_lock_timeout()) return swapped.error();
     if (swapped && swapped->integer(0, 0) >= 0) {
       work.locked_seconds.push_back(static_cast<double>(swapped->integer(0, 0)) / kUsPerSecond);
       ++work.days_compacted;

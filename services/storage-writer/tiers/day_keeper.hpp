@@ -12,6 +12,8 @@
 #include <millrace/base/time.hpp>
 #include <millrace/postgres/connection.hpp>
 
+#include "tiers/keeper_session.hpp"
+
 namespace millrace::writer {
 
 /// When and in which bites days are compacted.
@@ -37,11 +39,10 @@ struct DayWork {
 /// Takes days from rows to segments and roll-ups (docs/storage.md): close, build, repack, check, swap, and for
 /// compacted days that changed repack again. Each step is a transaction of its own, and what is to do next stands in
 /// the database, so a pass that was cut off anywhere is simply followed by another. Two keepers at once are one too
-/// many: the caller holds a lock. Blocking; one thread.
+/// many: a lock decides. Blocking; one thread.
 class DayKeeper {
  public:
-  /// `on_step` is told the step's name before each transaction and the name with "-done" behind it.
-  using OnStep = std::function<void(std::string_view)>;
+  using OnStep = KeeperSession::OnStep;
   DayKeeper(postgres::Connection& connection, DayLimits limits, std::function<bool()> stopped, OnStep on_step = {});
 
   /// One pass over all days; a day that fails is noted in storage.day and left to the next pass. kUnavailable: the
@@ -67,14 +68,10 @@ class DayKeeper {
   [[nodiscard]] Status check(std::int32_t day);
   [[nodiscard]] Status swap(std::int32_t day, DayWork& work);
   void note_failure(std::int32_t day, const Error& error, DayWork& work);
-  /// `call` of the schema with a day as $1; one value comes back.
-  [[nodiscard]] Result<postgres::Rows> step(std::string_view name, const std::string& sql,
-                                            const postgres::Params& params);
-
   postgres::Connection& connection_;
+  KeeperSession session_;
   DayLimits limits_;
   std::function<bool()> stopped_;
-  OnStep on_step_;
   std::map<std::int32_t, Seen> seen_;  // of closable days: since when their number of changes stands still
 };
 

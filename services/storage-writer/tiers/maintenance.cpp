@@ -18,7 +18,9 @@ postgres::ConnectOptions own_connection(const Config& config) {
 
 }  // namespace
 
-Maintenance::Maintenance(const Config& config, const WriterMetrics& metrics) : config_(config), metrics_(metrics) {}
+Maintenance::Maintenance(const Config& config, const registry_view::RegistryView& registry,
+                         const WriterMetrics& metrics)
+    : config_(config), registry_(registry), metrics_(metrics) {}
 
 Maintenance::~Maintenance() { stop(); }
 
@@ -80,19 +82,39 @@ void Maintenance::run() {
   ended_ = true;
 }
 
+Status Maintenance::connect() {
+  if (connection_ && connection_->usable()) return {};
+  backend_ = 0;
+  keeper_.reset();
+  retention_.reset();
+  auto opened = postgres::Connection::open(own_connection(config_));
+  if (!opened) return opened.error();
+  connection_ = std::move(*opened);
+  const auto stopped = [this] { return stopping_.load(); };
+  keeper_ = std::make_unique<DayKeeper>(*connection_, config_.days, stopped);
+  retention_ = std::make_unique<RetentionKeeper>(*connection_,
+                                                 RetentionLimits{.most_at_once = config_.days.rows_at_once}, stopped);
+  backend_ = connection_->backend_pid();
+  return {};
+}
+
+// A copy of the registry that lacks a device would put it under its tenant's rule, an old one could lack what an admin
+// has decided since.
+Status Maintenance::retain() {
+  if (!registry_.ready() || !registry_.connected()) return {};
+  const auto work = retention_->pass(registry_.retention_plan(registry_.retention_rules({})), now_us());
+  if (!work) return work.error();
+  if (!work->elsewhere) report(*work);
+  return {};
+}
+
 Status Maintenance::pass() {
-  if (!connection_ || !connection_->usable()) {
-    backend_ = 0;
-    keeper_.reset();
-    auto opened = postgres::Connection::open(own_connection(config_));
-    if (!opened) return opened.error();
-    connection_ = std::move(*opened);
-    keeper_ = std::make_unique<DayKeeper>(*connection_, config_.days, [this] { return stopping_.load(); });
-    backend_ = connection_->backend_pid();
-  }
+  if (auto connected = connect(); !connected) return connected;
   auto strays = connection_->exec("SELECT count(*) FROM (SELECT 1 FROM storage.sample_default LIMIT 1000) s");
   if (!strays) return strays.error();
   metrics_.default_partition_rows.set(static_cast<double>(strays->integer(0, 0)));
+  // Before the compaction: what goes need not be packed.
+  if (auto retained = retain(); !retained) return retained;
   const auto work = keeper_->pass(now_us());
   if (!work) return work.error();
   if (work->elsewhere) {
@@ -101,6 +123,26 @@ Status Maintenance::pass() {
   }
   report(*work);
   return {};
+}
+
+void Maintenance::report(const RetentionWork& work) {
+  for (const RetentionRemoval& one : work.removed) {
+    metrics_.points_expired.add(static_cast<double>(one.points));
+    metrics_.bytes_expired.add(static_cast<double>(one.bytes));
+    log_.info("points removed: their days are over",
+              {{"tenant", one.tenant},
+               {"type", one.type},
+               {"day", format_rfc3339(one.day * 86'400 * kUsPerSecond).substr(0, 10)},
+               {"points", one.points},
+               {"bytes", one.bytes}});
+  }
+  metrics_.days_rebuilt.add(static_cast<double>(work.days_rebuilt));
+  metrics_.retention_waiting.set(static_cast<double>(work.days_waiting));
+  metrics_.retention_failed.set(static_cast<double>(work.days_failed));
+  for (const double seconds : work.locked_seconds) metrics_.swap_seconds.observe(seconds);
+  if (work.days_failed > 0)
+    log_.limited(limiter_, observability::Level::kWarn, "days cannot be cleared of what is over; tried again",
+                 {{"days", work.days_failed}, {"error", work.failure}});
 }
 
 void Maintenance::report(const DayWork& work) {

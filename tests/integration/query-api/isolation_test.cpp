@@ -27,6 +27,10 @@ bool knows_receipt(const Message& answer) {
   return static_cast<const api::GetReceiptResponse&>(answer).state() != api::RECEIPT_STATE_UNKNOWN;
 }
 
+bool loses_something(const Message& answer) {
+  return static_cast<const api::PreviewRetentionResponse&>(answer).days_size() > 0;
+}
+
 struct Case {
   std::string request;                                       ///< in protobuf's text format
   std::function<bool(const Message&)> shows = holds_marker;  ///< whether an answer tells something of acme
@@ -86,6 +90,7 @@ class Isolation : public QueryApi {
         {"Export", {"devices: 'acme-only'" + range}},
         {"GetLimitUse", {"device: 'acme-only'", answered}},
         {"GetLedger", {"device: 'acme-only'" + range, answered, false}},
+        {"PreviewRetention", {"change { days: 1 }", loses_something}},
     };
   }
 

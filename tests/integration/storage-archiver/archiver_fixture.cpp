@@ -120,6 +120,11 @@ void ArchiverTest::insert(const std::string& day, int device, std::int64_t secon
       ", 1, " + std::to_string(value) + ", " + (untimed ? "true" : "NULL") + ")");
 }
 
+std::int64_t ArchiverTest::expire(const std::string& day, const std::string& devices) {
+  return ask("SELECT coalesce(sum(points), 0)::int8 FROM storage.expire_archived('" + day + "', '{}', '{}', '" +
+             devices + "', array_fill(1, ARRAY[cardinality('" + devices + "'::int4[])]))");
+}
+
 ArchiverTest::Contents ArchiverTest::hot() {
   Contents contents;
   auto rows = session_->exec("SELECT device_id, metric, time, value, kind, other, untimed FROM storage.sample");

@@ -31,6 +31,9 @@ class ArchiverTest : public ::testing::TestWithParam<std::string> {
   void run(const std::string& sql);
   std::int64_t ask(const std::string& sql);
 
+  /// storage-writer tells that the devices of the day's file are over; says of how many points.
+  std::int64_t expire(const std::string& day, const std::string& devices);
+
   /// Rows of storage.sample.
   Contents hot();
   /// Rows of all files that count.

@@ -103,6 +103,77 @@ TEST_P(ArchiverTest, AFileThatIsDamagedBeforeTheDropIsMadeAgain) {
   EXPECT_EQ(cold(), before);
 }
 
+TEST_P(ArchiverTest, SeriesThatAreOverAreLeftOutOfTheNextFile) {
+  const std::string day = day_ago(4);
+  run("SELECT storage.ensure_days(ARRAY['" + day + "'::date])");
+  for (int device = 1; device <= 3; ++device) {
+    for (int second = 0; second < 40; ++second) insert(day, device, second, device);
+  }
+  ASSERT_TRUE(pass().ok());
+  EXPECT_EQ(ask("SELECT (SELECT sum(p) FROM unnest(points) p)::int8 FROM storage.archive_content"), 120);
+  EXPECT_EQ(expire(day, "{2}"), 40);
+  EXPECT_EQ(expire(day, "{2}"), 0) << "it was told";
+  Contents expected = cold();
+  ASSERT_EQ(expected.size(), 120U);
+  insert(day, 3, 50, 7);
+  expected = all();
+  std::erase_if(expected, [](const auto& one) { return one.first.starts_with("2/"); });
+  ASSERT_EQ(expected.size(), 81U);
+  ASSERT_TRUE(pass().ok());
+  EXPECT_EQ(all(), expected);
+  EXPECT_EQ(ask("SELECT generation::int8 FROM storage.archive_file WHERE superseded_at IS NULL"), 2);
+  EXPECT_EQ(ask("SELECT count(*) FROM storage.archive_expired"), 0);
+  EXPECT_EQ(ask("SELECT (SELECT sum(p) FROM unnest(points) p)::int8 FROM storage.archive_content WHERE generation = 2"),
+            81);
+  EXPECT_EQ(stored_keys().size(), 1U) << "the space is back";
+}
+
+TEST_P(ArchiverTest, AFileOfWhichNothingStaysIsDeleted) {
+  const std::string day = day_ago(4);
+  run("SELECT storage.ensure_days(ARRAY['" + day + "'::date])");
+  insert(day, 1, 10, 1.0);
+  insert(day, 2, 10, 2.0);
+  ASSERT_TRUE(pass().ok());
+  EXPECT_EQ(expire(day, "{1,2}"), 2);
+  ASSERT_TRUE(pass().ok());
+  EXPECT_TRUE(all().empty());
+  EXPECT_EQ(ask("SELECT count(*) FROM storage.archive_file WHERE superseded_at IS NULL"), 0);
+  EXPECT_TRUE(stored_keys().empty());
+  // What comes later begins a new file; the numbers of generations go on.
+  insert(day, 3, 10, 3.0);
+  const Contents late = all();
+  ASSERT_TRUE(pass().ok());
+  EXPECT_EQ(cold(), late);
+  EXPECT_EQ(ask("SELECT generation::int8 FROM storage.archive_file WHERE superseded_at IS NULL"), 2);
+}
+
+TEST_P(ArchiverTest, AFileOfAnOlderVersionIsCounted) {
+  const std::string day = day_ago(4);
+  fill(day, 300);
+  ASSERT_TRUE(pass().ok());
+  const std::int64_t before =
+      ask("SELECT hashtextextended((devices, metrics, points)::text, 0) FROM storage.archive_content");
+  run("DELETE FROM storage.archive_content");
+  ASSERT_TRUE(pass().ok());
+  EXPECT_EQ(ask("SELECT hashtextextended((devices, metrics, points)::text, 0) FROM storage.archive_content"), before);
+}
+
+TEST_P(ArchiverTest, AFileThatIsMadeAgainStillLacksWhatIsOver) {
+  const std::string day = day_ago(4);
+  run("SELECT storage.ensure_days(ARRAY['" + day + "'::date])");
+  insert(day, 1, 10, 1.0);
+  insert(day, 2, 10, 2.0);
+  ASSERT_TRUE(pass().ok());
+  EXPECT_EQ(expire(day, "{1}"), 1);
+  ASSERT_TRUE(pass([&](std::string_view step) {
+                if (step != "exchanged") return;
+                const std::string path = path_of(stored_keys().back());
+                std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
+              }).ok());
+  EXPECT_EQ(cold().size(), 1U);
+  EXPECT_EQ(cold().begin()->second, "0t2.000000");
+}
+
 TEST_P(ArchiverTest, WhatTheDatabaseDoesNotKnowIsSweptButNotWhatIsAnothers) {
   fill(day_ago(4), 50);
   ASSERT_TRUE(pass().ok());

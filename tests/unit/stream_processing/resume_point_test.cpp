@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <millrace/telemetry_log/replay_start.hpp>
+
 namespace millrace::stream {
 namespace {
 
@@ -30,6 +32,19 @@ TEST(ResumePoint, ComesBackAsItWas) {
   const auto empty = decode_resume_point(encode(least));
   ASSERT_TRUE(empty.ok());
   EXPECT_EQ(*empty, least);
+}
+
+// storage-writer keeps of the log what a restart reads.
+TEST(ResumePoint, SaysToOthersFromWhereARestartReads) {
+  const auto start = telemetry_log::read_replay_start(encode(full_point()));
+  ASSERT_TRUE(start.ok()) << start.error().message;
+  EXPECT_EQ(start->offset, 4'711);
+  EXPECT_EQ(start->generation, 2);
+  EXPECT_EQ(start->cluster_id, full_point().cluster_id);
+  EXPECT_EQ(start->log_time, full_point().log_time);
+  for (const std::string text :
+       {"", "2;from=1;gen=0;cluster=c;log=0", "1;gen=0;cluster=c;log=0", "1;from=x;gen=0;cluster=c;log=0"})
+    EXPECT_FALSE(telemetry_log::read_replay_start(text).ok()) << text;
 }
 
 TEST(ResumePoint, FitsIntoTheMetadataOfAnOffset) { EXPECT_LT(encode(full_point()).size(), 4'000U); }

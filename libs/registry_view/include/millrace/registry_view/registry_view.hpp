@@ -19,6 +19,7 @@
 #include <millrace/registry_view/device_type.hpp>
 #include <millrace/registry_view/grants.hpp>
 #include <millrace/registry_view/limits.hpp>
+#include <millrace/registry_view/retention.hpp>
 #include <millrace/rpc/auth.hpp>
 
 namespace millrace::registry_view {
@@ -47,8 +48,9 @@ struct Revocation {
   std::int32_t device_key = 0;  ///< 0 for kTenant, kGrants and kTenantGrants
 };
 
-/// Whether types of devices are kept: their descriptors are built and cost memory, and only who decodes needs them.
-enum class Types : std::uint8_t { kIgnore, kKeep };
+/// Whether types of devices are kept: their descriptors are built and cost memory, and only who decodes needs them. Who
+/// asks for retention_plan() needs to know by name which type a device has: 4 bytes for each.
+enum class Types : std::uint8_t { kIgnore, kNames, kKeep };
 
 /// Whether the devices of a tenant can be listed: about 50 bytes of memory each, and only who reads needs it.
 enum class Lists : std::uint8_t { kNone, kKeep };
@@ -85,6 +87,9 @@ class RegistryView final : public rpc::ApiKeyVerifier {
   /// True once the topic was read to the end seen at the start; stays true (an old copy is better than none).
   [[nodiscard]] bool ready() const;
 
+  /// Whether Kafka is there, so that changes are seen within a second.
+  [[nodiscard]] bool connected() const;
+
   /// One sentence for /readyz: how much is known, and whether Kafka is there.
   [[nodiscard]] std::string detail() const;
 
@@ -118,6 +123,12 @@ class RegistryView final : public rpc::ApiKeyVerifier {
   /// Another number after each change of any type, and when a device gets another one, never 0: who keeps an answer of
   /// device_type() asks again when it has moved. Costs one load.
   [[nodiscard]] std::uint64_t types_generation() const;
+
+  /// For how long points are kept, of one tenant or of all (empty).
+  [[nodiscard]] std::vector<RetentionRule> retention_rules(std::string_view tenant) const;
+  /// The rules with the devices that they concern by type, with Types::kNames or kKeep. Looks at every device: some
+  /// milliseconds for 100,000.
+  [[nodiscard]] RetentionPlan retention_plan(std::vector<RetentionRule> rules) const;
 
   // Whatever goes beyond plain tokens, as it is now, whether or not the device or tenant is known and enabled.
 

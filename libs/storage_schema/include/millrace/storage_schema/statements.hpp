@@ -51,6 +51,27 @@ inline constexpr const char* kLogBreaks =
     "SELECT generation, from_offset, to_offset, resume_offset, reason FROM storage.log_break WHERE part = $1::int4"
     " AND generation >= $2::int4 ORDER BY generation";
 
+/// Days that hold anything, oldest first: $1 day before which they lie, days since the epoch → day (since the epoch),
+/// rules and seen (NULL: never looked at), sees.
+inline constexpr const char* kRetentionDays =
+    "SELECT day - date '1970-01-01', rules, seen, sees FROM storage.retention_days(date '1970-01-01' + $1::int4)";
+
+/// Parameters as kRetentionFigures → whether something goes, whether something stays.
+inline constexpr const char* kRetentionLook =
+    "SELECT goes, stays FROM storage.retention_look(date '1970-01-01' + $1::int4, $2::text[], $3::int4[], $4::int4[],"
+    " $5::int4[])";
+
+/// What goes of a day: $1 day since the epoch, $2 tenants text[], $3 their rules int4[], $4 devices int4[], $5 their
+/// rules int4[] → rule, tier (1 rows, 2 segments), series, points, bytes.
+inline constexpr const char* kRetentionFigures =
+    "SELECT rule, tier, series, points, bytes FROM storage.retention_figures(date '1970-01-01' + $1::int4, $2::text[],"
+    " $3::int4[], $4::int4[], $5::int4[])";
+
+/// What goes of the day's file in the archive; parameters as kRetentionFigures → rule, series, points, bytes.
+inline constexpr const char* kArchivedFigures =
+    "SELECT rule, series, points, bytes FROM storage.archived_figures(date '1970-01-01' + $1::int4, $2::text[],"
+    " $3::int4[], $4::int4[], $5::int4[])";
+
 /// `latest` from the points themselves. Reads all tiers: only after a break of the log that took what
 /// `latest` still lacked.
 inline constexpr const char* kRebuildLatest =
