@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "export_file.hpp"
 #include "object_store.hpp"
 #include "parquet_file.hpp"
 
@@ -154,6 +155,32 @@ Result<Fields> read(Pipe& pipe, const Fields& request) {
                 {"row_groups_read", std::to_string(figures->row_groups_read)}};
 }
 
+/// Each block is answered by its bytes, as far as they are ready, and an item: neither side writes while the other
+/// does.
+Result<Fields> export_rows(Pipe& pipe, const Fields& request) {
+  auto file = ExportFile::open(text_of(request, "format"), pipe);
+  if (!file) return file.error();
+  for (;;) {
+    const auto frame = pipe.receive();
+    if (!frame) return frame.error();
+    if (frame->type == FrameType::kDone) break;
+    if (frame->type == FrameType::kItem) {
+      const auto names = archive_format::decode_fields(frame->payload);
+      if (!names) return names.error();
+      if (auto learnt = (*file)->learn(*names); !learnt) return learnt.error();
+      continue;
+    }
+    if (frame->type != FrameType::kRows) return Error{ErrorKind::kInvalid, "rows or names were expected"};
+    const auto block = RowBlock::decode(frame->payload);
+    if (!block) return block.error();
+    if (auto added = (*file)->add(*block); !added) return added.error();
+    if (auto sent = pipe.send(FrameType::kItem, Fields{}); !sent) return sent.error();
+  }
+  const auto rows = (*file)->finish();
+  if (!rows) return rows.error();
+  return Fields{{"rows", std::to_string(*rows)}};
+}
+
 Result<Fields> list(Pipe& pipe, const Fields& request) {
   auto store = ObjectStore::open(request);
   if (!store) return store.error();
@@ -179,6 +206,7 @@ Result<Fields> answer_to(Pipe& pipe, const Fields& request) {
   if (command == "put") return put(request);
   if (command == "verify") return verify(request);
   if (command == "read") return read(pipe, request);
+  if (command == "export") return export_rows(pipe, request);
   if (command == "list") return list(pipe, request);
   if (command == "delete") return remove(request);
   return Error{ErrorKind::kInvalid, "'" + std::string(command) + "' is no command of parquet-worker"};

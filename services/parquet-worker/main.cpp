@@ -13,7 +13,8 @@
 namespace {
 
 constexpr const char* kHelp =
-    "parquet-worker: writes, checks and reads the Parquet files of archived days\n"
+    "parquet-worker: writes, checks and reads the Parquet files of archived days,\n"
+    "and makes those of exports\n"
     "\n"
     "Started by storage-archiver and query-api, which talk to it through its pipes; it takes one request, answers and\n"
     "ends. It has no settings of its own.\n"

@@ -105,8 +105,9 @@ constexpr std::array kOwnOptions{
     Option{.key = "ARCHIVE_READERS",
            .type = Type::kInteger,
            .default_value = "4",
-           .help = "Processes parquet-worker at once, for reads of archived days. For each of them three further "
-                   "calls may wait, of one tenant half as many in all; more get RESOURCE_EXHAUSTED.",
+           .help = "Calls that have a process parquet-worker at once, for reads of archived days and for exports as "
+                   "Parquet or Arrow. For each of them three further reads may wait, of one tenant half as many in "
+                   "all; more get RESOURCE_EXHAUSTED.",
            .least = 1,
            .most = 64},
     Option{.key = "STOP_DEADLINE_MS",

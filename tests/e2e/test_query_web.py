@@ -10,6 +10,7 @@ import urllib.request
 
 import pytest
 
+from archive_run import parquet_rows
 from http_device import HttpDevice
 from millrace_lab import eventually
 from web_query import SERVICE, framed, post, unframed
@@ -115,21 +116,32 @@ def test_a_stream_ends_with_its_deadline_and_says_so(lab):
         assert wanted in body
 
 
-def test_an_export_comes_as_grpc_web_text(lab, meter):
+def _exported_as_grpc_web_text(lab, meter, **fields):
     import protos
     pb = protos.query()
-    asked = framed(pb.ExportRequest(devices=[meter], from_us=BEGIN, to_us=BEGIN + 600_000_000))
+    asked = framed(pb.ExportRequest(devices=[meter], from_us=BEGIN, to_us=BEGIN + 600_000_000, **fields))
     status, _, body = post(lab, "Export", base64.b64encode(asked), Content_Type="application/grpc-web-text")
     assert status == 200
     # Each piece is padded by itself.
     body = b"".join(base64.b64decode(part + b"==="[:-len(part) % 4]) for part in body.replace(b"=", b" ").split())
-    csv_text, at = b"", 0
+    file, at = b"", 0
     while body[at] == 0:
         size = struct.unpack(">I", body[at + 1:at + 5])[0]
-        csv_text += pb.ExportResponse.FromString(body[at + 5:at + 5 + size]).data
+        file += pb.ExportResponse.FromString(body[at + 5:at + 5 + size]).data
         at += 5 + size
     assert body[at] == 0x80 and b"grpc-status:0\r\n" in body[at:]
-    assert csv_text.count(b"\r\n") == 601
+    return file
+
+
+def test_an_export_comes_as_grpc_web_text(lab, meter):
+    assert _exported_as_grpc_web_text(lab, meter).count(b"\r\n") == 601
+
+
+@pytest.mark.usefixtures("parquet_worker")
+def test_an_export_as_parquet_comes_as_grpc_web_text(lab, meter, tmp_path):
+    file = tmp_path / "web.parquet"
+    file.write_bytes(_exported_as_grpc_web_text(lab, meter, format=2))
+    assert parquet_rows([file], "epoch_us(time)", "value_int") == [[BEGIN + second * 1_000_000, second] for second in range(600)]
 
 
 def test_a_page_of_another_origin_is_not_let_in_unless_it_is_listed(lab):
@@ -154,6 +166,28 @@ def test_an_export_holds_every_point_of_the_range(lab, meter, run_program, tmp_p
     assert rows[1]["time"] == "2026-01-01T00:00:01Z"
     refused = run_program("millrace", "export", meter, "--metric", "unheard-of", check=False)
     assert refused.returncode == 1 and "unheard-of" in refused.stderr
+
+
+@pytest.mark.usefixtures("parquet_worker")
+def test_an_export_as_parquet_holds_the_points_of_csv(lab, meter, run_program, tmp_path):
+    times = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:10:00Z")
+    files = {one: tmp_path / one for one in ("csv", "parquet", "arrow")}
+    for one, file in files.items():
+        done = run_program("millrace", "export", meter, *times, "--format", one, "--output", str(file))
+        assert done.stderr == "millrace: 600 points\n"
+    with open(files["csv"], newline="", encoding="utf-8") as text:
+        wanted = [[row["device"], row["metric"], BEGIN + second * 1_000_000, row["type"], row["value"], row["untimed"] == "true"]
+                  for second, row in enumerate(csv.DictReader(text))]
+    assert len(wanted) == 600
+    assert parquet_rows([files["parquet"]], "device", "metric", "epoch_us(time)", "type",
+                        "coalesce(value_double::text, value_int::text, value_bool::text, value_text)", "untimed") == wanted
+    assert files["arrow"].read_bytes()[:4] == files["arrow"].read_bytes()[-8:-4] == b"\xff\xff\xff\xff"
+    with open(tmp_path / "piped", "wb") as piped:
+        subprocess.run([lab.binaries / "millrace", "export", meter, *times, "--format", "parquet"], stdout=piped, check=True,
+                       env=lab.environment, timeout=120)
+    assert parquet_rows([tmp_path / "piped"], "count(*)") == [[600]]
+    refused = run_program("millrace", "export", meter, "--format", "xlsx", check=False)
+    assert refused.returncode == 2 and "--format" in refused.stderr
 
 
 def test_the_command_line_ranks_and_aggregates(lab, meter, run_program):

@@ -35,9 +35,11 @@ def archived_keys(lab):
     return [row[0] for row in lab.sql("SELECT key FROM storage.archive_file WHERE superseded_at IS NULL ORDER BY day")]
 
 
-def parquet_rows(files):
-    """[device_id, metric, time in microseconds, value, kind, other, untimed] of every row, by a reader that is not the writer's."""
-    done = subprocess.run([toolchain.install_parquet_reader(Layout()), Path(__file__).with_name("parquet_rows.py")],
+def parquet_rows(files, *columns):
+    """[device_id, metric, time in microseconds, value, kind, other, untimed] of every row, or these columns, by a reader that is not
+    the writer's."""
+    done = subprocess.run([toolchain.install_parquet_reader(Layout()), Path(__file__).with_name("parquet_rows.py"),
+                           *([", ".join(columns)] if columns else [])],
                           input=json.dumps([str(file) for file in files]), capture_output=True, text=True, timeout=300,
                           check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -2,6 +2,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <memory>
 
 #include "client.hpp"
@@ -19,6 +20,7 @@ struct ExportArguments {
   std::vector<std::string> metrics;
   TimeRange times;
   std::string file;
+  api::ExportFormat format = api::EXPORT_FORMAT_CSV;
 };
 
 /// Writes what comes; the number of points. Throws CommandError when the call fails or the file cannot be written.
@@ -50,7 +52,7 @@ void run_export(Session& session, const ExportArguments& arguments) {
   for (const std::string& device : arguments.devices) request.add_devices(device);
   for (const std::string& metric : arguments.metrics) request.add_metrics(metric);
   arguments.times.set(request, 86'400 * kUsPerSecond);
-  request.set_format(api::EXPORT_FORMAT_CSV);
+  request.set_format(arguments.format);
   std::ofstream file;
   if (!arguments.file.empty()) {
     file.open(arguments.file, std::ios::binary | std::ios::trunc);
@@ -67,14 +69,21 @@ void run_export(Session& session, const ExportArguments& arguments) {
 
 void add_export_command(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<ExportArguments>();
-  CLI::App* command = add_command(
-      app, session, "export", "stored points of many devices as CSV; of the last day",
-      "  millrace export --from 2026-11-22 --to 2026-11-23 --output day.csv\n"
-      "  millrace export meter-1 meter-2 --metric power --from 30d\n"
-      "The first line is device,metric,time,type,value,untimed. How many points it was is said on standard error.",
-      [&session, arguments] { run_export(session, *arguments); });
+  CLI::App* command =
+      add_command(app, session, "export", "stored points of many devices as CSV, Parquet or Arrow; of the last day",
+                  "  millrace export --from 2026-11-22 --to 2026-11-23 --output day.csv\n"
+                  "  millrace export meter-1 meter-2 --metric power --from 30d\n"
+                  "  millrace export --format parquet > day.parquet\n"
+                  "The first line of CSV is device,metric,time,type,value,untimed. How many points it was is said on "
+                  "standard error.",
+                  [&session, arguments] { run_export(session, *arguments); });
   command->add_option("DEVICE", arguments->devices, "only these");
   command->add_option("--metric", arguments->metrics, "only these; may be repeated");
+  const std::map<std::string, api::ExportFormat> formats{
+      {"csv", api::EXPORT_FORMAT_CSV}, {"parquet", api::EXPORT_FORMAT_PARQUET}, {"arrow", api::EXPORT_FORMAT_ARROW}};
+  command->add_option("--format", arguments->format, "csv (default), parquet, or arrow: a stream of its IPC format")
+      ->transform(CLI::CheckedTransformer(formats).description(""))
+      ->option_text("FORMAT");
   arguments->times.add_options(*command, "1d");
   command->add_option("--output,-o", arguments->file, "this file instead of standard output");
 }

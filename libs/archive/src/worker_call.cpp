@@ -188,8 +188,14 @@ Result<std::unique_ptr<WorkerCall>> WorkerCall::start(const std::string& program
 
 void WorkerCall::set_interrupt(std::function<bool()> interrupt) { impl_->interrupt = std::move(interrupt); }
 
+void WorkerCall::set_deadline(Clock::time_point deadline) { impl_->deadline = deadline; }
+
 Status WorkerCall::send(const archive_format::RowBlock& block) {
   return impl_->write(FrameType::kRows, block.encode());
+}
+
+Status WorkerCall::send_item(const Fields& fields) {
+  return impl_->write(FrameType::kItem, archive_format::encode_fields(fields));
 }
 
 Status WorkerCall::end_rows() { return impl_->write(FrameType::kDone, archive_format::encode_fields({})); }

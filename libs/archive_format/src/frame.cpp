@@ -58,7 +58,7 @@ Result<std::optional<Frame>> FrameReader::next() {
                                           ", this program speaks version " + std::to_string(kVersion) +
                                           ": parquet-worker and its caller must be of one release"};
   }
-  if (type < static_cast<std::uint8_t>(FrameType::kRequest) || type > static_cast<std::uint8_t>(FrameType::kError))
+  if (type < static_cast<std::uint8_t>(FrameType::kRequest) || type > static_cast<std::uint8_t>(FrameType::kBytes))
     return Error{ErrorKind::kInvalid, "a frame of the unknown type " + std::to_string(type)};
   if (size > kMostPayload) {
     return Error{ErrorKind::kInvalid,

@@ -69,7 +69,7 @@ Result<bool> ArchivedRows::read(const Part& part, const RowKey& next, const Expo
                                 const ExportMetrics& metrics, const Patience& patience) {
   rows_.clear();
   if (part.range.limit == 0) return true;
-  const auto stream = cold_.open(files_, part.range, patience);
+  const auto stream = cold_.open(files_, part.range, patience, seat_);
   if (!stream.ok()) return stream.error();
   std::int64_t rows = 0;
   std::int64_t bytes = 0;

@@ -38,6 +38,9 @@ class ArchivedRows {
   /// Whether rows that had to make room wait for their place in the next piece.
   [[nodiscard]] bool holds_back() const { return merge_.since().has_value(); }
 
+  /// Reads with it from now on, instead of waiting for one each time.
+  void use(SharedSeat seat) { seat_ = std::move(seat); }
+
  private:
   /// What is read in one go.
   struct Part {
@@ -58,6 +61,7 @@ class ArchivedRows {
   [[nodiscard]] bool by_devices(const archive::RowKey& next) const;
 
   ColdReader& cold_;
+  SharedSeat seat_;  // null: none of its own
   bool loaded_ = false;
   std::vector<std::string> files_;
   KeyRun run_;

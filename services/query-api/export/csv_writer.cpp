@@ -65,4 +65,20 @@ void append_csv(std::string& out, std::string_view device, std::string_view metr
   out += untimed ? ",true\r\n" : ",\r\n";
 }
 
+Result<bool> CsvEncoder::begin(std::string& data, const Patience& /*patience*/) {
+  if (!headed_) data += kCsvHeading;
+  headed_ = true;
+  return true;
+}
+
+Status CsvEncoder::add(const ExportPoint& point, std::string& data) {
+  append_csv(data, point.device, point.metric, point.time, point.value, point.untimed);
+  return {};
+}
+
+Status CsvEncoder::end(bool last, std::string& /*data*/, const Patience& /*patience*/) {
+  complete_ = last;
+  return {};
+}
+
 }  // namespace millrace::query_api

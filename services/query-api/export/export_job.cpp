@@ -1,13 +1,8 @@
 #include "export/export_job.hpp"
 
-#include "export/csv_writer.hpp"
-
 namespace millrace::query_api {
 namespace {
 
-/// A piece with more is sent: with one more stretch of the longest names and texts it stays below the 4 MB that gRPC
-/// clients take by default.
-constexpr std::size_t kEnoughBytes = 300'000;
 /// How often a stretch is read again because days of it were archived meanwhile.
 constexpr int kMostLooks = 10;
 
@@ -37,9 +32,15 @@ Status ExportJob::append(const archive::Row& row, const ExportMetric& metric, Ex
   const storage_schema::Cell cell{static_cast<storage_schema::Kind>(row.kind), row.number, std::string(row.other)};
   const auto value = storage_schema::value_of(cell, metric.type);
   if (!value.ok()) return value.error();
-  append_csv(piece.data, *device, metric.name, row.key.time, value.value(), row.untimed);
   ++piece.points;
-  return {};
+  return encoder_->add({.device_key = row.key.device,
+                        .metric_key = row.key.metric,
+                        .device = *device,
+                        .metric = metric.name,
+                        .time = row.key.time,
+                        .value = value.value(),
+                        .untimed = row.untimed},
+                       piece.data);
 }
 
 Result<ExportRows> ExportJob::rows(const Patience& patience) {
@@ -66,14 +67,10 @@ Result<ExportRows> ExportJob::rows(const Patience& patience) {
   return Error{ErrorKind::kUnavailable, "days of the range are being archived; call again"};
 }
 
-Result<ExportPiece> ExportJob::next(const Patience& patience) {
-  ExportPiece piece;
-  if (!metrics_) {
-    if (auto learnt = learn_metrics(patience); !learnt.ok()) return learnt.error();
-    piece.data = kCsvHeading;
-  }
+Status ExportJob::add_points(const Patience& patience, ExportPiece& piece) {
   // Runs without rows are passed over, up to a piece that is worth sending.
-  while (run_ < runs_.size() && piece.data.size() < kEnoughBytes && piece.points < ExportReader::kRows / 2) {
+  while (run_ < runs_.size() && piece.data.size() + encoder_->held() < kEnoughBytes &&
+         piece.points < ExportReader::kRows / 2) {
     if (patience.gave_up && patience.gave_up()) return Error{ErrorKind::kUnknownOutcome, "the client went away"};
     const auto some = rows(patience);
     if (!some.ok()) return some.error();
@@ -86,7 +83,23 @@ Result<ExportPiece> ExportJob::next(const Patience& patience) {
     after_ = some->whole_to;
     if (!after_) ++run_;
   }
-  piece.last = run_ == runs_.size();
+  return {};
+}
+
+Result<ExportPiece> ExportJob::next(const Patience& patience) {
+  // What is wrong with the question is said before it costs a process.
+  if (!metrics_) {
+    if (auto learnt = learn_metrics(patience); !learnt.ok()) return learnt.error();
+  }
+  ExportPiece piece;
+  const auto room = encoder_->begin(piece.data, patience);
+  if (!room.ok()) return room.error();
+  if (room.value()) {
+    archived_.use(encoder_->seat());
+    if (auto added = add_points(patience, piece); !added.ok()) return added.error();
+    if (auto ended = encoder_->end(run_ == runs_.size(), piece.data, patience); !ended.ok()) return ended.error();
+  }
+  piece.last = encoder_->complete();
   return piece;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 
 #include "export/archived_rows.hpp"
 #include "export/export_reader.hpp"
+#include "export/point_encoder.hpp"
 #include "read/look_back.hpp"
 #include "read/tiered_reader.hpp"
 
@@ -27,16 +29,18 @@ struct ExportSources {
   const registry_view::RegistryView& registry;
 };
 
-/// One export from its first piece to its last. One thread at a time; keeps no connection and no worker process between
-/// two pieces, of archived days some rows that were read ahead.
+/// One export from its first piece to its last. One thread at a time; keeps no connection between two pieces, no worker
+/// process but that of its encoder, and of archived days some rows that were read ahead.
 class ExportJob {
  public:
-  ExportJob(const ExportSources& sources, ExportScope scope, const std::vector<std::int32_t>& device_keys)
+  ExportJob(const ExportSources& sources, ExportScope scope, const std::vector<std::int32_t>& device_keys,
+            std::unique_ptr<PointEncoder> encoder)
       : sources_(sources),
         from_(scope.from),
         scope_(std::move(scope)),
         runs_(runs_of(device_keys)),
-        archived_(sources.cold) {
+        archived_(sources.cold),
+        encoder_(std::move(encoder)) {
     scope_.from = look_back(from_);
   }
 
@@ -45,6 +49,7 @@ class ExportJob {
 
  private:
   [[nodiscard]] Status learn_metrics(const Patience& patience);
+  [[nodiscard]] Status add_points(const Patience& patience, ExportPiece& piece);
   /// The next rows of the run, of database and archive.
   [[nodiscard]] Result<ExportRows> rows(const Patience& patience);
   [[nodiscard]] Status append(const archive::Row& row, const ExportMetric& metric, ExportPiece& piece);
@@ -58,6 +63,7 @@ class ExportJob {
   std::optional<archive::RowKey> after_;
   std::optional<ExportMetrics> metrics_;  // as they were when it began: one that came later is in no piece
   ArchivedRows archived_;
+  const std::unique_ptr<PointEncoder> encoder_;
   // Of the row before: most rows are of the same device.
   std::int32_t device_key_ = 0;
   std::optional<std::string> device_;

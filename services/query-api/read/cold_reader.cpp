@@ -18,9 +18,14 @@ std::string joined(const std::vector<std::string>& files) {
   return keys;
 }
 
+Error too_many_wait() {
+  return {ErrorKind::kThrottled,
+          "as many calls wait for a reader of the archive as may (ARCHIVE_READERS); try again later"};
+}
+
 }  // namespace
 
-ColdPlace::~ColdPlace() { places_.release(); }
+WorkerSeat::~WorkerSeat() { seats_.release(); }
 
 Status ColdStream::start(const std::string& program, const archive_format::Fields& request, const Patience& patience) {
   auto call = archive::WorkerCall::start(program, request, patience.deadline);
@@ -49,7 +54,7 @@ Result<const archive::Row*> ColdStream::next() {
 }
 
 ColdReader::ColdReader(archive::StoreSettings settings, std::size_t at_once)
-    : settings_(std::move(settings)), places_(static_cast<std::ptrdiff_t>(at_once)) {}
+    : settings_(std::move(settings)), seats_(static_cast<std::ptrdiff_t>(at_once)) {}
 
 Result<std::vector<std::string>> ColdReader::files(postgres::Connection& connection, TimeUs from, TimeUs to) {
   const auto rows = exec(connection, statements::kFiles, postgres::Params{}.timestamptz(from).timestamptz(to));
@@ -59,28 +64,40 @@ Result<std::vector<std::string>> ColdReader::files(postgres::Connection& connect
   return keys;
 }
 
-Result<SharedPlace> ColdReader::place(const Patience& patience) {
+Result<SharedSeat> ColdReader::wait_for_seat(const Patience& patience) {
+  while (!seats_.try_acquire_until(std::min(patience.deadline, postgres::Clock::now() + kLook))) {
+    if (patience.gave_up && patience.gave_up()) return Error{ErrorKind::kUnknownOutcome, "the client went away"};
+    if (postgres::Clock::now() >= patience.deadline)
+      return Error{ErrorKind::kThrottled, "all readers of the archive are busy (ARCHIVE_READERS)"};
+  }
+  return SharedSeat(new WorkerSeat(seats_));
+}
+
+Result<SharedSeat> ColdReader::seat(const Patience& patience) {
+  const auto aside = rpc::WorkerPool::step_aside();
+  if (!aside) return too_many_wait();
+  return wait_for_seat(patience);
+}
+
+Result<SharedPlace> ColdReader::place(const Patience& patience, SharedSeat seat) {
   if (!settings_.on()) {
     return Error{ErrorKind::kPrecondition,
                  "this stretch of time is in the archive, and this query-api has none: set ARCHIVE_STORE as "
                  "storage-archiver has it"};
   }
   auto aside = rpc::WorkerPool::step_aside();
-  if (!aside) {
-    return Error{ErrorKind::kThrottled,
-                 "as many calls wait for a reader of the archive as may (ARCHIVE_READERS); try again later"};
+  if (!aside) return too_many_wait();
+  if (!seat) {
+    auto waited = wait_for_seat(patience);
+    if (!waited.ok()) return waited.error();
+    seat = std::move(waited).value();
   }
-  while (!places_.try_acquire_until(std::min(patience.deadline, postgres::Clock::now() + kLook))) {
-    if (patience.gave_up && patience.gave_up()) return Error{ErrorKind::kUnknownOutcome, "the client went away"};
-    if (postgres::Clock::now() >= patience.deadline)
-      return Error{ErrorKind::kThrottled, "all readers of the archive are busy (ARCHIVE_READERS)"};
-  }
-  return SharedPlace(new ColdPlace(places_, *std::move(aside)));
+  return SharedPlace(new ColdPlace(*std::move(aside), std::move(seat)));
 }
 
 Result<std::unique_ptr<ColdStream>> ColdReader::open(const std::vector<std::string>& files, const ColdRange& range,
-                                                     const Patience& patience) {
-  auto taken = place(patience);
+                                                     const Patience& patience, SharedSeat seat) {
+  auto taken = place(patience, std::move(seat));
   if (!taken.ok()) return taken.error();
   return open(std::move(taken).value(), files, range, patience);
 }

@@ -35,21 +35,36 @@ struct ColdRows {
   TimeUs to = 0;  ///< the rows are complete up to here, exclusive
 };
 
-/// The right to have one worker process. Belongs to the thread that took it. While it is waited for and held, the call
-/// leaves its thread to others (rpc::WorkerPool::step_aside()).
+/// The right to have one worker process that works for a call at a time. May be kept while no thread works for its
+/// call.
+class WorkerSeat {
+ public:
+  ~WorkerSeat();
+  WorkerSeat(const WorkerSeat&) = delete;
+  WorkerSeat& operator=(const WorkerSeat&) = delete;
+
+ private:
+  friend class ColdReader;
+  explicit WorkerSeat(std::counting_semaphore<64>& seats) : seats_(seats) {}
+
+  std::counting_semaphore<64>& seats_;
+};
+using SharedSeat = std::shared_ptr<const WorkerSeat>;
+
+/// A seat in use by the thread that took it. While it is waited for and held, the call leaves its thread to others
+/// (rpc::WorkerPool::step_aside()).
 class ColdPlace {
  public:
-  ~ColdPlace();
+  ~ColdPlace() = default;
   ColdPlace(const ColdPlace&) = delete;
   ColdPlace& operator=(const ColdPlace&) = delete;
 
  private:
   friend class ColdReader;
-  ColdPlace(std::counting_semaphore<64>& places, rpc::WorkerPool::Aside aside)
-      : places_(places), aside_(std::move(aside)) {}
+  ColdPlace(rpc::WorkerPool::Aside aside, SharedSeat seat) : aside_(std::move(aside)), seat_(std::move(seat)) {}
 
-  std::counting_semaphore<64>& places_;
   rpc::WorkerPool::Aside aside_;
+  SharedSeat seat_;
 };
 using SharedPlace = std::shared_ptr<const ColdPlace>;
 
@@ -83,23 +98,31 @@ class ColdReader {
 
   /// Waits for one of the places. Nothing that others wait for may be held meanwhile, a connection above all: who needs
   /// one too takes the place first. kPrecondition: this query-api was told of no archive; kThrottled: all workers are
-  /// busy until the deadline, or as many calls wait for one as may.
-  [[nodiscard]] Result<SharedPlace> place(const Patience& patience);
+  /// busy until the deadline, or as many calls wait for one as may. Who has a seat gives it, and waits for none.
+  [[nodiscard]] Result<SharedPlace> place(const Patience& patience, SharedSeat seat = nullptr);
+
+  /// Waits for a seat, for a worker that reads no archive or lives longer than one read. As place(), but without an
+  /// archive too.
+  [[nodiscard]] Result<SharedSeat> seat(const Patience& patience);
+  /// Path of the program.
+  [[nodiscard]] const std::string& worker() const { return settings_.worker; }
 
   /// Starts a worker at the place, one at a time.
   [[nodiscard]] Result<std::unique_ptr<ColdStream>> open(SharedPlace place, const std::vector<std::string>& files,
                                                          const ColdRange& range, const Patience& patience) const;
   /// Both.
   [[nodiscard]] Result<std::unique_ptr<ColdStream>> open(const std::vector<std::string>& files, const ColdRange& range,
-                                                         const Patience& patience);
+                                                         const Patience& patience, SharedSeat seat = nullptr);
 
   /// Rows of one series in time order: range.limit at most, and about `most_bytes`, cut behind a whole row.
   [[nodiscard]] Result<ColdRows> series(const std::vector<std::string>& files, const ColdRange& range,
                                         std::int64_t most_bytes, const Patience& patience);
 
  private:
+  [[nodiscard]] Result<SharedSeat> wait_for_seat(const Patience& patience);
+
   archive::StoreSettings settings_;
-  std::counting_semaphore<64> places_;
+  std::counting_semaphore<64> seats_;
 };
 
 }  // namespace millrace::query_api

@@ -1,4 +1,6 @@
 // Export of QueryService.
+#include "export/csv_writer.hpp"
+#include "export/worker_encoder.hpp"
 #include "rpc/export_reactor.hpp"
 #include "rpc/query_service.hpp"
 #include "rpc/request_checks.hpp"
@@ -6,6 +8,16 @@
 namespace millrace::query_api {
 
 namespace api = query::v1;
+
+namespace {
+
+std::unique_ptr<PointEncoder> encoder_of(api::ExportFormat format, ColdReader& cold) {
+  if (format == api::EXPORT_FORMAT_PARQUET) return std::make_unique<WorkerEncoder>(cold, "parquet");
+  if (format == api::EXPORT_FORMAT_ARROW) return std::make_unique<WorkerEncoder>(cold, "arrow");
+  return std::make_unique<CsvEncoder>();
+}
+
+}  // namespace
 
 grpc::ServerWriteReactor<api::ExportResponse>* QueryService::Export(grpc::CallbackServerContext* context,
                                                                     const api::ExportRequest* request) {
@@ -37,7 +49,8 @@ Result<std::unique_ptr<ExportJob>> QueryService::export_job(const rpc::Caller& c
                     .metrics = {request.metrics().begin(), request.metrics().end()},
                     .from = request.from_us(),
                     .to = request.to_us()};
-  return std::make_unique<ExportJob>(parts_.export_sources, std::move(scope), devices.value());
+  return std::make_unique<ExportJob>(parts_.export_sources, std::move(scope), devices.value(),
+                                     encoder_of(request.format(), parts_.export_sources.cold));
 }
 
 }  // namespace millrace::query_api

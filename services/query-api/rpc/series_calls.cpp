@@ -23,7 +23,7 @@ constexpr int kLeastLttbPoints = 3;
 constexpr std::size_t kDevicesAtOnce = 1'000;
 constexpr int kMostLooks = 100;
 /// A page with more than this is not filled any further: one look gives SeriesReader::kPageBytes at most.
-constexpr std::size_t kEnoughBytes = 500'000;
+constexpr std::size_t kEnoughOfAPage = 500'000;
 
 Status check_points(const api::RangeRequest& request) {
   if (!api::Downsampling_IsValid(request.downsampling())) {
@@ -156,7 +156,7 @@ Status QueryService::latest_of_many(const rpc::Call& call, const std::string& te
     const bool all_devices = !request.devices().empty() || keys.size() < kDevicesAtOnce;
     if (!page->next && all_devices) return {};
     after = page->next ? *page->next : LatestPosition{keys.back(), std::numeric_limits<std::int32_t>::max()};
-    if (page->next || response.ByteSizeLong() > kEnoughBytes) break;
+    if (page->next || response.ByteSizeLong() > kEnoughOfAPage) break;
   }
   response.set_next_page_token(make_page_token(scope, std::array<std::int64_t, 2>{after.device_key, after.metric_id}));
   return {};

@@ -258,6 +258,63 @@ TEST_F(ParquetWorker, ListsAndDeletes) {
   }
 }
 
+/// An export of blocks, each with its names, as query-api has it.
+Result<std::string> export_of(const std::string& format,
+                              const std::vector<std::pair<Fields, std::vector<OwnedRow>>>& blocks) {
+  auto worker = WorkerCall::start(PARQUET_WORKER, {{"command", "export"}, {"format", format}},
+                                  Clock::now() + std::chrono::minutes{3});
+  if (!worker) return worker.error();
+  std::string file;
+  const auto take_until = [&](FrameType wanted) -> Status {
+    for (;;) {
+      const auto frame = (*worker)->receive();
+      if (!frame) return frame.error();
+      if (frame->type == wanted) return {};
+      if (frame->type != FrameType::kBytes) return Error{ErrorKind::kInternal, "another frame"};
+      file += frame->payload;
+    }
+  };
+  for (const auto& [names, rows] : blocks) {
+    RowBlock block;
+    for (const OwnedRow& one : rows) EXPECT_TRUE(block.add(one.view()));
+    if (auto sent = (*worker)->send_item(names); !sent) return sent.error();
+    if (auto sent = (*worker)->send(block); !sent) return sent.error();
+    if (auto taken = take_until(FrameType::kItem); !taken) return taken.error();
+  }
+  if (auto sent = (*worker)->end_rows(); !sent) return sent.error();
+  if (auto taken = take_until(FrameType::kDone); !taken) return taken.error();
+  return file;
+}
+
+TEST_F(ParquetWorker, ExportsFilesFromTheirFirstBytesToTheirLast) {
+  const Fields names{{"d1", "meter-1"}, {"m1", "power"}, {"m2", "state"}};
+  const std::string arrow_begin("\xff\xff\xff\xff", 4);
+  for (const auto& blocks : {std::vector<std::pair<Fields, std::vector<OwnedRow>>>{}, {{names, every_kind()}}}) {
+    const auto parquet = export_of("parquet", blocks);
+    ASSERT_TRUE(parquet.ok()) << parquet.error().message;
+    EXPECT_TRUE(parquet->starts_with("PAR1") && parquet->ends_with("PAR1"));
+    const auto arrow = export_of("arrow", blocks);
+    ASSERT_TRUE(arrow.ok()) << arrow.error().message;
+    EXPECT_TRUE(arrow->starts_with(arrow_begin) && arrow->ends_with(arrow_begin + std::string(4, '\0')));
+    EXPECT_EQ(arrow->find("meter-1") != std::string::npos, !blocks.empty());
+  }
+}
+
+TEST_F(ParquetWorker, RefusesAnExportThatMakesNoSense) {
+  const Fields names{{"d1", "meter-1"}, {"m1", "power"}};
+  const auto refusal = [](const std::string& format, const Fields& given, const OwnedRow& row) {
+    const auto made = export_of(format, {{given, {row}}, {{}, {row}}});
+    return made.ok() ? std::string() : made.error().message;
+  };
+  const OwnedRow number({{1, 1, 5}, 0, false, 1, ""});
+  EXPECT_NE(refusal("xlsx", names, number).find("'xlsx' is no format"), std::string::npos);
+  EXPECT_NE(refusal("parquet", {{"d1", "meter-1"}}, number).find("metric 1 has no name"), std::string::npos);
+  EXPECT_NE(refusal("arrow", names, number).find("device 1"), std::string::npos) << "names are those of one block";
+  EXPECT_NE(refusal("arrow", {{"x1", "y"}}, number).find("'x1'"), std::string::npos);
+  EXPECT_NE(refusal("arrow", {{"d", "y"}}, number).find("'d'"), std::string::npos);
+  EXPECT_NE(refusal("parquet", names, OwnedRow({{1, 1, 5}, 1, false, 0, "12x"})).find("'12x'"), std::string::npos);
+}
+
 TEST_F(ParquetWorker, AWorkerThatHangsIsEndedAtTheDeadline) {
   const auto begun = Clock::now();
   auto worker = WorkerCall::start("/bin/cat", {{"command", "write"}}, begun + std::chrono::seconds{1});

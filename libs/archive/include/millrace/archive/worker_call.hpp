@@ -29,12 +29,17 @@ class WorkerCall {
   /// Asked every 100 ms while a call waits; true ends it with kUnavailable. Must not block. Empty: nobody is asked.
   void set_interrupt(std::function<bool()> interrupt);
 
-  /// For `write`. A worker that ended early is no failure here: its answer says why.
+  /// Instead of the one that start() was given.
+  void set_deadline(Clock::time_point deadline);
+
+  /// For `write` and `export`. A worker that ended early is no failure here: its answer says why.
   [[nodiscard]] Status send(const archive_format::RowBlock& block);
+  /// For `export`: names for the next block.
+  [[nodiscard]] Status send_item(const archive_format::Fields& fields);
   [[nodiscard]] Status end_rows();
 
-  /// The next frame kRows, kItem or kDone; what the worker reported as kError is the error. Its payload lives until the
-  /// next call. kUnavailable: it died, or the deadline passed.
+  /// The next frame kRows, kItem, kBytes or kDone; what the worker reported as kError is the error. Its payload lives
+  /// until the next call. kUnavailable: it died, or the deadline passed.
   [[nodiscard]] Result<archive_format::Frame> receive();
   /// receive() until kDone, whose fields it gives; frames before it are passed over.
   [[nodiscard]] Result<archive_format::Fields> finish();

@@ -20,9 +20,10 @@ inline constexpr std::size_t kMostPayload = 16U << 20;
 enum class FrameType : std::uint8_t {
   kRequest = 1,  ///< to the worker, first: fields
   kRows = 2,     ///< either way: a block of rows
-  kItem = 3,     ///< from the worker: fields of one of several answers
+  kItem = 3,     ///< from the worker: fields of one of several answers; to it: names for the rows of an export
   kDone = 4,     ///< to the worker: no more rows; from it: the call succeeded, fields
   kError = 5,    ///< from the worker, last: `message`
+  kBytes = 6,    ///< from the worker: the next bytes of a file
 };
 
 struct Frame {
