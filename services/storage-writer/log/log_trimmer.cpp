@@ -134,7 +134,7 @@ Result<bool> LogTrimmer::trim(Clients& clients, std::int32_t partition, const Lo
   const auto old = first_since(clients, where, removable_before({}, now, config_.log_keep), *log);
   if (!old) return old.error();
   if (*old <= log->low) return true;
-  const auto fits = positions_fit(clients, partition, need, *log);
+  auto fits = positions_fit(clients, partition, need, *log);
   if (!fits || !*fits) return fits;
   const auto younger = first_since(clients, where, removable_before(need, now, config_.log_keep), *log);
   if (!younger) return younger.error();

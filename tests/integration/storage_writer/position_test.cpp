@@ -146,8 +146,10 @@ TEST_F(PositionTest, RefusedPayloadsAreCountedApart) {
   }
   said.set_topic(config_.topics.telemetry());
   ASSERT_TRUE(producer_->send_one({.topic = config_.topics.ledger(), .key = "k", .value = said.SerializeAsString()}));
+  const auto refused = [&] { return ask("SELECT coalesce(sum(records), 0)::int8 FROM storage.ledger_refused"); };
+  ASSERT_TRUE(testing::eventually([&] { return refused() == 4; }));
   ASSERT_TRUE(testing::eventually([&] { return ask("SELECT count(*) FROM storage.ledger_acknowledged") == 1; }));
-  EXPECT_EQ(ask("SELECT sum(records)::int8 FROM storage.ledger_refused"), 4);
+  EXPECT_EQ(refused(), 4);
 }
 
 }  // namespace
