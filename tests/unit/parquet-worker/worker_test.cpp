@@ -326,16 +326,16 @@ TEST_F(ParquetWorker, AWorkerThatHangsIsEndedAtTheDeadline) {
   EXPECT_NE(late.error().message.find("deadline"), std::string::npos);
 }
 
-// Noisy decimals, as meters send them: 100 devices every 30 s and others every 40 minutes.
+// Noisy decimals, as meters send them: a message of four metrics, ten devices every 30 s and the others every 40
+// minutes, each message up to half a second late.
 TEST_F(ParquetWorker, NoisyDecimalsAreSmall) {
   std::mt19937 random(7);
   std::normal_distribution<double> noise(0, 1);
   std::vector<OwnedRow> rows;
-  const auto series = [&](int device, int metric, std::int64_t step) {
+  const auto series = [&](int device, int metric, const std::vector<std::int64_t>& times) {
     double level = 20 + noise(random);
-    const std::int64_t phase = static_cast<std::int64_t>(random() % 30'000'000);
     std::int64_t counter = static_cast<std::int64_t>(random() % 100'000);
-    for (std::int64_t time = phase; time < 86'400'000'000; time += step) {
+    for (const std::int64_t time : times) {
       level += 0.02 * noise(random);
       const double scale = metric == 2 ? 100 : 10;
       const double value = metric == 4 ? static_cast<double>(counter += static_cast<std::int64_t>(random() % 20))
@@ -344,7 +344,11 @@ TEST_F(ParquetWorker, NoisyDecimalsAreSmall) {
     }
   };
   for (int device = 1; device <= 2'000; ++device) {
-    for (int metric = 1; metric <= 4; ++metric) series(device, metric, device % 200 == 0 ? 30'000'000 : 2'400'000'000);
+    const std::int64_t step = device % 200 == 0 ? 30'000'000 : 2'400'000'000;
+    std::vector<std::int64_t> times;
+    for (std::int64_t time = static_cast<std::int64_t>(random() % 30'000'000); time < 86'000'000'000; time += step)
+      times.push_back(time + static_cast<std::int64_t>(random() % 500) * 1'000);
+    for (int metric = 1; metric <= 4; ++metric) series(device, metric, times);
   }
   const auto written = write(rows);
   ASSERT_TRUE(written.ok());
