@@ -1,41 +1,17 @@
 #include "read/downsampler.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
 
 #include "read/bucket_fold.hpp"
 #include "read/lttb.hpp"
+#include "read/number_stream.hpp"
 #include "read/statements.hpp"
 
 namespace millrace::query_api {
 namespace {
 
 using postgres::Params;
-
-constexpr const char* kCountNumbers =
-    "SELECT count(*) FROM storage.points($1::int4, $2::int4, $3::timestamptz, $4::timestamptz)"
-    " WHERE value IS NOT NULL OR kind = 1";
-
-/// COPY takes no parameters: these are numbers and times only. Integers too large for `value` are in `other` (kind 1).
-std::string copy_numbers(const Series& series, TimeUs from, TimeUs to) {
-  return "COPY (SELECT time, value, other, untimed FROM storage.points(" + std::to_string(series.device_key) + ", " +
-         std::to_string(series.metric_id) + ", '" + format_rfc3339(from) + "', '" + format_rfc3339(to) +
-         "') WHERE value IS NOT NULL OR kind = 1 ORDER BY time) TO STDOUT (FORMAT binary)";
-}
-
-Number number_of(const postgres::CopyFields& row) {
-  Number number{.time = row.timestamptz(0), .untimed = !row.is_null(3) && row.boolean(3)};
-  if (!row.is_null(1)) {
-    number.value = row.float8(1);
-    return number;
-  }
-  const std::string_view digits = row.text(2);
-  std::from_chars(digits.data(), digits.data() + digits.size(), number.whole);
-  number.is_whole = true;
-  number.value = static_cast<double>(number.whole);
-  return number;
-}
 
 Params range_params(const Series& series, TimeUs from, TimeUs to) {
   Params params;
@@ -52,11 +28,9 @@ TimeUs saturated_add(TimeUs a, TimeUs b) {
 
 Result<std::vector<Bucket>> fold(postgres::Connection& connection, const Series& series, TimeUs from, TimeUs to,
                                  BucketFold buckets) {
-  const auto copied = connection.copy_out(copy_numbers(series, from, to), [&](const postgres::CopyFields& row) {
-    const Number number = number_of(row);
-    buckets.add(number.time, number.value);
-  });
-  if (!copied.ok()) return copied.error();
+  const Status read =
+      read_numbers(connection, series, from, to, [&](const Number& number) { buckets.add(number.time, number.value); });
+  if (!read.ok()) return read.error();
   return buckets.take();
 }
 
@@ -202,20 +176,20 @@ Result<std::vector<Sample>> Downsampler::hot_lttb(const Series& series, TimeUs f
   if (auto begun = (*connection)->script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); !begun.ok()) {
     return begun.error();
   }
-  const auto counted = (*connection)->exec(kCountNumbers, range_params(series, from, to));
+  std::int64_t total = 0;
+  const Status counted = read_numbers(**connection, series, from, to, [&total](const Number&) { ++total; });
   if (!counted.ok()) return counted.error();
-  const std::int64_t total = counted->integer(0, 0);
   if (auto fits = check_total(total, points); !fits.ok()) return fits.error();
   Lttb chosen(total, points);
   std::vector<Number> all;
-  const auto copied = (*connection)->copy_out(copy_numbers(series, from, to), [&](const postgres::CopyFields& row) {
+  const Status read = read_numbers(**connection, series, from, to, [&](const Number& number) {
     if (total <= points) {
-      all.push_back(number_of(row));
+      all.push_back(number);
     } else {
-      chosen.add(number_of(row));
+      chosen.add(number);
     }
   });
-  if (!copied.ok()) return copied.error();
+  if (!read.ok()) return read.error();
   std::vector<Sample> samples;
   for (const Number& number : total <= points ? all : chosen.take()) samples.push_back(sample_of(number, series.type));
   return samples;
