@@ -115,14 +115,17 @@ std::int32_t DerivedStore::metric_id(const WindowRow& row) const { return ids_.a
 Result<DerivedCounts> DerivedStore::commit(const DerivedBatch& batch, std::optional<kafka::TopicPartition>& fenced) {
   auto transaction = postgres::Transaction::begin(*connection_);
   if (!transaction) return transaction.error();
+  std::vector<OffsetMove> moves;
   for (const auto& [where, slice] : batch.slices) {
-    const Status moved = move_offset(*connection_, {.topic = where.topic,
-                                                    .partition = where.partition,
-                                                    .generation = slice.generation,
-                                                    .begin = slice.begin,
-                                                    .end = slice.end});
-    if (moved) continue;
-    if (moved.error().kind == ErrorKind::kConflict) fenced = where;
+    moves.push_back({.topic = where.topic,
+                     .partition = where.partition,
+                     .generation = slice.generation,
+                     .begin = slice.begin,
+                     .end = slice.end});
+  }
+  const OffsetMove* conflict = nullptr;
+  if (auto moved = move_offsets(*connection_, moves, conflict); !moved) {
+    if (conflict != nullptr) fenced = kafka::TopicPartition{std::string(conflict->topic), conflict->partition};
     return moved.error();
   }
   DerivedCounts counts;

@@ -1,10 +1,23 @@
 #include "store/statements.hpp"
 
+#include <algorithm>
+#include <array>
 #include <string>
+
+#include <millrace/base/digest.hpp>
 
 namespace millrace::writer {
 
 using postgres::Params;
+
+namespace {
+
+std::string hex_of(const RecordMark& mark) {
+  const telemetry::StartId& start = mark.ingest_id.start;
+  return to_hex({reinterpret_cast<const char*>(start.data()), start.size()});
+}
+
+}  // namespace
 
 Status create_offset(postgres::Connection& connection, std::string_view topic, std::int32_t partition,
                      std::int64_t next_offset, std::string_view cluster_id) {
@@ -15,26 +28,44 @@ Status create_offset(postgres::Connection& connection, std::string_view topic, s
   return done ? Status{} : Status{done.error()};
 }
 
-Status move_offset(postgres::Connection& connection, const OffsetMove& move) {
-  Params params;
-  params.text(move.topic).integer(move.partition).integer(move.generation).integer(move.begin).integer(move.end);
-  if (move.last) {
-    const telemetry::StartId& start = move.last->ingest_id.start;
-    params.bytea({reinterpret_cast<const char*>(start.data()), start.size()})
-        .integer(static_cast<std::int64_t>(move.last->ingest_id.counter))
-        .integer(move.last->checksum);
-  } else {
-    params.null().null().null();
+Status move_offsets(postgres::Connection& connection, std::span<const OffsetMove> moves, const OffsetMove*& fenced) {
+  if (moves.empty()) return {};
+  std::vector<std::string> topics;
+  std::vector<std::int32_t> parts;
+  std::vector<std::int32_t> generations;
+  std::vector<std::optional<std::string>> starts;  // in hexadecimal
+  std::array<std::vector<std::int64_t>, 5> numbers;
+  for (const OffsetMove& move : moves) {
+    topics.emplace_back(move.topic);
+    parts.push_back(move.partition);
+    generations.push_back(move.generation);
+    starts.push_back(move.last ? std::optional(hex_of(*move.last)) : std::nullopt);
+    const std::array<std::int64_t, 5> all{move.begin, move.end,
+                                          move.last ? static_cast<std::int64_t>(move.last->ingest_id.counter) : 0,
+                                          move.last ? move.last->checksum : 0, move.log_time};
+    for (std::size_t i = 0; i < all.size(); ++i) numbers[i].push_back(all[i]);
   }
+  Params params;
+  params.text_array(topics).int4_array(parts).int4_array(generations);
+  params.text_array(std::span<const std::optional<std::string>>(starts));
+  for (const auto& column : numbers) params.int8_array(column);
   auto moved = connection.exec(
-      "UPDATE storage.ingest_offset SET next_offset = $5::int8, last_start = $6::bytea, last_counter = $7::int8,"
-      " last_crc = $8::int8, log_time_us = greatest(log_time_us, $9::int8), updated_at = now()"
-      " WHERE topic = $1 AND part = $2::int4 AND generation = $3::int4 AND next_offset = $4::int8",
-      params.integer(move.log_time));
+      "UPDATE storage.ingest_offset o SET next_offset = m.stop, last_start = decode(m.mark, 'hex'),"
+      " last_counter = CASE WHEN m.mark IS NOT NULL THEN m.counter END,"
+      " last_crc = CASE WHEN m.mark IS NOT NULL THEN m.crc END, log_time_us = greatest(o.log_time_us, m.log_time),"
+      " updated_at = now()"
+      " FROM unnest($1::text[], $2::int4[], $3::int4[], $4::text[], $5::int8[], $6::int8[], $7::int8[], $8::int8[],"
+      " $9::int8[]) WITH ORDINALITY AS m(topic, part, generation, mark, start, stop, counter, crc, log_time, i)"
+      " WHERE o.topic = m.topic AND o.part = m.part AND o.generation = m.generation AND o.next_offset = m.start"
+      " RETURNING m.i",
+      params);
   if (!moved) return moved.error();
-  if (moved->affected() == 1) return {};
-  return Error{ErrorKind::kConflict,
-               "another writer owns partition " + std::to_string(move.partition) + " of " + std::string(move.topic)};
+  if (static_cast<std::size_t>(moved->size()) == moves.size()) return {};
+  std::vector<bool> done(moves.size());
+  for (int row = 0; row < moved->size(); ++row) done[static_cast<std::size_t>(moved->integer(row, 0)) - 1] = true;
+  fenced = &moves[static_cast<std::size_t>(std::find(done.begin(), done.end(), false) - done.begin())];
+  return Error{ErrorKind::kConflict, "another writer owns partition " + std::to_string(fenced->partition) + " of " +
+                                         std::string(fenced->topic)};
 }
 
 Result<std::vector<std::int32_t>> metric_ids(postgres::Connection& connection, std::span<const MetricName> names) {

@@ -29,8 +29,10 @@ struct OffsetMove {
   std::optional<RecordMark> last = std::nullopt;  ///< of the record before `end`; none: not kept for this topic
   TimeUs log_time = 0;
 };
-/// Compare-and-set inside the caller's transaction. kConflict: the offset is not `begin`, somebody else moved it.
-[[nodiscard]] Status move_offset(postgres::Connection& connection, const OffsetMove& move);
+/// Compare-and-set of all of them inside the caller's transaction, one statement. kConflict: an offset is not `begin`,
+/// somebody else moved it; `fenced` is the first such one then, of `moves`.
+[[nodiscard]] Status move_offsets(postgres::Connection& connection, std::span<const OffsetMove> moves,
+                                  const OffsetMove*& fenced);
 
 /// Ids of the names, creating what is missing and giving a metric of unknown type its type, committed before it
 /// returns.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include <millrace/storage_schema/statements.hpp>
 
@@ -172,8 +173,8 @@ Result<std::vector<SeriesState>> Store::series_states(std::span<const SeriesKey>
 Status Store::commit(const Transaction& work, std::optional<std::int32_t>& fenced) {
   auto transaction = postgres::Transaction::begin(*connection_);
   if (!transaction) return transaction.error();
+  if (auto moved = move_offsets(*work.batch, fenced); !moved) return moved;
   for (const auto& [partition, slice] : work.batch->slices) {
-    if (auto moved = move_offset(partition, slice, fenced); !moved) return moved;
     if (auto noted = note_dead(partition, slice); !noted) return noted;
     if (auto marked = mark_replayed(partition, slice, fenced); !marked) return marked;
   }
@@ -185,15 +186,21 @@ Status Store::commit(const Transaction& work, std::optional<std::int32_t>& fence
   return transaction->commit();
 }
 
-Status Store::move_offset(std::int32_t partition, const Slice& slice, std::optional<std::int32_t>& fenced) {
-  const Status moved = writer::move_offset(*connection_, {.topic = topic_,
-                                                          .partition = partition,
-                                                          .generation = slice.generation,
-                                                          .begin = slice.begin,
-                                                          .end = slice.end,
-                                                          .last = slice.last,
-                                                          .log_time = slice.log_time});
-  if (!moved && moved.error().kind == ErrorKind::kConflict) fenced = partition;
+Status Store::move_offsets(const Batch& batch, std::optional<std::int32_t>& fenced) {
+  std::vector<OffsetMove> moves;
+  moves.reserve(batch.slices.size());
+  for (const auto& [partition, slice] : batch.slices) {
+    moves.push_back({.topic = topic_,
+                     .partition = partition,
+                     .generation = slice.generation,
+                     .begin = slice.begin,
+                     .end = slice.end,
+                     .last = slice.last,
+                     .log_time = slice.log_time});
+  }
+  const OffsetMove* conflict = nullptr;
+  const Status moved = writer::move_offsets(*connection_, moves, conflict);
+  if (conflict != nullptr) fenced = conflict->partition;
   return moved;
 }
 
@@ -345,22 +352,34 @@ Status Store::copy(const Transaction& work) {
   return copied ? Status{} : Status{copied.error()};
 }
 
-Status Store::flush_latest(std::span<const PendingLatest> pending,
-                           const std::map<std::int32_t, std::pair<std::int64_t, std::int64_t>>& offsets,
+Status Store::move_latest_offsets(const LatestMoves& offsets, std::optional<std::int32_t>& fenced) {
+  if (offsets.empty()) return {};
+  std::vector<std::int32_t> parts;
+  std::vector<std::int64_t> begins;
+  std::vector<std::int64_t> ends;
+  for (const auto& [partition, move] : offsets) {
+    parts.push_back(partition);
+    begins.push_back(move.first);
+    ends.push_back(move.second);
+  }
+  auto moved = connection_->exec(
+      "UPDATE storage.ingest_offset o SET latest_offset = m.stop FROM unnest($2::int4[], $3::int8[], $4::int8[])"
+      " AS m(part, start, stop) WHERE o.topic = $1 AND o.part = m.part AND o.latest_offset = m.start"
+      " AND o.next_offset >= m.stop RETURNING o.part",
+      Params{}.text(topic_).int4_array(parts).int8_array(begins).int8_array(ends));
+  if (!moved) return moved.error();
+  std::set<std::int32_t> left(parts.begin(), parts.end());
+  for (int row = 0; row < moved->size(); ++row) left.erase(static_cast<std::int32_t>(moved->integer(row, 0)));
+  if (left.empty()) return {};
+  fenced = *left.begin();
+  return Error{ErrorKind::kConflict, "another writer owns partition " + std::to_string(*fenced)};
+}
+
+Status Store::flush_latest(std::span<const PendingLatest> pending, const LatestMoves& offsets,
                            std::optional<std::int32_t>& fenced) {
   auto transaction = postgres::Transaction::begin(*connection_);
   if (!transaction) return transaction.error();
-  for (const auto& [partition, move] : offsets) {
-    auto moved = connection_->exec(
-        "UPDATE storage.ingest_offset SET latest_offset = $4::int8 WHERE topic = $1 AND part = $2::int4 AND "
-        "latest_offset = $3::int8"
-        " AND next_offset >= $4::int8",
-        Params{}.text(topic_).integer(partition).integer(move.first).integer(move.second));
-    if (!moved) return moved.error();
-    if (moved->affected() == 1) continue;
-    fenced = partition;
-    return Error{ErrorKind::kConflict, "another writer owns partition " + std::to_string(partition)};
-  }
+  if (auto moved = move_latest_offsets(offsets, fenced); !moved) return moved;
   if (!pending.empty()) {
     KeyColumns keys;
     CellColumns cells;

@@ -78,17 +78,18 @@ class Store final : public StoredSamples {
   /// that nobody knows (they become dead themselves). The same batch may be asked about again.
   [[nodiscard]] Status settle_replays(Batch& batch);
 
-  /// Upserts into latest and moves latest_offset, in one transaction; the maps hold the old and the new offset by
-  /// partition.
-  [[nodiscard]] Status flush_latest(std::span<const PendingLatest> pending,
-                                    const std::map<std::int32_t, std::pair<std::int64_t, std::int64_t>>& offsets,
+  /// The old and the new latest_offset by partition.
+  using LatestMoves = std::map<std::int32_t, std::pair<std::int64_t, std::int64_t>>;
+  /// Upserts into latest and moves latest_offset, in one transaction.
+  [[nodiscard]] Status flush_latest(std::span<const PendingLatest> pending, const LatestMoves& offsets,
                                     std::optional<std::int32_t>& fenced);
 
   /// One replaced or moved row at a time in a transaction that is rolled back: finds the one that the database refuses.
   [[nodiscard]] Result<std::vector<std::size_t>> refused_replacements(std::span<const NewSample> replaced);
 
  private:
-  [[nodiscard]] Status move_offset(std::int32_t partition, const Slice& slice, std::optional<std::int32_t>& fenced);
+  [[nodiscard]] Status move_offsets(const Batch& batch, std::optional<std::int32_t>& fenced);
+  [[nodiscard]] Status move_latest_offsets(const LatestMoves& offsets, std::optional<std::int32_t>& fenced);
   [[nodiscard]] Status mark_replayed(std::int32_t partition, const Slice& slice, std::optional<std::int32_t>& fenced);
   [[nodiscard]] Status note_copies(const Batch& batch);
   [[nodiscard]] Status note_ledger(const Batch& batch, const Changes& changes);
