@@ -34,20 +34,11 @@ void ExportReactor::end(const Status& outcome) {
 
 void ExportReactor::ask_for_piece() {
   const std::lock_guard lock(mutex_);
-  if (!finished_) submit();
-}
-
-void ExportReactor::submit() {
+  if (finished_) return;
   reading_ = parts_.workers.try_submit([this] { read_piece(); });
   if (reading_) return;
-  fail({ErrorKind::kThrottled, "as many exports are open as may be (" + std::to_string(parts_.workers.options().queue) +
-                                   "); try again later"});
-}
-
-// Behind the piece that is being written: the client has it then.
-void ExportReactor::fail(const Error& error) {
-  if (!writing_) return finish(error);
-  wanted_end_ = error;
+  finish(Error{ErrorKind::kThrottled, "as many exports are open as may be (" +
+                                          std::to_string(parts_.workers.options().queue) + "); try again later"});
 }
 
 void ExportReactor::read_piece() {
@@ -64,29 +55,17 @@ void ExportReactor::take(Result<ExportPiece> piece) {
   const std::lock_guard lock(mutex_);
   reading_ = false;
   if (wanted_end_) return finish(*wanted_end_);
-  if (!piece.ok()) return fail(piece.error());
-  ahead_ = std::move(piece).value();
-  if (!writing_) write();
-}
-
-void ExportReactor::write() {
-  last_ = ahead_->last;
-  response_.set_points(ahead_->points);
-  response_.set_data(std::move(ahead_->data));
-  ahead_.reset();
-  writing_ = true;
+  if (!piece.ok()) return finish(piece.error());
+  last_ = piece->last;
+  response_.set_points(piece->points);
+  response_.set_data(std::move(piece->data));
   StartWrite(&response_);
-  if (!last_) submit();
 }
 
 void ExportReactor::OnWriteDone(bool ok) {
   if (!ok) return end(Error{ErrorKind::kUnknownOutcome, "the client went away"});
-  const std::lock_guard lock(mutex_);
-  writing_ = false;
-  if (finished_) return;
-  if (wanted_end_ && !reading_) return finish(*wanted_end_);
-  if (last_) return finish({});
-  if (ahead_) write();
+  if (last_) return end({});
+  ask_for_piece();
 }
 
 void ExportReactor::OnCancel() { end(Error{ErrorKind::kUnknownOutcome, "the client went away"}); }

@@ -23,8 +23,8 @@ struct ExportParts {
   std::chrono::milliseconds most_of_a_piece;  ///< how long one may take
 };
 
-/// One Export call. Lives until gRPC's OnDone(), then deletes itself. One piece is read ahead while the one before is
-/// written: a slow reader holds nothing but two pieces, neither a thread nor a connection.
+/// One Export call. Lives until gRPC's OnDone(), then deletes itself. A piece is read when the one before is written: a
+/// slow reader holds nothing but one piece, neither a thread nor a connection.
 class ExportReactor final : public grpc::ServerWriteReactor<query::v1::ExportResponse>, public StreamCall {
  public:
   ExportReactor(const ExportParts& parts, std::unique_ptr<rpc::CallScope> scope);
@@ -41,11 +41,7 @@ class ExportReactor final : public grpc::ServerWriteReactor<query::v1::ExportRes
   void ask_for_piece();
   void read_piece();
   void take(Result<ExportPiece> piece);
-  // Under the mutex:
-  void submit();
-  void write();
-  void fail(const Error& error);
-  void finish(const Status& outcome);
+  void finish(const Status& outcome);  // under the mutex
 
   ExportParts parts_;
   std::unique_ptr<rpc::CallScope> scope_;
@@ -53,11 +49,9 @@ class ExportReactor final : public grpc::ServerWriteReactor<query::v1::ExportRes
 
   std::mutex mutex_;
   bool reading_ = false;  // a thread is about to read a piece, or does
-  bool writing_ = false;  // response_ is gRPC's
   bool finished_ = false;
-  bool last_ = false;                 // response_ is the last piece
-  std::optional<Error> wanted_end_;   // while reading_: how the call ends behind it
-  std::optional<ExportPiece> ahead_;  // read, while the one before is written
+  bool last_ = false;
+  std::optional<Error> wanted_end_;  // while reading_: how the call ends behind it
   query::v1::ExportResponse response_;
 };
 
