@@ -358,6 +358,18 @@ TEST_F(ParquetWorker, NoisyDecimalsAreSmall) {
   EXPECT_LE(bytes, 3.2);
 }
 
+// A day of one reading a second: its times are next to nothing.
+TEST_F(ParquetWorker, RegularTimesCostNothing) {
+  std::vector<OwnedRow> rows;
+  for (int metric = 1; metric <= 2; ++metric) {
+    for (std::int64_t second = 0; second < 86'400; ++second)
+      rows.emplace_back(Row{{1, metric, second * 1'000'000}, 0, false, 1.5, ""});
+  }
+  const auto written = write(rows);
+  ASSERT_TRUE(written.ok());
+  EXPECT_LE(static_cast<double>(*integer_of(*written, "bytes")) / static_cast<double>(rows.size()), 0.2);
+}
+
 TEST(ParquetWorkerProgram, LinksNothingThatMeetsArrow) {
   FILE* pipe = ::popen("ldd " PARQUET_WORKER, "r");
   ASSERT_NE(pipe, nullptr);
