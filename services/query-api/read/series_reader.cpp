@@ -15,6 +15,46 @@ Params window_params(const Series& series, TimeUs from, TimeUs to) {
   return params;
 }
 
+/// What a row of a page counts beside its text.
+constexpr std::int64_t kRowBytes = 32;
+/// Enough for the digits of an integer, and for `false`.
+constexpr std::int64_t kDigits = 24;
+
+bool lacks_text(const postgres::Rows& rows, int row) { return !rows.is_null(row, 2) && rows.is_null(row, 3); }
+
+/// The rows of a page of numbers or truths: their texts are short, and to count their bytes costs a quarter of the
+/// statement. Nothing: one is longer, or so many rows could be too large.
+Result<std::optional<postgres::Rows>> short_rows(postgres::Connection& connection, const Series& series,
+                                                 const Window& window) {
+  using storage_schema::MetricType;
+  const std::int64_t longest = SeriesReader::kPageBytes / (window.rows + 1) - kRowBytes;
+  if (series.type == MetricType::kText || series.type == MetricType::kJson || longest < kDigits)
+    return std::optional<postgres::Rows>{};
+  Params params = window_params(series, window.from, window.to);
+  auto rows = exec(connection, statements::kShortSamples, params.integer(window.rows + 1).integer(longest));
+  if (!rows.ok()) return rows.error();
+  for (int row = 0; row < rows->size(); ++row) {
+    if (lacks_text(*rows, row)) return std::optional<postgres::Rows>{};
+  }
+  return std::optional(std::move(rows).value());
+}
+
+/// `cut`: by its bytes.
+Result<SamplePage> page_of(const postgres::Rows& rows, const Series& series, const Window& window, bool cut) {
+  SamplePage page;
+  const int given = std::min(rows.size(), window.rows);
+  page.samples.reserve(static_cast<std::size_t>(given));
+  for (int row = 0; row < given; ++row) {
+    auto value = storage_schema::value_of(storage_schema::cell_at(rows, row, 1), series.type);
+    if (!value.ok()) return value.error();
+    page.samples.push_back(
+        {rows.timestamptz(row, 0), std::move(value).value(), !rows.is_null(row, 4) && rows.boolean(row, 4)});
+  }
+  // A time occurs once in a series, so the next page starts just behind the last row.
+  if (rows.size() > window.rows || cut) page.next_from = page.samples.back().time + 1;
+  return page;
+}
+
 }  // namespace
 
 Result<std::vector<LatestValue>> SeriesReader::latest(std::int32_t device_key, const std::vector<std::string>& metrics,
@@ -73,24 +113,14 @@ Result<Series> SeriesReader::resolve(std::string_view tenant, std::int32_t devic
 Result<SamplePage> SeriesReader::samples(const Series& series, const Window& window, const Patience& patience) {
   auto connection = patience.acquire(pool_);
   if (!connection.ok()) return connection.error();
-  Params params = window_params(series, window.from, window.to);
-  params.integer(window.rows + 1).integer(kPageBytes);
-  const auto rows = exec(**connection, statements::kSamples, params);
+  auto rows = short_rows(**connection, series, window);
   if (!rows.ok()) return rows.error();
-  SamplePage page;
-  const int given = std::min(rows->size(), window.rows);
-  page.samples.reserve(static_cast<std::size_t>(given));
-  for (int row = 0; row < given; ++row) {
-    auto value = storage_schema::value_of(storage_schema::cell_at(*rows, row, 1), series.type);
-    if (!value.ok()) return value.error();
-    page.samples.push_back(
-        {rows->timestamptz(row, 0), std::move(value).value(), !rows->is_null(row, 4) && rows->boolean(row, 4)});
-  }
-  const bool cut_by_rows = rows->size() > window.rows;
-  const bool cut_by_bytes = !rows->empty() && rows->integer(rows->size() - 1, 5) >= kPageBytes;
-  // A time occurs once in a series, so the next page starts just behind the last row.
-  if (cut_by_rows || cut_by_bytes) page.next_from = page.samples.back().time + 1;
-  return page;
+  if (*rows) return page_of(**rows, series, window, false);
+  Params params = window_params(series, window.from, window.to);
+  const auto counted = exec(**connection, statements::kSamples, params.integer(window.rows + 1).integer(kPageBytes));
+  if (!counted.ok()) return counted.error();
+  const bool cut = !counted->empty() && counted->integer(counted->size() - 1, 5) >= kPageBytes;
+  return page_of(*counted, series, window, cut);
 }
 
 }  // namespace millrace::query_api

@@ -27,6 +27,11 @@ const Prepared kSamples{
     "  $5::int8)) s) t"
     " WHERE total - 32 - coalesce(octet_length(other), 0) < $6::int8 ORDER BY time"};
 
+const Prepared kShortSamples{
+    "short_samples",
+    "SELECT time, value, kind, CASE WHEN octet_length(other) <= $6::int8 THEN other END AS other, untimed"
+    " FROM storage.page($1::int4, $2::int4, $3::timestamptz, $4::timestamptz, $5::int8)"};
+
 const Prepared kFirstNumber{
     "first_number",
     "SELECT t FROM storage.first_number($1::int4, $2::int4, $3::timestamptz, $4::timestamptz) t WHERE t IS NOT NULL"};
@@ -43,7 +48,8 @@ const Prepared kCompacted{"compacted",
 
 Status prepare_statements(postgres::Connection& connection) {
   using namespace statements;
-  for (const Prepared& one : {kLatest, kLatestOfMetrics, kMetrics, kSamples, kFirstNumber, kFiles, kCompacted}) {
+  for (const Prepared& one :
+       {kLatest, kLatestOfMetrics, kMetrics, kSamples, kShortSamples, kFirstNumber, kFiles, kCompacted}) {
     if (auto prepared = connection.prepare(one.name, one.sql); !prepared.ok()) return prepared;
   }
   return {};

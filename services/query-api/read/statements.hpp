@@ -24,6 +24,8 @@ extern const Prepared kMetrics;
 /// As sql::kRange, with the running size of the page: $6 bytes; a row is given while those before it are smaller. Sizes
 /// of texts come from their headers, without reading them.
 extern const Prepared kSamples;
+/// As sql::kRange, for a page of which all rows may be given: texts longer than $6 bytes are NULL.
+extern const Prepared kShortSamples;
 /// $1 device, $2 metric, $3 from, $4 to → time of the first number of a series in [$3, $4); no row: there is none.
 extern const Prepared kFirstNumber;
 /// $1 from, $2 to → keys of the files that may hold rows of [$1, $2), oldest first.
