@@ -11,6 +11,18 @@ namespace {
 
 std::uint64_t pack_what(const DeliveryFacts& facts) { return (facts.payload_hash & ~0xffffULL) | facts.packet_id; }
 
+std::uint16_t packet_id_of(std::uint64_t what) { return static_cast<std::uint16_t>(what & 0xffffU); }
+
+// Packet ids are 1 to 65,535, then 1 again (MQTT 5, 2.2.1).
+constexpr std::uint32_t kPacketIds = 65'535;
+
+std::uint16_t packet_id_after(std::uint16_t id) { return static_cast<std::uint16_t>(id % kPacketIds + 1); }
+
+/// Steps from `first` on to `last`.
+std::size_t packet_ids_between(std::uint16_t first, std::uint16_t last) {
+  return (last + kPacketIds - first) % kPacketIds;
+}
+
 std::uint64_t pack_coap(const DeliveryFacts& facts) {
   const std::uint64_t hash = hash64(facts.coap_token, facts.payload_hash + (facts.coap_confirmable ? 1 : 0));
   return (hash & ~0xffffULL) | facts.coap_message_id;
@@ -104,21 +116,38 @@ void IdMemory::forget_before(TimeUs log_time) {
   std::erase_if(publishers_, [&](const auto& item) { return item.second.last_used < log_time; });
 }
 
+void MqttMemory::Connection::push(const Record& record) {
+  const bool follows =
+      !records.empty() && packet_id_of(record.what) == packet_id_after(packet_id_of(records.back().what));
+  counted = follows ? std::min<std::uint32_t>(counted, static_cast<std::uint32_t>(records.size())) + 1 : 1;
+  records.push_back(record);
+}
+
+const MqttMemory::Record* MqttMemory::Connection::last_with(std::uint16_t packet_id, std::size_t most) const {
+  const std::size_t size = records.size();
+  const std::size_t end = size - std::min(size, most);
+  const std::size_t counted_from = size - std::min<std::size_t>(size, counted);
+  if (size > counted_from) {
+    const std::size_t back = packet_ids_between(packet_id, packet_id_of(records.back().what));
+    const bool among = back < size - counted_from && packet_id_of(records[size - 1 - back].what) == packet_id;
+    if (among) return size - back > end ? &records[size - 1 - back] : nullptr;
+  }
+  for (std::size_t i = counted_from; i > end; --i) {
+    if (packet_id_of(records[i - 1].what) == packet_id) return &records[i - 1];
+  }
+  return nullptr;
+}
+
 MqttMemory::Found MqttMemory::last_with_packet_id(const Client& client, std::uint16_t packet_id) const {
   const auto most_ticks = static_cast<std::uint64_t>(limits_.record_age / kTick);
   Found last;
   for (const Connection& connection : client.connections) {
-    const std::vector<Record>& records = connection.records;
-    const std::size_t end = records.size() - std::min(records.size(), limits_.records_per_connection);
-    for (std::size_t i = records.size(); i > end; --i) {
-      const Record& record = records[i - 1];
-      if ((record.what & 0xffffU) != packet_id) continue;
-      // "Last" is by place in the log, not by epoch: a hung gateway may write late.
-      const bool young = ticks_before(record.where, connection.last) <= most_ticks;
-      const bool later = last.connection == nullptr || offset_of(record.where) > offset_of(last.record.where);
-      if (young && later) last = {&connection, record};
-      break;
-    }
+    const Record* record = connection.last_with(packet_id, limits_.records_per_connection);
+    if (record == nullptr) continue;
+    // "Last" is by place in the log, not by epoch: a hung gateway may write late.
+    const bool young = ticks_before(record->where, connection.last) <= most_ticks;
+    const bool later = last.connection == nullptr || offset_of(record->where) > offset_of(last.record.where);
+    if (young && later) last = {&connection, *record};
   }
   return last;
 }
@@ -150,12 +179,12 @@ void MqttMemory::remember(Client& client, const DeliveryFacts& facts, std::int64
   auto at = std::find_if(client.connections.begin(), client.connections.end(),
                          [&](const Connection& connection) { return connection.epoch >= facts.connection_epoch; });
   if (at == client.connections.end() || at->epoch != facts.connection_epoch) {
-    at = client.connections.insert(at, Connection{facts.connection_epoch, log_time, {}});
+    at = client.connections.insert(at, Connection{facts.connection_epoch, log_time, {}, 0});
   }
   if (log_time - at->last > limits_.record_age) at->records.clear();
   at->last = log_time;
   trim(*at);
-  at->records.push_back({pack_what(facts), pack_tick(original, ticks_of(log_time), facts.dup)});
+  at->push({pack_what(facts), pack_tick(original, ticks_of(log_time), facts.dup)});
   if (client.connections.size() > limits_.connections_per_client) client.connections.erase(client.connections.begin());
 }
 

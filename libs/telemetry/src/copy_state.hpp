@@ -109,9 +109,16 @@ class MqttMemory {
     void save(StateWriter& out, std::int64_t& offset, const CopyLimits& limits) const;
     void load(StateReader& in, std::int64_t& offset, const StateFrame& frame, const CopyLimits& limits);
 
+    void push(const Record& record);
+    /// The last one with this packet id among the newest `most`; null: there is none.
+    [[nodiscard]] const Record* last_with(std::uint16_t packet_id, std::size_t most) const;
+
     std::uint64_t epoch = 0;
     TimeUs last = 0;
     std::vector<Record> records;  // oldest first
+    // So many of the newest have packet ids that follow each other, as most clients count them: where an id is among
+    // them needs no search.
+    std::uint32_t counted = 0;
   };
   struct Client {
     void save(StateWriter& out, TimeUs log_time, const CopyLimits& limits) const;

@@ -214,13 +214,13 @@ void MqttMemory::Client::load(StateReader& in, const StateFrame& frame, const Co
 
 void MqttMemory::Connection::load(StateReader& in, std::int64_t& offset, const StateFrame& frame,
                                   const CopyLimits& limits) {
-  records.resize(in.count("records of a connection", limits.records_per_connection, 8 + 1 + 1));
-  for (Record& record : records) {
-    if (in.failed()) return;
-    record.what = in.fixed64();
+  const std::size_t count = in.count("records of a connection", limits.records_per_connection, 8 + 1 + 1);
+  records.reserve(count);
+  for (std::size_t i = 0; i < count && !in.failed(); ++i) {
+    const std::uint64_t what = in.fixed64();
     const std::int64_t at = in.offset(offset, frame.next);
     const std::uint64_t age = in.varint_most("the age of a record", kTickMask * 2 + 1);
-    record.where = pack_tick(at, ticks_of(last) - (age >> 1), (age & 1U) != 0);
+    push({what, pack_tick(at, ticks_of(last) - (age >> 1), (age & 1U) != 0)});
   }
 }
 

@@ -108,8 +108,7 @@ bool LogReader::step(kafka::Consumer& consumer) {
     return true;
   }
   flow(consumer);
-  const bool waiting = batch_.empty();
-  kafka::Polled polled = consumer.poll(waiting ? milliseconds{50} : milliseconds{is_batch_due() ? 2 : 1});
+  kafka::Polled polled = consumer.poll(milliseconds{batch_.empty() ? 50 : 1});
   if (consumer.connection_losses() != losses_seen_ && polled.kind == kafka::Polled::Kind::kRecord) {
     // What comes now may come from another log. The record is read again after a seek if it is.
     if (!is_same_log(consumer)) return false;

@@ -1,3 +1,9 @@
+#include <iterator>
+#include <map>
+#include <random>
+#include <string>
+#include <utility>
+
 #include <gtest/gtest.h>
 
 #include <millrace/telemetry/copy_rules.hpp>
@@ -77,6 +83,30 @@ class CopyRulesTest : public ::testing::Test {
 };
 
 // Rule 0
+
+// Where ids follow each other they are not searched but counted: with gaps, repetitions and behind 65,535 the last one
+// with an id is found as by a search.
+TEST_F(CopyRulesTest, FindsTheLastPublishWithAPacketIdHoweverTheClientCounts) {
+  std::mt19937 random(11);
+  for (int round = 0; round < 300; ++round) {
+    const std::string client = "client-" + std::to_string(round);
+    std::map<std::uint16_t, std::pair<std::int64_t, std::uint64_t>> last;  // offset and payload by id
+    auto id = static_cast<std::uint16_t>(round % 2 == 0 ? 65'500 + random() % 36 : 1 + random() % 100);
+    const std::size_t count = 1 + random() % 200;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::uint64_t payload = (static_cast<std::uint64_t>(round) * 1'000 + i + 1) << 16U;
+      last[id] = {offset_, payload};
+      ASSERT_EQ(publish({.epoch = 1, .packet_id = id, .payload = payload, .client = client}), kFresh);
+      id = random() % 20 == 0 ? static_cast<std::uint16_t>(1 + random() % 65'535)
+                              : static_cast<std::uint16_t>(id % 65'535 + 1);
+    }
+    const auto chosen = std::next(last.begin(), static_cast<std::ptrdiff_t>(random() % last.size()));
+    const auto [offset, payload] = chosen->second;
+    EXPECT_EQ(publish({.epoch = 2, .packet_id = chosen->first, .dup = true, .payload = payload, .client = client}),
+              copy_of(offset, CopyRule::kMqttDup))
+        << "round " << round << ", packet id " << chosen->first;
+  }
+}
 
 TEST_F(CopyRulesTest, AnEqualIngestIdIsACopyOfTheFirst) {
   EXPECT_EQ(publish({}), kFresh);
