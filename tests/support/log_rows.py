@@ -3,7 +3,7 @@ with the database by EXCEPT in both directions.
 
 For logs without copies (the ledger says so): the rules about copies are not repeated here.
 """
-from collections import OrderedDict
+from collections import OrderedDict, namedtuple
 
 import protos
 import raw_kafka
@@ -12,6 +12,8 @@ from millrace_lab import DATABASE
 _EXACT = 2 ** 53
 _REMEMBERED = 256  # times of a series that a later point may meet again
 _NULL = "\\N"
+
+Row = namedtuple("Row", "cells timed")
 
 _TABLE = """
 DROP TABLE IF EXISTS public.of_the_log;
@@ -48,38 +50,50 @@ def _rows(lab, records):
             timed = point.HasField("time_us") or batch.HasField("event_time_us")
             if timed:
                 time = point.time_us if point.HasField("time_us") else batch.event_time_us
+                met = known.get(time)
+                if met and not met.timed:
+                    known[_free(known, time)] = met
             else:
                 time = batch.ingest_time_us + index
-                while time in known:  # one that the platform stamped goes on to the next free place
-                    time += 1
-            known[time] = _line(time, batch.device_key, point, timed)  # of one time that the device gave the later one counts
-            if len(known) > _REMEMBERED:
-                yield known.popitem(last=False)[1]
+                if time in known:
+                    time = _free(known, time)
+            # Of one time that the device gave the later one counts.
+            known[time] = Row(f"{batch.device_key}\t{_escaped(point.metric)}\t{_cells(point.value)}", timed)
+            while len(known) > _REMEMBERED:
+                yield _line(*known.popitem(last=False))
         records -= 1
         if records == 0:
             tail.end()
     for known in series.values():
-        yield from known.values()
+        for time, row in known.items():
+            yield _line(time, row)
 
 
-def _line(time, device_key, point, timed):
-    value, kind, other = _cell(point.value)
-    return f"{time}\t{device_key}\t{_escaped(point.metric)}\t{value}\t{kind}\t{other}\t{_NULL if timed else 't'}\n".encode()
+def _free(known, time):
+    """What the platform stamped goes on to the next free place."""
+    while time in known:
+        time += 1
+    return time
+
+
+def _line(time, row):
+    return f"{time}\t{row.cells}\t{_NULL if row.timed else 't'}\n".encode()
 
 
 def _escaped(text):
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
-def _cell(value):
+def _cells(value):
+    """`value`, `kind` and `other`."""
     which = value.WhichOneof("kind")
     if which == "double_value":
-        return repr(value.double_value), _NULL, _NULL
+        return f"{value.double_value!r}\t{_NULL}\t{_NULL}"
     if which == "int_value":
         number = value.int_value
-        return (repr(float(number)), _NULL, _NULL) if -_EXACT <= number <= _EXACT else (_NULL, "1", str(number))
+        return f"{float(number)!r}\t{_NULL}\t{_NULL}" if -_EXACT <= number <= _EXACT else f"{_NULL}\t1\t{number}"
     if which == "bool_value":
-        return _NULL, "2", "true" if value.bool_value else "false"
+        return f"{_NULL}\t2\t{'true' if value.bool_value else 'false'}"
     if which == "string_value":
-        return _NULL, "3", _escaped(value.string_value)
-    return _NULL, "4", _escaped(value.json_value)
+        return f"{_NULL}\t3\t{_escaped(value.string_value)}"
+    return f"{_NULL}\t4\t{_escaped(value.json_value)}"
