@@ -57,6 +57,17 @@ def test_json_says_what_is_wrong(lab, meter):
     assert (status, json.loads(body)["code"]) == (400, "invalid_argument")
 
 
+@pytest.mark.parametrize("form, body", [("application/json", b"{}"), ("application/grpc-web+proto", b"\0\0\0\0\0"),
+                                        ("application/connect+json", b"\0\0\0\0\2{}")])
+def test_a_key_with_other_bytes_than_ascii_is_refused(lab, form, body):
+    pid = lab.member("query-api").process.pid()
+    for key in ("mk_\xff", "mk_a\tb"):
+        status, _, said = post(lab, "Tail" if "connect" in form else "Latest", body, key=key, Content_Type=form)
+        assert status == 401 or b"unauthenticated" in said or b"grpc-status:16" in said, (status, said)
+    assert post(lab, "Latest", {})[0] == 200
+    assert lab.member("query-api").process.pid() == pid
+
+
 def test_grpc_web_frames_hold_message_and_trailers(lab, meter):
     import protos
     pb = protos.query()

@@ -162,6 +162,7 @@ void HttpFront::Impl::call(const http::Request& request, WebForm form, const Met
   const auto refuse = [&](const Error& error) {
     send(responder, origin, failure(form, rpc::to_grpc_status(Status{error})));
   };
+  if (auto allowed = check_authorization(request); !allowed.ok()) return refuse(allowed.error());
   const auto timeout = timeout_of(form, request);
   if (!timeout.ok()) return refuse(timeout.error());
   auto message = message_in(form, request.body(), method);

@@ -12,6 +12,7 @@
 
 #include <millrace/base/digest.hpp>
 #include <millrace/rpc/call.hpp>
+#include <millrace/rpc/metadata.hpp>
 
 namespace millrace::query_api {
 namespace {
@@ -252,6 +253,12 @@ Result<std::optional<milliseconds>> timeout_of(WebForm form, const http::Request
   const auto time = connect ? time_of(*text, 1) : grpc_timeout(*text);
   if (!time) return Error{ErrorKind::kInvalid, std::string(name) + " is no such time"};
   return time;
+}
+
+Status check_authorization(const http::Request& request) {
+  const auto key = request.header("authorization");
+  if (!key || rpc::fits_metadata(*key)) return {};
+  return Error{ErrorKind::kUnauthenticated, "the header Authorization holds a byte that no API key has"};
 }
 
 Result<std::string> message_in(WebForm form, std::string_view body, const MethodDescriptor& method) {

@@ -32,6 +32,10 @@ enum class WebForm {
 /// `Connect-Timeout-Ms` or `grpc-timeout`; nothing: the request has none. kInvalid for what is no such time.
 [[nodiscard]] Result<std::optional<std::chrono::milliseconds>> timeout_of(WebForm form, const http::Request& request);
 
+/// Whether the header Authorization may be given to gRPC, which ends the process that gives it another byte than
+/// printable ASCII. kUnauthenticated: it may not, and no API key has such a byte.
+[[nodiscard]] Status check_authorization(const http::Request& request);
+
 /// The bytes of the message in a body. kInvalid says what is wrong with it.
 [[nodiscard]] Result<std::string> message_in(WebForm form, std::string_view body,
                                              const google::protobuf::MethodDescriptor& method);

@@ -202,6 +202,18 @@ TEST(WebCall, TimesAreThoseOfTheProtocols) {
   }
 }
 
+TEST(WebCall, AKeyThatGrpcWouldDieOfIsRefused) {
+  const auto kind = [](const std::string& key) -> std::optional<ErrorKind> {
+    const Status checked = check_authorization(WithHeader("authorization", key));
+    return checked.ok() ? std::nullopt : std::optional(checked.error().kind);
+  };
+  EXPECT_EQ(kind("Bearer mk_a_b ~"), std::nullopt);
+  EXPECT_EQ(kind(""), std::nullopt);
+  for (const char* bad : {"Bearer \xFF", "Bearer gr\xC3\xBCn", "Bearer a\tb", "Bearer \x7F"}) {
+    EXPECT_EQ(kind(bad), ErrorKind::kUnauthenticated) << bad;
+  }
+}
+
 TEST(RetryInfo, IsReadBackAndNothingElseIsTakenForIt) {
   const grpc::Status status =
       rpc::with_retry_info({grpc::StatusCode::RESOURCE_EXHAUSTED, "later"}, milliseconds(61'250));
