@@ -165,7 +165,7 @@ def _help(_layout, _rest):
 
 
 CALLS = {
-    "up": (_up, "up [--listen ADDRESS] [--data FILE.csv] [--tls]",
+    "up": (_up, "up [--listen ADDRESS] [--data FILE.csv] [--tls|--no-tls]",
            "install what is missing, build, start everything, stream a demo fleet"),
     "env": (_env, "env", "print export lines: addresses, demo credentials, paths"),
     "status": (_status, "status", "what runs, and whether it is ready"),

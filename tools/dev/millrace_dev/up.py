@@ -111,6 +111,8 @@ def status(layout):
             f"{port.split('_')[-1]}:{stack.settings.ports[port]}" for port in stack.ports_of(name))
         rows.append((name, state, pid or "", f"{_rss(pid)} MB" if pid else "", ports))
     say.line(say.table(rows, ["name", "state", "pid", "memory", "ports"]))
+    if all(state == "stopped" for _, state, *_ in rows):
+        hints = ["  nothing runs: ./dev up"]
     if hints:
         say.line()
         say.line("\n".join(hints))
