@@ -8,6 +8,7 @@ from . import build, say, testing
 
 CASES = 10_000
 _AT_ONCE = 500  # then a database and an archive of their own: what they hold grows with each case
+_ARCHIVED = 5  # one stretch of so many has days in an archive too: there a case takes ten times as long
 _STEP = 1_000_003  # between the seeds of two cases, as the program has it
 
 
@@ -19,17 +20,18 @@ def run(layout):
     folder = testing.fresh_folder(layout)
     environment = testing.test_environment(layout, folder)
     servers = testing.TestServers(layout, folder / "servers")
-    # With an archive, where parquet-worker could be built.
-    program = layout.binaries / "integration_query_archive"
-    if not program.exists():
+    hot = layout.binaries / "integration_query_api"
+    archived = layout.binaries / "integration_query_archive"
+    if not archived.exists():
         say.warn("parquet-worker is not built: the oracle runs without an archive")
-        program = layout.binaries / "integration_query_api"
+        archived = hot
     say.line(f"== {cases} cases, MILLRACE_SOAK_SEED={seed}")
     begun = time.monotonic()
     failed = 0
     try:
         environment.update(servers.start())
         for first in range(0, cases, _AT_ONCE):
+            program = archived if first // _AT_ONCE % _ARCHIVED == 0 else hot
             failed += _some(program, folder, environment, seed + first * _STEP, min(_AT_ONCE, cases - first))
             say.line(f"  {min(first + _AT_ONCE, cases)} cases, {time.monotonic() - begun:.0f} s")
     finally:

@@ -15,7 +15,8 @@ NAMES = {
     "compose": "the container images and docker-compose.yml for real, with a Docker engine of its own; needs root",
     "fuzz": "libFuzzer over every target of tests/fuzz for MILLRACE_FUZZ_SECONDS (1800) in all, two at once, with "
             "sanitizers; MILLRACE_FUZZ_MERGE=1 adds new inputs to the tree",
-    "oracle": "every read against a naive oracle over 10,000 random cases (MILLRACE_SOAK_CASES; MILLRACE_SOAK_SEED repeats a run)",
+    "oracle": "every read against a naive oracle over 10,000 random cases, a fifth of them with an archive (MILLRACE_SOAK_CASES; "
+              "MILLRACE_SOAK_SEED repeats a run)",
     "sanitizers": "unit and integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, then with ThreadSanitizer",
     "life": "ten days of 50 devices (MILLRACE_LIFE_DEVICES) through all tiers to an S3 server and back",
     "postgres": "the storage tests against the newer versions of PostgreSQL",
