@@ -21,11 +21,16 @@ class CoapDevice:
         """Of all requests from now on."""
         self._options.extend(options)
 
-    def post(self, payload):
-        """(code such as "2.04", Max-Age or None, payload); repeats as RFC 7252 section 4.2 says."""
+    def move(self, port):
+        """To another gateway, from the port that it had."""
+        self._socket.connect(("127.0.0.1", port))
+
+    def post(self, payload, message_id=None, token=None, kind=0, options=()):
+        """(code such as "2.04", Max-Age or None, payload); repeats as RFC 7252 section 4.2 says. The test may choose message id,
+        token and kind (1: non-confirmable), and add options to this request."""
         self._id += 1
-        token = os.urandom(4)
-        data = message(self._id, self._options, payload, token=token)
+        token = token or os.urandom(4)
+        data = message(message_id or self._id, self._options + list(options), payload, token=token, kind=kind)
         for wait in (2, 4, 8, 16, 32):
             self._socket.send(data)
             self._socket.settimeout(wait)

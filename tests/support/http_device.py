@@ -29,14 +29,14 @@ class HttpDevice:
             raise
         return answer.status, answer.headers, json.loads(text) if text else None
 
-    def send(self, payload, headers=None):
+    def send(self, payload, headers=None, path="/v1/telemetry"):
         """Posts what must be acknowledged; returns the receipt. A device made a moment ago (by a program, not by the lab)
         reaches the gateway's copy of the registry a little later: until its first message was taken, 401 may mean that."""
         deadline = time.monotonic() + (0 if self._known else 60)
-        status, _, body = self.post(payload, headers)
+        status, _, body = self.post(payload, headers, path)
         while status == 401 and time.monotonic() < deadline:
             time.sleep(0.05)
-            status, _, body = self.post(payload, headers)
+            status, _, body = self.post(payload, headers, path)
         self._known = self._known or status == 202
         assert status == 202, (status, body)
         return body["receipt"]

@@ -19,6 +19,7 @@ def _client(kind, bootstrap):
     for name in ("rd_kafka_conf_new", "rd_kafka_new", "rd_kafka_topic_new", "rd_kafka_queue_new"):
         getattr(kafka, name).restype = ctypes.c_void_p
     kafka.rd_kafka_consume_queue.restype = ctypes.POINTER(_Message)
+    kafka.rd_kafka_message_timestamp.restype = ctypes.c_int64
     conf = ctypes.c_void_p(kafka.rd_kafka_conf_new())
     text = ctypes.create_string_buffer(512)
     assert kafka.rd_kafka_conf_set(conf, b"bootstrap.servers", bootstrap.encode(), text, 512) == 0, text.value
@@ -45,15 +46,23 @@ class Tail:
         self._ended = True
 
     def __iter__(self):
+        for arrived, _, value in self.placed():
+            yield arrived, value
+
+    def placed(self):
+        """The same with what the log says of the record: (seconds, (partition, offset, key, time of the log in ms), value)."""
         while not self._ended:
             message = self._kafka.rd_kafka_consume_queue(self._queue, 100)
             if not message:
                 continue
             arrived = time.time()
             value = ctypes.string_at(message.contents.payload, message.contents.len) if message.contents.err == 0 else None
+            place = (message.contents.partition, message.contents.offset,
+                     ctypes.string_at(message.contents.key, message.contents.key_len) if message.contents.key else None,
+                     self._kafka.rd_kafka_message_timestamp(message, None))
             self._kafka.rd_kafka_message_destroy(message)
             if value:
-                yield arrived, value
+                yield arrived, place, value
         for partition in self._partitions:
             self._kafka.rd_kafka_consume_stop(self._topic, ctypes.c_int32(partition))
         self._kafka.rd_kafka_queue_destroy(self._queue)
@@ -61,13 +70,14 @@ class Tail:
         self._kafka.rd_kafka_destroy(self._client)
 
 
-def put(bootstrap, topic, values, timeout_ms=60_000):
-    """Produces the values without keys and waits until the broker has them."""
+def put(bootstrap, topic, values, timeout_ms=60_000, places=None):
+    """Produces the values, without keys and to any partitions or with a (partition, key) for each, and waits until the broker has
+    them."""
     kafka, client = _client(_PRODUCER, bootstrap)
     handle = ctypes.c_void_p(kafka.rd_kafka_topic_new(client, topic.encode(), None))
-    for value in values:
-        assert kafka.rd_kafka_produce(handle, ctypes.c_int32(_ANY_PARTITION), _COPY, value, ctypes.c_size_t(len(value)), None,
-                                      ctypes.c_size_t(0), None) == 0
+    for value, (partition, key) in zip(values, places or [(_ANY_PARTITION, None)] * len(values)):
+        assert kafka.rd_kafka_produce(handle, ctypes.c_int32(partition), _COPY, value, ctypes.c_size_t(len(value)), key,
+                                      ctypes.c_size_t(len(key or b"")), None) == 0
     assert kafka.rd_kafka_flush(client, timeout_ms) == 0, "not everything was produced"
     kafka.rd_kafka_topic_destroy(handle)
     kafka.rd_kafka_destroy(client)
