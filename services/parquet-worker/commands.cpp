@@ -111,17 +111,30 @@ Selection selection_of(const Fields& request) {
   return wanted;
 }
 
+/// Archived files are named by what they hold: `2026-11-20.g3.parquet`. kCorrupt: the one under this key is another
+/// day's or generation's, and rows would be missing without a word.
+Status check_name(std::string_view key, const FileFacts& facts) {
+  const std::string_view name = key.substr(key.rfind('/') + 1);
+  const std::string own =
+      facts.partition.substr(facts.partition.rfind('/') + 1) + ".g" + std::to_string(facts.generation) + ".parquet";
+  const bool is_of_a_day = name.find(".g") != std::string_view::npos;
+  if (!is_of_a_day || name == own) return {};
+  return Error{ErrorKind::kCorrupt, "the object " + std::string(key) + " is the file " + own};
+}
+
 /// The wanted rows of one file after another, each read as long as rows are still wanted.
 Result<ReadFigures> read_files(ObjectStore& store, std::string_view keys, Selection wanted,
                                const std::function<Status(const Row&)>& each) {
   ReadFigures total;
   while (!keys.empty() && wanted.limit > 0) {
     const std::size_t end = std::min(keys.find('\n'), keys.size());
-    const auto file = store.read(std::string(keys.substr(0, end)));
-    if (!file) return file.error();
+    const std::string key(keys.substr(0, end));
     keys.remove_prefix(std::min(end + 1, keys.size()));
+    const auto file = store.read(key);
+    if (!file) return file.error();
     auto reader = FileReader::open(*file);
     if (!reader) return reader.error();
+    if (auto named = check_name(key, (*reader)->facts()); !named) return named.error();
     const auto figures = (*reader)->read(wanted, each);
     if (!figures) return figures.error();
     wanted.limit -= figures->rows;

@@ -218,6 +218,19 @@ TEST_F(ParquetWorker, FindsEveryDamagedByte) {
   EXPECT_FALSE(verify("x.parquet").ok());
 }
 
+TEST_F(ParquetWorker, AFileUnderTheNameOfAnotherIsNotRead) {
+  ASSERT_TRUE(write({OwnedRow(Row{{1, 1, 5}, 0, false, 1.5, ""})}).ok());
+  const std::string own = "id/sample/2026/11/2026-11-20.g3.parquet";
+  ASSERT_TRUE(put(own).ok());
+  EXPECT_TRUE(read(own).ok());
+  for (const std::string other : {"2026-11-21.g3.parquet", "2026-11-20.g2.parquet", "2026-11-20.g33.parquet"}) {
+    ASSERT_TRUE(put("id/sample/2026/11/" + other).ok());
+    const auto back = read("id/sample/2026/11/" + other);
+    ASSERT_FALSE(back.ok()) << other;
+    EXPECT_EQ(back.error().kind, ErrorKind::kCorrupt) << back.error().message;
+  }
+}
+
 TEST_F(ParquetWorker, SaysWhatIsNotThere) {
   const auto missing = verify("nothing.parquet");
   ASSERT_FALSE(missing.ok());
