@@ -1,6 +1,7 @@
 #include "client.hpp"
 
 #include <millrace/rpc/client.hpp>
+#include <millrace/rpc/metadata.hpp>
 
 #include "command_error.hpp"
 
@@ -62,6 +63,9 @@ std::shared_ptr<grpc::Channel> open_channel(const Settings& settings, Target tar
     throw usage_error(
         "no API key is set",
         "`./dev up` writes a profile with one; or give --api-key, MILLRACE_API_KEY or api_key in a profile");
+  }
+  if (!rpc::fits_metadata(settings.api_key)) {
+    throw usage_error("the API key holds a byte that no key has", "copy it again: `mk_`, an id and a secret");
   }
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(64 << 20);

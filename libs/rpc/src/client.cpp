@@ -6,6 +6,7 @@
 
 #include <millrace/rpc/call.hpp>
 #include <millrace/rpc/client.hpp>
+#include <millrace/rpc/metadata.hpp>
 
 namespace millrace::rpc {
 
@@ -31,7 +32,9 @@ std::shared_ptr<grpc::Channel> make_channel(const ClientOptions& options) {
 }
 
 void prepare_stream(grpc::ClientContext& context, const ClientOptions& options) {
-  if (!options.api_key.empty()) context.AddMetadata("authorization", "Bearer " + options.api_key);
+  // Without a key the service answers that it wants one.
+  if (!options.api_key.empty() && fits_metadata(options.api_key))
+    context.AddMetadata("authorization", "Bearer " + options.api_key);
 }
 
 void prepare(grpc::ClientContext& context, const ClientOptions& options) {

@@ -109,7 +109,8 @@ TEST(CommandLine, WrongUsageEndsWithTwoAndSaysWhatHelps) {
                                              {"alerts", "--follow", "--from", "1h"},
                                              {"alerts", "--severity", "bad"},
                                              {"device", "create"},
-                                             {"key", "create", "--role", "king"}}) {
+                                             {"key", "create", "--role", "king"},
+                                             {"latest", "meter-1", "--api-key", "mk_gr\xC3\xBCn_x"}}) {
     const Outcome failed = run(wrong);
     EXPECT_EQ(failed.code, kExitUsage) << failed.err;
     EXPECT_NE(failed.err.find("next: "), std::string::npos) << failed.err;
