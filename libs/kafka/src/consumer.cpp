@@ -312,7 +312,9 @@ std::optional<Watermarks> Consumer::cached_watermarks(const TopicPartition& wher
 Result<std::vector<Position>> Consumer::offsets_at(std::span<const TopicPartition> partitions, TimeUs time_us,
                                                    milliseconds timeout) {
   const PartitionListHandle list = list_of(partitions);
-  for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = (time_us + kUsPerMs - 1) / kUsPerMs;
+  // Times before 1970 are none for Kafka: -1 asks for the end of the log, other ones are refused.
+  const std::int64_t time_ms = (std::max<TimeUs>(0, time_us) + kUsPerMs - 1) / kUsPerMs;
+  for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = time_ms;
   const rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(impl_->client.get(), list.get(), to_ms(timeout));
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return make_error(code, "offsets for a time");
   if (const Status status = check_elements(*list, "offsets for a time"); !status.ok()) return status.error();

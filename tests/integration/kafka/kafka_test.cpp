@@ -114,6 +114,11 @@ TEST_F(KafkaTest, TheBrokersTimeIsInTheRecordAndFindsItsOffset) {
   ASSERT_TRUE(at.ok()) << at.error().message;
   EXPECT_EQ((*at)[0].offset, 0);
   EXPECT_EQ((*at)[1].offset, kOffsetEnd);
+  for (const TimeUs before_1970 : {TimeUs{-1'999}, TimeUs{-62'135'596'800'000'000}}) {
+    const auto first = consumer.offsets_at(partitions, before_1970, seconds(60));
+    ASSERT_TRUE(first.ok()) << first.error().message;
+    EXPECT_EQ((*first)[0].offset, 0) << "the beginning, not what Kafka means by -1";
+  }
 }
 
 TEST_F(KafkaTest, ASecondHolderOfTheInstanceIdFencesTheFirst) {
