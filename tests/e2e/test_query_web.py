@@ -68,6 +68,12 @@ def test_a_key_with_other_bytes_than_ascii_is_refused(lab, form, body):
     assert lab.member("query-api").process.pid() == pid
 
 
+def test_a_message_that_is_none_is_refused_without_a_word_in_the_log(lab):
+    no_text = b"\x12\x02\xff\xfe"  # the field `device`
+    assert post(lab, "Latest", no_text, Content_Type="application/proto")[0] >= 400
+    assert not lab.error_lines(), "a library's own words"
+
+
 def test_grpc_web_frames_hold_message_and_trailers(lab, meter):
     import protos
     pb = protos.query()

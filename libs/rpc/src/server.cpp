@@ -1,5 +1,6 @@
 #include <mutex>
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
@@ -18,11 +19,13 @@ namespace {
 constexpr int kKeepaliveTimeoutMs = 20'000;
 constexpr unsigned kLookAtFilesEveryS = 1;
 
-void enable_plugins() {
+void prepare_libraries() {
   static std::once_flag once;
   std::call_once(once, [] {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    // A request that is no message is answered with a status. A line on stderr for each would be for anybody to write.
+    google::protobuf::SetLogHandler(nullptr);
   });
 }
 
@@ -70,7 +73,7 @@ Server::~Server() { (void)stop(std::chrono::steady_clock::now()); }
 
 Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options,
                                               const std::vector<grpc::Service*>& services) {
-  enable_plugins();
+  prepare_libraries();
   auto secured = credentials(options);
   if (!secured.ok()) return secured.error();
   grpc::ServerBuilder builder;
