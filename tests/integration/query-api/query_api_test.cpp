@@ -1,3 +1,4 @@
+#include <array>
 #include <limits>
 #include <set>
 
@@ -5,6 +6,7 @@
 
 #include "eventually.hpp"
 #include "query_fixture.hpp"
+#include "read/page_token.hpp"
 
 namespace millrace::query_api {
 namespace {
@@ -61,6 +63,23 @@ TEST_F(QueryApi, RangePagesHoldEachPointOnceAndTokensBelongToTheirRequest) {
   auto another = range("power", kStart, kStart + 21);
   another.set_page_token(first_token);
   EXPECT_EQ(code_of(&Stub::Range, another, kAcmeKey), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(QueryApi, AMadeUpTokenBehindTheRangeIsAnEmptyPageAtOnce) {
+  const auto id = metric("acme", "power", MetricType::kInteger);
+  insert_sample(kMeter, id, kStart, std::int64_t{1});
+  start_service();
+  auto request = range("power", kStart, kStart + 20);
+  const std::string scope = "range\nacme\n" + std::to_string(kMeter) + "\npower\n" + std::to_string(kStart) + '\n' +
+                            std::to_string(kStart + 20) + "\n0";
+  for (const TimeUs behind : {kStart + 20, kStart + 1'000'000, std::numeric_limits<TimeUs>::max()}) {
+    request.set_page_token(make_page_token(scope, std::array{behind, kStart}));
+    api::RangeResponse page;
+    const grpc::Status status = stub_->Range(context(kAcmeKey).get(), request, &page);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    EXPECT_EQ(page.samples_size(), 0);
+    EXPECT_TRUE(page.next_page_token().empty());
+  }
 }
 
 TEST_F(QueryApi, RangePagesAreBoundedInBytes) {
