@@ -3,6 +3,7 @@ import contextlib
 import http.server
 import io
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tools" / "dev"))
 
-from millrace_dev import arrow, environment, fuzz, screen, services, testing, toolchain, up  # noqa: E402
+from millrace_dev import arrow, environment, fuzz, postgres, screen, services, testing, toolchain, up  # noqa: E402
 from millrace_dev.layout import Layout, private_folder  # noqa: E402
 from millrace_dev.processes import Process, is_stopped, wait_until  # noqa: E402
 from millrace_dev.say import DevError  # noqa: E402
@@ -302,6 +303,20 @@ class Signals(unittest.TestCase):
                 wait_until(lambda: not is_stopped(busy.pid()), 60, "it to go on")
             finally:
                 busy.kill()
+
+
+class DatabaseSettings(unittest.TestCase):
+    def test_a_read_over_as_many_days_as_the_writer_makes_finds_locks_enough(self):
+        limit = re.search(r"STORAGE_WRITER_PARTITIONS_LIMIT` \|[^|]*\| `(\d+)`", (ROOT / "docs/configuration.md").read_text("utf-8"))
+        locks = 4 * int(limit.group(1))  # a table and an index each, of rows and of segments
+        texts = {"./dev": " ".join(f"{name}={value}" for name, value in postgres.SETTINGS.items())}
+        for name in ("docker-compose.yml", "deploy/kubernetes/overlays/single-node/postgres.yaml"):
+            texts[name] = (ROOT / name).read_text("utf-8")
+        for name, text in texts.items():
+            def setting(of, default, text=text):
+                found = re.search(rf"\b{of}=(\d+)", text)
+                return int(found.group(1)) if found else default
+            self.assertGreater(setting("max_connections", 100) * setting("max_locks_per_transaction", 64), 2 * locks, name)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ TIMESCALEDB = "MILLRACE_TEST_TIMESCALEDB"
 SETTINGS = {
     "unix_socket_directories": "''",
     "max_connections": "200",
+    "max_locks_per_transaction": "512",
     "shared_buffers": "'128MB'",
     "max_wal_size": "'4GB'",
     "log_checkpoints": "off",
