@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "checks.hpp"
 #include "client.hpp"
 #include "command_error.hpp"
 #include "command_line.hpp"
@@ -31,7 +32,7 @@ struct AccessArguments {
 // A forgotten argument must not take everything away.
 void check_some(bool some, bool none, const std::string& what) {
   if (some == none)
-    throw usage_error(some ? "--none and " + what + " exclude each other" : "there are no " + what,
+    throw usage_error(some ? "--none and " + what + " exclude each other" : "no " + what + " are named",
                       "name them, or take all away with --none");
 }
 
@@ -91,7 +92,9 @@ void set_topics(Session& session, const AccessArguments& arguments) {
 
 void set_ack(Session& session, const AccessArguments& arguments) {
   auto request = request_for<api::SetDeviceAckLevelRequest>(session, arguments);
-  check_some(!arguments.level.empty(), arguments.none, "ack level");
+  if (arguments.level.empty() != arguments.none)
+    throw usage_error(arguments.none ? "--none and LEVEL exclude each other" : "a LEVEL is wanted, or --none",
+                      "name bus or stored, or --none for what the tenant's policy says");
   if (!arguments.none) request.set_ack_level(arguments.level == "stored" ? api::ACK_LEVEL_STORED : api::ACK_LEVEL_BUS);
   static_cast<void>(
       Registry(session.settings, Target::kRegistry).call(&Service::StubInterface::SetDeviceAckLevel, request, kHint));
@@ -110,16 +113,24 @@ void show_ack(Session& session, const AccessArguments& arguments) {
 
 using Arguments = std::shared_ptr<AccessArguments>;
 
-CLI::App* add_pair(CLI::App& group, Session& session, const Arguments& arguments, const std::string& example,
-                   void (*set)(Session&, const AccessArguments&), void (*show)(Session&, const AccessArguments&)) {
+struct Words {
+  const char* set;
+  const char* show;
+  const char* none;
+};
+constexpr Words kList{"replace all of them", "show them", "take all of them away"};
+
+CLI::App* add_pair(CLI::App& group, Session& session, const Arguments& arguments, Words words,
+                   const std::string& example, void (*set)(Session&, const AccessArguments&),
+                   void (*show)(Session&, const AccessArguments&)) {
   const auto with = [&session, arguments](auto function) {
     return [&session, arguments, function] { function(session, *arguments); };
   };
   const std::string path = "  millrace device " + group.get_name();
-  CLI::App* setting = add_command(group, session, "set", "replace all of them", path + " set " + example, with(set));
+  CLI::App* setting = add_command(group, session, "set", words.set, path + " set " + example, with(set));
   setting->add_option("DEVICE", arguments->device, "device id")->required();
-  setting->add_flag("--none", arguments->none, "take all of them away");
-  CLI::App* shown = add_command(group, session, "show", "show them", path + " show gateway-1", with(show));
+  setting->add_flag("--none", arguments->none, words.none);
+  CLI::App* shown = add_command(group, session, "show", words.show, path + " show gateway-1", with(show));
   shown->add_option("DEVICE", arguments->device, "device id")->required();
   add_format_option(*shown, arguments->format, {"table", "json"});
   return setting;
@@ -130,17 +141,18 @@ CLI::App* add_pair(CLI::App& group, Session& session, const Arguments& arguments
 void add_access_commands(CLI::App& group, Session& session) {
   auto arguments = std::make_shared<AccessArguments>();
   CLI::App* children = add_group(group, "children", "devices that a gateway device publishes for");
-  CLI::App* set =
-      add_pair(*children, session, arguments, "gateway-1 meter-1 meter-2 'hall-7-*'", set_children, show_children);
+  CLI::App* set = add_pair(*children, session, arguments, kList, "gateway-1 meter-1 meter-2 'hall-7-*'", set_children,
+                           show_children);
   set->add_option("CHILD", arguments->children, "device ids, and beginnings of ids with a * behind");
   CLI::App* topics = add_group(group, "topics", "local topics of a device, in place of those of the tenant's policy");
-  add_topic_options(*add_pair(*topics, session, arguments, "gateway-1 --subscribe news/# --both 'chat/{device}'",
+  add_topic_options(*add_pair(*topics, session, arguments, kList, "gateway-1 --subscribe news/# --both 'chat/{device}'",
                               set_topics, show_topics),
                     arguments->topics);
   CLI::App* ack = add_group(group, "ack", "when a device's messages are acknowledged, in place of the tenant's policy");
-  add_pair(*ack, session, arguments, "meter-1 stored", set_ack, show_ack)
+  const Words one{"set it", "show it", "what the tenant's policy says"};
+  add_pair(*ack, session, arguments, one, "meter-1 stored", set_ack, show_ack)
       ->add_option("LEVEL", arguments->level, "bus: when Kafka has it; stored: when the database has its points")
-      ->check(CLI::IsMember({"bus", "stored"}));
+      ->check(one_of({"bus", "stored"}));
 }
 
 }  // namespace millrace::cli

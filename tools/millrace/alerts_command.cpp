@@ -11,6 +11,7 @@
 
 #include "alert_events.hpp"
 #include "alert_text.hpp"
+#include "checks.hpp"
 #include "client.hpp"
 #include "command_error.hpp"
 #include "command_line.hpp"
@@ -251,7 +252,7 @@ void add_alerts_command(CLI::App& app, Session& session) {
   command->add_option("--device", arguments->device, "only of this device");
   command->add_option("--rule", arguments->rule, "only of this rule");
   command->add_option("--severity", arguments->severity, "this one or higher: info, warning, critical")
-      ->transform(CLI::CheckedTransformer(severities()).description(""))
+      ->transform(value_of(severities()))
       ->option_text("SEVERITY");
   CLI::Option* follow = command->add_flag("--follow,-f", arguments->follow, "print events as they come");
   command->add_option("--from", arguments->from, "raised then or later: RFC 3339, a date, or how long ago: 1h, 2d")
@@ -261,9 +262,7 @@ void add_alerts_command(CLI::App& app, Session& session) {
   for (const char* other : {"--open", "--cleared", "--device", "--rule", "--severity", "--from", "--to", "--follow"}) {
     id->excludes(command->get_option(other));
   }
-  command->add_option("--limit", arguments->limit, "at most so many (100)")
-      ->check(CLI::PositiveNumber.description(""))
-      ->excludes(follow);
+  command->add_option("--limit", arguments->limit, "at most so many (100)")->check(at_least(1))->excludes(follow);
   add_format_option(*command, arguments->format, {"table", "json"});
 }
 

@@ -6,6 +6,7 @@
 #include <millrace/base/digest.hpp>
 #include <millrace/credentials/certificate.hpp>
 
+#include "checks.hpp"
 #include "client.hpp"
 #include "command_line.hpp"
 #include "format_option.hpp"
@@ -151,7 +152,7 @@ void add_set_options(CLI::App& command, AuthorityArguments& arguments) {
   command
       .add_option("--source", arguments.source,
                   "where the device's name stands: common-name, dns-name, uri, email (common-name)")
-      ->check(CLI::IsMember({"common-name", "dns-name", "uri", "email"}).description(""));
+      ->check(one_of({"common-name", "dns-name", "uri", "email"}));
   command.add_option("--pattern", arguments.pattern, "what stands there, with {device} for the id ({device})");
   CLI::Option* provisions =
       command.add_flag("--provisions", arguments.provisions, "a certificate of a device that is not known makes it");

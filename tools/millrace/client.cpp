@@ -1,5 +1,7 @@
 #include "client.hpp"
 
+#include <string_view>
+
 #include <millrace/rpc/client.hpp>
 #include <millrace/rpc/metadata.hpp>
 
@@ -28,6 +30,16 @@ const std::string& address_of(Target target, const Settings& settings) {
   return target == Target::kRegistry ? settings.registry : settings.query;
 }
 
+/// What somebody does who was told that a call is not allowed.
+std::string right_key(std::string_view said) {
+  if (said.starts_with("your key belongs to tenant"))
+    return "name that tenant with --tenant or MILLRACE_TENANT, or use a key of the other one";
+  if (said.find("key of the platform") != std::string_view::npos)
+    return "give the platform's key with --api-key: `device-registry bootstrap` printed it, `./dev env` has it as "
+           "MILLRACE_PLATFORM_KEY";
+  return "use an API key of that role: `millrace key create --role ROLE`";
+}
+
 }  // namespace
 
 void throw_rpc_error(const grpc::Status& status, Target target, const Settings& settings, std::string_view hint) {
@@ -46,7 +58,7 @@ void throw_rpc_error(const grpc::Status& status, Target target, const Settings& 
                          "check --api-key, MILLRACE_API_KEY or api_key in the profile" +
                              (settings.profile.empty() ? std::string() : " " + settings.profile.string()));
     case grpc::StatusCode::PERMISSION_DENIED:
-      throw CommandError("not allowed: " + said, "use an API key of that role: `millrace key create --role ROLE`");
+      throw CommandError("not allowed: " + said, right_key(said));
     case grpc::StatusCode::NOT_FOUND:
       throw CommandError(said, std::string(hint));
     case grpc::StatusCode::RESOURCE_EXHAUSTED:

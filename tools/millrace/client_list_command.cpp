@@ -1,5 +1,6 @@
 // `millrace presence`: the same as `millrace admin presence` for the holder of a key, from query-api.
 #include <memory>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -39,7 +40,9 @@ void list_clients(Session& session, const ClientListArguments& arguments) {
       if (arguments.format == Format::kJson) {
         session.out() << presence_json(entry) << '\n';
       } else {
-        table.add(presence_row(entry));
+        std::vector<std::string> row = presence_row(entry);
+        row.front() = client.device();  // all of them are the tenant's
+        table.add(std::move(row));
       }
     }
     request.set_page_token(page.next_page_token());

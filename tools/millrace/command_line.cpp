@@ -43,6 +43,15 @@ std::string path_of(const CLI::App& command) {
   return path;
 }
 
+/// The first word that is no command where one is wanted; empty: there is none.
+std::string unknown_command(const CLI::App& app, const CLI::App& deepest) {
+  if (deepest.get_require_subcommand_min() == 0) return {};
+  for (const std::string& word : app.remaining(true)) {
+    if (!word.starts_with('-')) return word;
+  }
+  return {};
+}
+
 /// CLI11's own message for a mistake, and the help that belongs to it.
 int report_usage(const CLI::App& app, const CLI::ParseError& error, std::ostream& err) {
   const CLI::App* deepest = &app;
@@ -51,7 +60,9 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, std::ostream
     deepest = chosen.front();
     path += ' ' + deepest->get_name();
   }
-  err << "millrace: " << error.what() << '\n' << "next: `" << path << " --help` shows what it takes\n";
+  const std::string unknown = unknown_command(app, *deepest);
+  const std::string said = unknown.empty() ? error.what() : "there is no command '" + unknown + '\'';
+  err << "millrace: " << said << '\n' << "next: `" << path << " --help` shows what it takes\n";
   return kExitUsage;
 }
 
@@ -86,7 +97,7 @@ int run_command_line(std::vector<std::string> arguments, Streams streams) {
       "  millrace range meter-1 power --plot       the last hour, drawn\n"
       "  millrace tail                             readings as they come\n"
       "  millrace alerts --open                    what is wrong now\n"
-      "Exit codes: 0 done, 1 failed, 2 wrong usage; `receipt` has more.");
+      "Exit codes: 0 done, 1 failed, 2 wrong usage; `receipt` and `ledger` have more.");
   add_setting_flags(app, session.flags);
   add_tenant_commands(app, session);
   add_device_commands(app, session);

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "checks.hpp"
 #include "command_line.hpp"
 
 namespace millrace::cli {
@@ -84,9 +85,7 @@ void add_completion_command(CLI::App& app, Session& session) {
                     if (*shell == "zsh") session.out() << "autoload -U +X bashcompinit && bashcompinit\n";
                     write_bash(session.out(), app);
                   });
-  command->add_option("SHELL", *shell, "bash or zsh")
-      ->required()
-      ->check(CLI::IsMember({"bash", "zsh"}).description(""));
+  command->add_option("SHELL", *shell, "bash or zsh")->required()->check(one_of({"bash", "zsh"}));
 }
 
 }  // namespace millrace::cli

@@ -9,6 +9,7 @@
 #include <millrace/base/time.hpp>
 #include <millrace/telemetry/payload.hpp>
 
+#include "checks.hpp"
 #include "client.hpp"
 #include "command_error.hpp"
 #include "command_line.hpp"
@@ -280,7 +281,7 @@ void add_dead_commands(CLI::App& app, Session& session) {
                   [&session, arguments] {
                     arguments->newest ? list_newest(session, *arguments) : list_oldest(session, *arguments);
                   });
-  list->add_option("--limit", arguments->limit, "at most so many (100)")->check(CLI::PositiveNumber.description(""));
+  list->add_option("--limit", arguments->limit, "at most so many (100)")->check(at_least(1));
   list->add_flag("--newest", arguments->newest, "the last ones: reads all that the tenant has, which may take a while");
   add_format_option(*list, arguments->format, {"table", "json"});
   CLI::App* show =

@@ -5,6 +5,7 @@
 
 #include <millrace/base/time.hpp>
 
+#include "checks.hpp"
 #include "client.hpp"
 #include "command_error.hpp"
 #include "command_line.hpp"
@@ -193,7 +194,7 @@ void add_device_commands(CLI::App& app, Session& session) {
       add_command(*group, session, "list", "list devices", "  millrace device list --prefix meter- --limit 20",
                   [&session, arguments] { list_devices(session, *arguments); });
   list->add_option("--prefix", arguments->prefix, "only ids that start with this");
-  list->add_option("--limit", arguments->limit, "at most so many")->check(CLI::PositiveNumber.description(""));
+  list->add_option("--limit", arguments->limit, "at most so many")->check(at_least(1));
   list->add_flag("--ids", arguments->only_ids, "only the ids, a line each");
   add_format_option(*list, arguments->format, {"table", "json"});
   CLI::App* import = add_command(

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 
+#include "checks.hpp"
 #include "client.hpp"
 #include "command_line.hpp"
 #include "millrace/query/v1/query.grpc.pb.h"
@@ -82,7 +83,7 @@ void add_export_command(CLI::App& app, Session& session) {
   const std::map<std::string, api::ExportFormat> formats{
       {"csv", api::EXPORT_FORMAT_CSV}, {"parquet", api::EXPORT_FORMAT_PARQUET}, {"arrow", api::EXPORT_FORMAT_ARROW}};
   command->add_option("--format", arguments->format, "csv (default), parquet, or arrow: a stream of its IPC format")
-      ->transform(CLI::CheckedTransformer(formats).description(""))
+      ->transform(value_of(formats))
       ->option_text("FORMAT");
   arguments->times.add_options(*command, "1d");
   command->add_option("--output,-o", arguments->file, "this file instead of standard output");

@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "checks.hpp"
 #include "command_line.hpp"
 
 namespace millrace::cli {
@@ -20,9 +21,7 @@ inline void add_format_option(CLI::App& command, Format& format, const std::vect
     allowed.emplace(name, all.at(name));
     list += (list.empty() ? "" : ", ") + name;
   }
-  command.add_option("--format", format, "output: " + list)
-      ->transform(CLI::CheckedTransformer(allowed).description(""))
-      ->option_text("FORMAT");
+  command.add_option("--format", format, "output: " + list)->transform(value_of(allowed))->option_text("FORMAT");
   command.add_flag_callback("--json", [&format] { format = Format::kJson; }, "the same as --format json");
 }
 

@@ -2,6 +2,7 @@
 #include <map>
 #include <memory>
 
+#include "checks.hpp"
 #include "client.hpp"
 #include "command_line.hpp"
 #include "format_option.hpp"
@@ -52,7 +53,7 @@ void show_top(Session& session, const TopArguments& arguments) {
   }
   if (arguments.format != Format::kTable) return;
   table.print(out);
-  if (table.empty()) out << "nothing stored in this range\n";
+  if (table.empty()) out << "no numbers in this range\n";
 }
 
 struct AggregateArguments {
@@ -105,7 +106,7 @@ void show_aggregate(Session& session, const AggregateArguments& arguments) {
   } while (!request.page_token().empty());
   if (arguments.format != Format::kTable) return;
   table.print(session.out());
-  if (table.empty()) session.out() << "nothing stored in this range\n";
+  if (table.empty()) session.out() << "no numbers in this range\n";
 }
 
 void add_top_command(CLI::App& app, Session& session) {
@@ -126,9 +127,9 @@ void add_top_command(CLI::App& app, Session& session) {
                                                    {"sum", api::FIGURE_SUM},
                                                    {"count", api::FIGURE_COUNT}};
   command->add_option("--by", arguments->figure, "mean (if not told otherwise), min, max, sum, count")
-      ->transform(CLI::CheckedTransformer(figures).description(""))
+      ->transform(value_of(figures))
       ->option_text("FIGURE");
-  command->add_option("-n", arguments->count, "so many (10)")->check(CLI::PositiveNumber.description(""));
+  command->add_option("-n", arguments->count, "so many (10)")->check(at_least(1));
   command->add_flag("--lowest", arguments->lowest, "the lowest instead of the highest");
   add_format_option(*command, arguments->format, {"table", "csv", "json"});
 }
@@ -151,7 +152,7 @@ void add_aggregate_command(CLI::App& app, Session& session) {
                                                        {"month", api::CALENDAR_UNIT_MONTH},
                                                        {"year", api::CALENDAR_UNIT_YEAR}};
   CLI::Option* every = command->add_option("--every", arguments->unit, "each day, week, month or year of the calendar")
-                           ->transform(CLI::CheckedTransformer(units).description(""))
+                           ->transform(value_of(units))
                            ->option_text("UNIT")
                            ->excludes(step);
   command->add_option("--zone", arguments->zone, "with --every: its time zone, as Europe/Berlin (UTC)")->needs(every);

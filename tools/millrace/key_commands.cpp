@@ -5,6 +5,7 @@
 
 #include <millrace/base/time.hpp>
 
+#include "checks.hpp"
 #include "client.hpp"
 #include "command_error.hpp"
 #include "command_line.hpp"
@@ -136,7 +137,7 @@ void add_key_commands(CLI::App& app, Session& session) {
       add_command(*group, session, "create", "create an API key; its text is shown only once",
                   "  millrace key create --role viewer --description 'wall display' --expires 90d", with(create_key));
   create->add_option("--role", arguments->role, "viewer, operator or admin (viewer)")
-      ->check(CLI::IsMember({"viewer", "operator", "admin"}).description(""));
+      ->check(one_of({"viewer", "operator", "admin"}));
   create->add_option("--description", arguments->description, "what it is for");
   create->add_option("--expires", arguments->expires, "time, or how long it holds (never)");
   add_format_option(*create, arguments->format, {"table", "json"});

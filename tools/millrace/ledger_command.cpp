@@ -82,7 +82,7 @@ void print(std::ostream& out, const Sums& sums) {
   line("in the log", sums.in_log, "records, where the log still holds their hour");
   line("accounted for", sums.records, "records, in the transactions that stored them");
   line("  copies", sums.copies, "of these, repeats of a message");
-  line("  dead", sums.dead_records, "of these, nothing could be stored");
+  line("  dead", sums.dead_records, "of these, could not be read at all");
   line("pending", sums.pending, "records that the writer has not read yet");
   line("missing", sums.missing, "records: should be 0");
   line("points", sums.points, "in the records that are neither copies nor dead");
@@ -190,8 +190,9 @@ void add_ledger_command(CLI::App& app, Session& session) {
                     arguments->device.empty() ? show_hours(session, *arguments) : show_device(session, *arguments);
                   });
   ledger->add_option("--device", arguments->device, "the messages of this device, counted in the log");
-  ledger->add_option("--from", arguments->from, "since this time (a day before --to)");
-  ledger->add_option("--to", arguments->to, "until this time (now)");
+  ledger->add_option("--from", arguments->from,
+                     "since then: RFC 3339, a date, or how long ago: 15m, 1h, 2d (1d before --to)");
+  ledger->add_option("--to", arguments->to, "until then, the same forms (now)");
   ledger->add_flag("--hours", arguments->hours, "a line for each partition and hour, too");
   add_format_option(*ledger, arguments->format, {"table", "json"});
 }

@@ -13,6 +13,7 @@
 #include <millrace/storage_schema/statements.hpp>
 
 #include "admin_commands.hpp"
+#include "checks.hpp"
 #include "command_error.hpp"
 #include "format_option.hpp"
 #include "text.hpp"
@@ -281,8 +282,7 @@ void add_log_command(CLI::App& group, Session& session) {
       "MILLRACE_DATABASE_URL names the database. --accept needs the role that owns the schema storage, the one of "
       "storage-writer; to look, a role that may read is enough.",
       [&session, arguments] { log(session, *arguments); });
-  command->add_option("--partition", arguments->partition, "only this one")
-      ->check(CLI::NonNegativeNumber.description(""));
+  command->add_option("--partition", arguments->partition, "only this one")->check(at_least(0));
   command->add_option("--accept", arguments->reason,
                       "begin a new generation of the partition; the reason is kept and shown with its receipts");
   command->add_option("--resume", arguments->resume, "with --accept: begin at this offset instead of the proposed one");

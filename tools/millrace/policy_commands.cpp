@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "checks.hpp"
 #include "client.hpp"
 #include "command_error.hpp"
 #include "command_line.hpp"
@@ -85,7 +86,7 @@ void add_policy_commands(CLI::App& app, Session& session) {
   add_topic_options(*set, arguments->topics);
   set->add_flag("--receipts", arguments->receipts, "MQTT 5 clients get receipts without asking");
   set->add_option("--ack", arguments->ack, "when messages that do not say it themselves are acknowledged: bus, stored")
-      ->check(CLI::IsMember({"bus", "stored"}))
+      ->check(one_of({"bus", "stored"}))
       ->capture_default_str();
   set->add_flag("--none", arguments->none, "no policy: devices have their own topics and nothing else");
   add_format_option(*set, arguments->format, {"table", "json"});

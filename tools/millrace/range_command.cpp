@@ -5,6 +5,7 @@
 
 #include <millrace/base/time.hpp>
 
+#include "checks.hpp"
 #include "client.hpp"
 #include "command_error.hpp"
 #include "command_line.hpp"
@@ -81,7 +82,8 @@ class Rows {
 
   void end() {
     if (arguments_.format == Format::kJson) out_ << "]}\n";
-    if (arguments_.format == Format::kTable && count_ == 0) out_ << "nothing stored in this range\n";
+    if (arguments_.format != Format::kTable || count_ != 0) return;
+    out_ << (arguments_.in_buckets() ? "no numbers in this range\n" : "nothing stored in this range\n");
   }
 
   [[nodiscard]] std::int64_t count() const { return count_; }
@@ -201,11 +203,11 @@ void add_range_command(CLI::App& app, Session& session) {
       command->add_option("--step", arguments->step, "count, min, max and mean of each such stretch: 1m, 15m, 1d");
   CLI::Option* points =
       command->add_option("--points", arguments->points, "the same of so many equal stretches at most (10000)")
-          ->check(CLI::PositiveNumber.description(""))
+          ->check(at_least(1))
           ->excludes(step);
   command->add_flag("--lttb", arguments->lttb, "with --points: stored points that keep the look of the line")
       ->needs(points);
-  command->add_option("--limit", arguments->limit, "at most so many rows")->check(CLI::PositiveNumber.description(""));
+  command->add_option("--limit", arguments->limit, "at most so many rows")->check(at_least(1));
   command->add_flag("--header", arguments->header, "a first CSV line that names the columns");
   add_format_option(*command, arguments->format, {"table", "csv", "json", "plot"});
   command->add_flag_callback("--plot", [arguments] { arguments->format = Format::kPlot; }, "the same as --format plot");

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "checks.hpp"
 #include "client.hpp"
 #include "command_error.hpp"
 #include "command_line.hpp"
@@ -154,7 +155,7 @@ void add_conditions(CLI::App& command, RuleArguments& arguments, bool is_new) {
   command.add_option("--clear", arguments.clear, "condition that clears it (when --raise is not true)");
   command.add_option("--device-prefix", arguments.prefix, "only devices whose id starts with it (all)");
   command.add_option("--severity", arguments.severity, "info, warning or critical (warning)")
-      ->check(CLI::IsMember({"info", "warning", "critical"}).description(""));
+      ->check(one_of({"info", "warning", "critical"}));
   command.add_option("--description", arguments.description, "for people");
 }
 

@@ -21,12 +21,15 @@ std::string read_all(std::string_view option, std::istream& in, std::size_t most
 
 std::string read_input(std::string_view option, const std::string& file, std::istream& in, std::size_t most) {
   if (file == "-") return read_all(option, in, most);
+  const auto unreadable = [&] {
+    return CommandError(std::string(option) + ": " + file + " cannot be read: " + std::strerror(errno),
+                        "name a file, or - for standard input");
+  };
   std::ifstream stream(file, std::ios::binary);
-  if (!stream) {
-    throw CommandError(std::string(option) + ": " + file + " cannot be read: " + std::strerror(errno),
-                       "name a file, or - for standard input");
-  }
-  return read_all(option, stream, most);
+  if (!stream) throw unreadable();
+  std::string text = read_all(option, stream, most);
+  if (stream.bad()) throw unreadable();  // a folder
+  return text;
 }
 
 std::string read_secret(std::string_view option, const std::string& file, std::istream& in) {

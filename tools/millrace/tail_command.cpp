@@ -5,6 +5,7 @@
 
 #include <millrace/base/time.hpp>
 
+#include "checks.hpp"
 #include "client.hpp"
 #include "command_line.hpp"
 #include "format_option.hpp"
@@ -93,7 +94,7 @@ void add_tail_command(CLI::App& app, Session& session) {
                                   [&session, arguments] { tail(session, *arguments); });
   command->add_option("DEVICE", arguments->devices, "only these");
   command->add_option("--metric", arguments->metrics, "only these");
-  command->add_option("--count", arguments->count, "stop after so many")->check(CLI::PositiveNumber.description(""));
+  command->add_option("--count", arguments->count, "stop after so many")->check(at_least(1));
   add_format_option(*command, arguments->format, {"table", "csv", "json"});
 }
 

@@ -7,6 +7,7 @@
 
 #include <millrace/telemetry/message_schema.hpp>
 
+#include "checks.hpp"
 #include "client.hpp"
 #include "format_option.hpp"
 #include "millrace/registry/v1/registry.grpc.pb.h"
@@ -159,7 +160,7 @@ void add_type_commands(CLI::App& app, Session& session) {
   set->add_option("--format", arguments->payload_format,
                   "of messages that do not say it: json, cbor, senml-json, senml-cbor, protobuf, text")
       ->required()
-      ->check(CLI::IsMember({"json", "cbor", "senml-json", "senml-cbor", "protobuf", "text"}).description(""));
+      ->check(one_of({"json", "cbor", "senml-json", "senml-cbor", "protobuf", "text"}));
   CLI::Option* descriptor = set->add_option("--descriptor", arguments->descriptor_file,
                                             "file with a google.protobuf.FileDescriptorSet, at most 256 KiB");
   set->add_option("--message", arguments->message, "full name of the message that they send")->needs(descriptor);

@@ -25,7 +25,7 @@ struct WindowOptions {
 };
 
 inline void add_window_options(CLI::App& command, WindowOptions& options) {
-  command.add_option("--not-before", options.not_before, "valid from this time on (from ever)");
+  command.add_option("--not-before", options.not_before, "valid from this time on: RFC 3339, or a date (from ever)");
   command.add_option("--not-after", options.not_after, "valid until this time, or how long: 90d (for ever)");
 }
 

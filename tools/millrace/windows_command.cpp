@@ -5,6 +5,7 @@
 
 #include <millrace/base/time.hpp>
 
+#include "checks.hpp"
 #include "client.hpp"
 #include "command_error.hpp"
 #include "command_line.hpp"
@@ -125,7 +126,7 @@ void add_windows_command(CLI::App& app, Session& session) {
   command->add_option("METRIC", arguments->metric, "the metric's name")->required();
   command->add_option("--from", arguments->from, "RFC 3339, a date, or how long ago: 15m, 1h, 2d (1d before --to)");
   command->add_option("--to", arguments->to, "the same forms (now)");
-  command->add_option("--limit", arguments->limit, "at most so many rows")->check(CLI::PositiveNumber.description(""));
+  command->add_option("--limit", arguments->limit, "at most so many rows")->check(at_least(1));
   command->add_flag("--header", arguments->header, "a first CSV line that names the columns");
   add_format_option(*command, arguments->format, {"table", "csv", "json"});
 }

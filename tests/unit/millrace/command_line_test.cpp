@@ -117,6 +117,26 @@ TEST(CommandLine, WrongUsageEndsWithTwoAndSaysWhatHelps) {
   }
 }
 
+TEST(CommandLine, AMistakeIsNamedInWordsOfTheUser) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> mistakes{
+      {{"nonsense"}, "there is no command 'nonsense'"},
+      {{"device", "nonsense", "meter-1"}, "there is no command 'nonsense'"},
+      {{"device"}, "A subcommand is required"},
+      {{"range", "a", "b", "--format", "xml"}, "--format: 'xml' is none of csv, json, plot, table"},
+      {{"top", "power", "--by", "3"}, "--by: '3' is none of count, max, mean, min, sum"},
+      {{"key", "create", "--role", "king"}, "--role: 'king' is none of viewer, operator, admin"},
+      {{"range", "a", "b", "--limit", "0"}, "--limit: '0' is no whole number from 1 on"},
+      {{"range", "a", "b", "--points", "1.5"}, "--points: '1.5' is no whole number from 1 on"},
+      {{"device", "ack", "set", "a", "--api-key", "mk_a_b"}, "a LEVEL is wanted, or --none"},
+      {{"device", "ack", "set", "a", "bus", "--none", "--api-key", "mk_a_b"}, "--none and LEVEL exclude each other"},
+      {{"device", "children", "set", "a", "--api-key", "mk_a_b"}, "no children are named"}};
+  for (const auto& [arguments, said] : mistakes) {
+    const Outcome failed = run(arguments);
+    EXPECT_EQ(failed.code, kExitUsage) << said;
+    EXPECT_TRUE(failed.err.starts_with("millrace: " + said + "\nnext: ")) << failed.err;
+  }
+}
+
 TEST(CommandLine, NoServiceEndsWithOneAndSaysWhatHelps) {
   const Outcome failed = run({"latest", "meter-1", "--query", "127.0.0.1:1", "--api-key", "mk_a_b", "--timeout", "20"});
   EXPECT_EQ(failed.code, kExitFailed);
