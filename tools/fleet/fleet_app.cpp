@@ -179,6 +179,9 @@ int run_fleet(const FleetOptions& options) {
       code = report.verdict->clean() ? 0 : 1;
     }
     options.json ? print_json(report, std::cout) : print_table(report, std::cout);
+    if (outcome.sent_count == 0)
+      std::cerr << "millrace-fleet: nothing was sent: is the gateway there (--mqtt, --http, --coap, --coaps)?"
+                << std::endl;
     return code;
   } catch (const std::exception& error) {
     std::cerr << "millrace-fleet: " << error.what() << '\n';

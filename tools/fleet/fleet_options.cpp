@@ -130,7 +130,7 @@ Parsed parse_options(int argc, const char* const* argv, FleetOptions& options) {
   app.add_option("--verify-timeout", options.verify_timeout_s, "seconds that the store may take to catch up")
       ->capture_default_str();
   app.add_flag("--json", options.json, "print the report as one JSON object");
-  app.add_flag("--progress", options.progress, "one line a second on stderr");
+  app.add_flag("--progress", options.progress, "one line a second on stderr (with --verify always)");
   try {
     app.parse(argc, argv);
     complete(options);
