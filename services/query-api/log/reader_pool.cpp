@@ -17,6 +17,15 @@ kafka::ConsumerOptions reader_options() {
 
 Error no_answer() { return {ErrorKind::kUnavailable, "Kafka does not answer in time; try again later"}; }
 
+/// A client calls a partition unknown whose leader is being chosen: how many there are decides.
+Error without_marks(kafka::Consumer& reader, const kafka::TopicPartition& where, const Error& error,
+                    SteadyTime deadline) {
+  if (error.kind != ErrorKind::kNotFound) return error;
+  const auto partitions = reader.partitions(where.topic, time_left(deadline));
+  if (partitions.ok() && where.partition >= partitions.value()) return error;
+  return {ErrorKind::kUnavailable, error.message + "; try again later"};
+}
+
 }  // namespace
 
 milliseconds time_left(SteadyTime deadline, milliseconds most) {
@@ -65,7 +74,7 @@ Result<Fetched> LogReaders::fetch(const kafka::TopicPartition& where, std::int64
   if (!consumer.ok()) return consumer.error();
   kafka::Consumer& reader = **consumer;
   const auto log = reader.watermarks(where, time_left(deadline));
-  if (!log.ok()) return log.error();
+  if (!log.ok()) return without_marks(reader, where, log.error(), deadline);
   Fetched fetched{.log = log.value(), .record = {}};
   if (offset < fetched.log.low || offset >= fetched.log.high) return fetched;
   const kafka::Position start{where, offset};
@@ -83,7 +92,11 @@ Result<Fetched> LogReaders::fetch(const kafka::TopicPartition& where, std::int64
       }
       return fetched;
     }
-    if (polled.kind == kafka::Polled::Kind::kEndOfPartition) return fetched;
+    if (polled.kind == kafka::Polled::Kind::kEndOfPartition) {
+      // Behind the offset: a hole. Before it: the broker is not where it was a moment ago.
+      if (polled.position.offset > offset) return fetched;
+      return no_answer();
+    }
     if (polled.kind == kafka::Polled::Kind::kFault && polled.fault == kafka::Fault::kOffsetOutOfRange) return fetched;
     if (polled.kind == kafka::Polled::Kind::kFault && polled.fault != kafka::Fault::kTransient) {
       return Error{ErrorKind::kUnavailable, "the log cannot be read: " + polled.message};
