@@ -6,28 +6,15 @@
 
 #include <millrace/storage_schema/statements.hpp>
 
+#include "store/key_columns.hpp"
 #include "store/ledger.hpp"
+#include "store/look_up.hpp"
 #include "store/statements.hpp"
 
 namespace millrace::writer {
 
 using postgres::Params;
 namespace sql = storage_schema::sql;
-
-// Series and times as parallel arrays.
-struct KeyColumns {
-  std::vector<std::int32_t> devices;
-  std::vector<std::int32_t> metrics;
-  std::vector<TimeUs> times;
-  void add(const SeriesKey& key) {
-    devices.push_back(key.device);
-    metrics.push_back(key.metric);
-  }
-  void add(const SampleKey& key) {
-    add(key.series);
-    times.push_back(key.time);
-  }
-};
 
 namespace {
 
@@ -48,25 +35,6 @@ struct CellColumns {
     params.text_array(std::span<const std::optional<std::string>>(others));
   }
 };
-
-// $1 devices, $2 metrics, $3 times, $4 and $5 the least and the greatest of them. Rows: LATERAL with a limit is an
-// index look-up for each key whatever the planner believes about the arrays. Segments: each is opened once, however
-// many of the keys it has.
-constexpr const char* kFind =
-    "WITH k AS MATERIALIZED (SELECT * FROM unnest($1::int4[], $2::int4[], $3::timestamptz[]) WITH ORDINALITY AS u(d, "
-    "m, "
-    "t, i))"
-    " SELECT k.i, s.value, s.kind, s.other, s.untimed FROM k, LATERAL (SELECT * FROM storage.sample x WHERE "
-    "x.device_id "
-    "= k.d AND x.metric = k.m AND x.time = k.t AND x.time >= $4::timestamptz AND x.time <= $5::timestamptz LIMIT 1) s"
-    " UNION ALL"
-    " SELECT k.i, e.value, e.kind, e.other, e.untimed"
-    " FROM (SELECT d, m, (t AT TIME ZONE 'UTC')::date AS day, min(t) AS least, max(t) AS most FROM k GROUP BY 1, 2, 3) "
-    "w"
-    " CROSS JOIN LATERAL (SELECT g FROM storage.segment g WHERE g.device_id = w.d AND g.metric = w.m AND g.day = w.day"
-    " AND g.day >= ($4::timestamptz AT TIME ZONE 'UTC')::date AND g.day <= ($5::timestamptz AT TIME ZONE 'UTC')::date"
-    " AND g.start <= w.most AND g.stop >= w.least OFFSET 0) s"
-    " CROSS JOIN LATERAL storage.expand(s.g) e JOIN k ON k.d = w.d AND k.m = w.m AND k.t = e.time";
 
 // $1 devices, $2 metrics, $3 bound of the latest value.
 constexpr const char* kSeriesStates =
@@ -131,23 +99,7 @@ Result<std::vector<std::optional<TimeUs>>> Store::max_times(std::span<const Seri
 }
 
 Result<std::vector<StoredSample>> Store::find(std::span<const SampleKey> keys) {
-  if (keys.empty()) return std::vector<StoredSample>{};
-  KeyColumns columns;
-  for (const SampleKey& key : keys) columns.add(key);
-  const auto [least, most] = std::minmax_element(columns.times.begin(), columns.times.end());
-  auto rows = connection_->exec(kFind, Params{}
-                                           .int4_array(columns.devices)
-                                           .int4_array(columns.metrics)
-                                           .timestamptz_array(columns.times)
-                                           .timestamptz(*least)
-                                           .timestamptz(*most));
-  if (!rows) return rows.error();
-  std::vector<StoredSample> found;
-  for (int i = 0; i < rows->size(); ++i) {
-    found.push_back({keys[static_cast<std::size_t>(rows->integer(i, 0)) - 1], storage_schema::cell_at(*rows, i, 1),
-                     !rows->is_null(i, 4) && rows->boolean(i, 4)});
-  }
-  return found;
+  return find_samples(*connection_, keys);
 }
 
 Result<std::vector<SeriesState>> Store::series_states(std::span<const SeriesKey> series, TimeUs latest_bound) {
