@@ -18,6 +18,7 @@ using std::chrono::steady_clock;
 
 constexpr TimeUs kAheadOfLog = 300 * kUsPerSecond;
 constexpr std::int32_t kDaysAhead = 3;
+constexpr const char* kCancelled = "57014";  // query_canceled
 
 // By the keys alone, beside each other: following an index into the changes for each comparison costs more.
 std::vector<std::size_t> sorted(const Changes& changes) {
@@ -198,10 +199,25 @@ void Committer::store(Batch& batch) {
     if (outcome == Outcome::kAgain) continue;
     if (outcome == Outcome::kDone) {
       metrics_.batch_seconds.observe(std::chrono::duration<double>(steady_clock::now() - begun).count());
-      return;
+      break;
     }
-    if (outcome == Outcome::kGiveUp || !pause(backoff, batch.epoch)) return;
+    if (outcome == Outcome::kGiveUp || !pause(backoff, batch.epoch)) break;
   }
+  be_usual();
+}
+
+// A batch that takes longer than a call may take, as one that corrects much of a compacted day, would be cancelled at
+// each of its tries, and its partition stand still for ever.
+void Committer::be_more_patient() {
+  constexpr std::chrono::minutes kMost{15};
+  patience_ = std::min<std::chrono::milliseconds>(2 * std::max(patience_, config_.database.call_timeout), kMost);
+  log_.warn("a batch takes long: its next try may take longer", {{"seconds", patience_.count() / 1'000}});
+}
+
+void Committer::be_usual() {
+  if (patience_.count() == 0) return;
+  patience_ = {};
+  store_.be_usual();
 }
 
 Committer::Outcome Committer::try_store(Batch& batch) {
@@ -239,6 +255,10 @@ Committer::Outcome Committer::try_store(Batch& batch) {
 
 Status Committer::prepare(Batch& batch) {
   if (auto connected = store_.connect(); !connected) return connected;
+  if (patience_.count() > 0) {
+    const auto is_void = [this, epoch = batch.epoch] { return handover_.stopped() || handover_.epoch() != epoch; };
+    if (auto patient = store_.be_patient(patience_, is_void); !patient) return patient;
+  }
   if (auto names = learn_names(); !names) return names;
   if (auto days = ensure_coming_days(); !days) return days;
   if (auto settled = store_.settle_replays(batch); !settled) return settled;
@@ -255,6 +275,7 @@ Committer::Outcome Committer::after_failure(Batch& batch, const Error& error, st
       note(false, error.message);
       log_.limited(limiter_, observability::Level::kWarn, "the database refuses for the moment",
                    {{"error", error.message}});
+      if (store_.last_error().sqlstate == kCancelled) be_more_patient();
       if (!store_.connected()) store_.disconnect();
       return Outcome::kRetry;
     case postgres::Disposition::kPoison:

@@ -61,6 +61,8 @@ class Committer {
   void tell_waiting(std::int32_t partition, const Slice& slice);
   void store(Batch& batch);
   [[nodiscard]] Outcome try_store(Batch& batch);
+  void be_more_patient();
+  void be_usual();
   [[nodiscard]] Outcome after_failure(Batch& batch, const Error& error, std::span<const std::size_t> order,
                                       Changes& changes);
   [[nodiscard]] Outcome settle_unknown(Batch& batch);
@@ -91,6 +93,8 @@ class Committer {
   std::map<std::int32_t, DeadTail> tails_;  // of the current epoch, by partition
   std::vector<std::int32_t> ids_;           // by index of the name table
   std::size_t buried_in_batch_ = 0;
+  // For a batch that was cancelled at its deadline: so long its next try may take. 0: as usual.
+  std::chrono::milliseconds patience_{0};
   std::int32_t coming_checked_ = 0;  // day for which the coming days exist
   Opening opening_;                  // of the current epoch; latest_offset and next_offset move on
   std::chrono::steady_clock::time_point flushed_{};

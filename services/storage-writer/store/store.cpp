@@ -70,6 +70,19 @@ postgres::ServerError Store::last_error() const {
   return connection_ ? connection_->last_error() : postgres::ServerError{};
 }
 
+Status Store::be_patient(std::chrono::milliseconds patience, std::function<bool()> void_now) {
+  connection_->set_deadline(postgres::Clock::now() + patience);
+  connection_->set_interrupt(std::move(void_now));
+  return connection_->script("SET statement_timeout = " + std::to_string(patience.count()));
+}
+
+void Store::be_usual() {
+  if (!connected()) return;
+  connection_->set_deadline(std::nullopt);
+  connection_->set_interrupt({});
+  if (!connection_->script("RESET statement_timeout")) disconnect();
+}
+
 Result<std::map<std::int32_t, OffsetRow>> Store::offsets() {
   return storage_schema::read_offset_rows(*connection_, topic_);
 }

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -43,6 +45,10 @@ class Store final : public StoredSamples {
   [[nodiscard]] postgres::Connection& connection() { return *connection_; }
   /// About the last failed call.
   [[nodiscard]] postgres::ServerError last_error() const;
+  /// While connected: the following calls may together take so long, and end early once `void_now` says so
+  /// (kUnknownOutcome). Until be_usual().
+  [[nodiscard]] Status be_patient(std::chrono::milliseconds patience, std::function<bool()> void_now);
+  void be_usual();
 
   [[nodiscard]] Result<std::map<std::int32_t, OffsetRow>> offsets();
   /// First row of a partition; an existing one stays.

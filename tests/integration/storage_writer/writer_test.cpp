@@ -107,6 +107,20 @@ TEST_F(WriterTest, ARefusedPointGoesToTheDeadLettersAndBlocksNobody) {
 
 // Sessions of the writer are ended while they are inside a transaction, a hundred times, under messages with ids, DUP
 // and neither. Between two of them the writer gets a batch stored, so that each one meets a new transaction.
+TEST_F(WriterTest, ABatchThatTakesLongerThanACallMayIsStoredAllTheSame) {
+  config_.database.call_timeout = seconds{1};
+  config_.database.statement_timeout = seconds{2};
+  ASSERT_TRUE(session_->script(
+      "CREATE FUNCTION public.rest() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(5); RETURN NULL; END';"
+      "CREATE TRIGGER rest BEFORE INSERT ON storage.sample FOR EACH STATEMENT EXECUTE FUNCTION public.rest()"));
+  run_writer();
+  send(message(1, now_us(), 0));
+  EXPECT_TRUE(testing::eventually([&] { return rows() == 1; }));
+  ASSERT_TRUE(session_->script("DROP TRIGGER rest ON storage.sample"));
+  send(message(1, now_us(), 1));
+  EXPECT_TRUE(testing::eventually([&] { return rows() == 2; }));
+}
+
 TEST_F(WriterTest, SessionsKilledInTransactionsLoseAndDoubleNothing) {
   run_writer();
   std::atomic<bool> done{false};
