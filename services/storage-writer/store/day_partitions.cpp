@@ -23,6 +23,7 @@ Status DayPartitions::learn(postgres::Connection& connection) {
                               name + "'::regclass AND c.relname ~ '^" + name + "_[0-9]{8}$'");
   if (!rows) return rows.error();
   days_.clear();
+  at_once_ = kMostAtOnce;
   for (int i = 0; i < rows->size(); ++i) days_.insert(static_cast<std::int32_t>(rows->integer(i, 0)));
   return {};
 }
@@ -32,12 +33,13 @@ Status DayPartitions::ensure(postgres::Connection& connection, const std::set<st
   for (const std::int32_t day : days) {
     if (!days_.contains(day) && days_.size() + missing.size() < most_) missing.push_back(day);
   }
-  // A few at a time: each takes locks until its commit.
-  constexpr std::size_t kAtOnce = 50;
-  for (std::size_t from = 0; from < missing.size(); from += kAtOnce) {
-    const std::span<const std::int32_t> some =
-        std::span<const std::int32_t>(missing).subspan(from, std::min(kAtOnce, missing.size() - from));
-    if (auto made = make(connection, some); !made) return made;
+  for (std::span<const std::int32_t> left(missing); !left.empty();) {
+    const auto some = left.first(std::min(at_once_, left.size()));
+    left = left.subspan(some.size());
+    if (auto made = make(connection, some); !made) {
+      at_once_ = std::max<std::size_t>(1, some.size() / 2);
+      return made;
+    }
     days_.insert(some.begin(), some.end());
   }
   return {};

@@ -30,14 +30,19 @@ class DayPartitions {
 
   /// Reads what there is. Blocks until the connection's deadline, as the next.
   [[nodiscard]] Status learn(postgres::Connection& connection);
-  /// Committed before it returns.
+  /// Committed before it returns, a few days at a time; where that fails the next call tries half as many, so that
+  /// there is one that ends within the connection's deadline. What was made stays made.
   [[nodiscard]] Status ensure(postgres::Connection& connection, const std::set<std::int32_t>& days);
 
  private:
+  // Each takes locks until its commit, and longer the more days there are.
+  static constexpr std::size_t kMostAtOnce = 50;
+
   [[nodiscard]] Status make(postgres::Connection& connection, std::span<const std::int32_t> days);
 
   DayTable table_;
   std::size_t most_;
+  std::size_t at_once_ = kMostAtOnce;
   std::set<std::int32_t> days_;
 };
 

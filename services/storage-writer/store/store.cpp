@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <set>
 
 #include <millrace/storage_schema/statements.hpp>
@@ -51,6 +52,22 @@ constexpr const char* kSeriesStates =
     " WHERE x.device_id = k.d AND x.metric = k.m AND e.time <= $3::timestamptz AND x.day = (SELECT max(y.day) FROM "
     "storage.segment y WHERE y.device_id = k.d AND y.metric = k.m AND y.start <= $3::timestamptz)"
     " ORDER BY e.time DESC LIMIT 1)) n ORDER BY n.time DESC LIMIT 1) l ON true";
+
+/// Calls `each` with parts of `items`, sorted by time. A statement is planned for every day between its first time and
+/// its last and locks their tables: one over the thousands of days that a jumping clock makes would not end in time.
+template <typename Item, typename TimeOf, typename Each>
+Status by_stretches(std::vector<Item>& items, const TimeOf& time_of, const Each& each) {
+  constexpr TimeUs kStretch = 64 * 86'400 * kUsPerSecond;
+  std::sort(items.begin(), items.end(), [&](const Item& a, const Item& b) { return time_of(a) < time_of(b); });
+  for (std::span<const Item> left(items); !left.empty();) {
+    const TimeUs end = time_of(left.front()) + kStretch;
+    const auto next = std::find_if(left.begin(), left.end(), [&](const Item& item) { return time_of(item) >= end; });
+    const auto part = left.first(static_cast<std::size_t>(next - left.begin()));
+    if (auto done = each(part); !done) return done;
+    left = left.subspan(part.size());
+  }
+  return {};
+}
 
 Error changed_tier() {
   return {ErrorKind::kConflict, "a day was compacted between look-up and commit: the points are looked up again"};
@@ -112,7 +129,20 @@ Result<std::vector<std::optional<TimeUs>>> Store::max_times(std::span<const Seri
 }
 
 Result<std::vector<StoredSample>> Store::find(std::span<const SampleKey> keys) {
-  return find_samples(*connection_, keys);
+  std::vector<StoredSample> found;
+  std::vector<SampleKey> all(keys.begin(), keys.end());
+  const auto done = by_stretches(
+      all, [](const SampleKey& key) { return key.time; },
+      [&](std::span<const SampleKey> some) { return find_stretch(some, found); });
+  if (!done) return done.error();
+  return found;
+}
+
+Status Store::find_stretch(std::span<const SampleKey> by_time, std::vector<StoredSample>& found) {
+  auto some = find_samples(*connection_, by_time);
+  if (!some) return some.error();
+  std::move(some->begin(), some->end(), std::back_inserter(found));
+  return {};
 }
 
 Result<std::vector<SeriesState>> Store::series_states(std::span<const SeriesKey> series, TimeUs latest_bound) {
@@ -249,30 +279,36 @@ Status Store::note_dead(std::int32_t partition, const Slice& slice) {
 }
 
 Status Store::replace(std::span<const NewSample> replaced) {
-  if (replaced.empty()) return {};
   // The last value of a key only: an UPDATE from a list with a key twice takes any one.
   std::unordered_map<SampleKey, const NewSample*, SampleKeyHash> last;
   for (const NewSample& sample : replaced) last[sample.key] = &sample;
+  std::vector<const NewSample*> all;
+  for (const auto& [key, sample] : last) all.push_back(sample);
+  return by_stretches(
+      all, [](const NewSample* sample) { return sample->key.time; },
+      [&](std::span<const NewSample* const> some) { return replace_stretch(some); });
+}
+
+Status Store::replace_stretch(std::span<const NewSample* const> by_time) {
   KeyColumns keys;
   CellColumns cells;
-  for (const auto& [key, sample] : last) {
-    keys.add(key);
+  for (const NewSample* sample : by_time) {
+    keys.add(sample->key);
     cells.add(sample->cell);
   }
   Params params;
   params.int4_array(keys.devices).int4_array(keys.metrics).timestamptz_array(keys.times);
   cells.append_to(params);
   if (auto opened = reopen(keys); !opened) return opened;
-  const auto [least, most] = std::minmax_element(keys.times.begin(), keys.times.end());
   auto done = connection_->exec(
       "UPDATE storage.sample s SET value = k.v, kind = k.k, other = k.o"
       " FROM unnest($1::int4[], $2::int4[], $3::timestamptz[], $4::float8[], $5::int2[], $6::text[]) AS k(d, m, t, v, "
       "k, o)"
       " WHERE s.device_id = k.d AND s.metric = k.m AND s.time = k.t AND s.time >= $7::timestamptz"
       " AND s.time <= $8::timestamptz",
-      params.timestamptz(*least).timestamptz(*most));
+      params.timestamptz(keys.times.front()).timestamptz(keys.times.back()));
   if (!done) return done.error();
-  if (done->affected() != static_cast<std::int64_t>(last.size())) return changed_tier();
+  if (done->affected() != std::ssize(by_time)) return changed_tier();
   return {};
 }
 

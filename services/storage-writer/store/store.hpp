@@ -100,7 +100,10 @@ class Store final : public StoredSamples {
   [[nodiscard]] Status note_copies(const Batch& batch);
   [[nodiscard]] Status note_ledger(const Batch& batch, const Changes& changes);
   [[nodiscard]] Status note_dead(std::int32_t partition, const Slice& slice);
+  // The points of a stretch of days, in the order of their times.
+  [[nodiscard]] Status find_stretch(std::span<const SampleKey> by_time, std::vector<StoredSample>& found);
   [[nodiscard]] Status replace(std::span<const NewSample> replaced);
+  [[nodiscard]] Status replace_stretch(std::span<const NewSample* const> by_time);
   [[nodiscard]] Status move(std::span<const MovedSample> moved);
   [[nodiscard]] Status reopen(const KeyColumns& keys);
   [[nodiscard]] Status copy(const Transaction& transaction);

@@ -1,11 +1,13 @@
 // The life of a day: from rows to segments and roll-ups, with everything that may come in between.
 #include <csignal>
 #include <random>
+#include <set>
 #include <thread>
 
 #include <sys/wait.h>
 
 #include "days_fixture.hpp"
+#include "store/day_partitions.hpp"
 
 namespace millrace::writer {
 namespace {
@@ -283,6 +285,47 @@ TEST_F(DaysTest, ADroppedDayGivesItsSpaceBackAndTakesRowsAgain) {
   EXPECT_EQ(ask("SELECT count(*) FROM storage.sample_default"), 0);
   EXPECT_EQ(pass().days_compacted, 1);
   EXPECT_EQ(ask("SELECT count(*) FROM storage.points(1, 1, '2024-10-04 00:00+00', '2024-10-05 00:00+00')"), 1);
+}
+
+TEST_F(DaysTest, WhereDaysTakeLongToMakeTheyAreMadeAFewAtATime) {
+  script("ALTER FUNCTION storage.ensure_days(date[]) RENAME TO really_ensure_days");
+  script(
+      "CREATE FUNCTION storage.ensure_days(days date[]) RETURNS int4 LANGUAGE plpgsql AS $$ BEGIN"
+      " PERFORM pg_sleep(0.1 * cardinality(days)); RETURN storage.really_ensure_days(days); END $$");
+  std::set<std::int32_t> wanted;
+  for (std::int32_t day = 10'000; day < 10'040; ++day) wanted.insert(day);  // of 1997
+  DayPartitions days(kSampleDays, 4'000);
+  options_.call_timeout = std::chrono::seconds{2};
+  Status made;
+  int failed = -1;
+  do {
+    auto connection = postgres::Connection::open(options_);
+    ASSERT_TRUE(connection.ok()) << connection.error().message;
+    made = days.ensure(**connection, wanted);
+  } while (++failed < 20 && !made.ok());
+  EXPECT_TRUE(made.ok()) << made.error().message;
+  EXPECT_GT(failed, 0) << "forty at once take longer than a call may";
+  EXPECT_EQ(ask("SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ '^sample_1997'"), 40);
+}
+
+TEST_F(DaysTest, ALookUpTouchesNoDayFarFromItsPoints) {
+  script(
+      "SELECT storage.ensure_days(ARRAY['1990-01-01', '1993-01-01', '1996-01-01']::date[]);"
+      " INSERT INTO storage.sample VALUES ('1990-01-01 00:00+00', 1, 1, 7), ('1996-01-01 00:00+00', 1, 1, 8)");
+  Store store(options_, "topic");
+  ASSERT_TRUE(store.connect().ok());
+  ASSERT_TRUE(store.connection().script("SET lock_timeout = '5s'"));
+  script("BEGIN; LOCK TABLE storage.sample_19930101 IN ACCESS EXCLUSIVE MODE");
+  const TimeUs first = 7'305 * kDay;
+  const std::vector<SampleKey> keys{{{1, 1}, 9'496 * kDay}, {{1, 1}, first + 1}, {{1, 1}, first}};
+  const auto found = store.find(keys);
+  script("COMMIT");
+  ASSERT_TRUE(found.ok()) << found.error().message;
+  ASSERT_EQ(found->size(), 2U);
+  EXPECT_EQ((*found)[0].key.time, first);
+  EXPECT_EQ((*found)[0].cell.number, 7);
+  EXPECT_EQ((*found)[1].key.time, 9'496 * kDay);
+  EXPECT_EQ((*found)[1].cell.number, 8);
 }
 
 TEST_F(DaysTest, TheModeOfTheDatabaseIsRecordedOnce) {
