@@ -23,12 +23,14 @@ constexpr const char* kRows =
     "storage.sample x WHERE x.device_id = k.d AND x.metric = k.m AND x.time = k.t AND x.time >= $4::timestamptz"
     " AND x.time <= $5::timestamptz LIMIT 1) s";
 
-// $1 devices, $2 metrics, $3 and $4 the first and the last time of interest of each, all of one day. How many points
-// the segments there have.
+// $1 devices, $2 metrics, $3 and $4 the first and the last time of interest of each, all of one day; $5 and $6 the
+// least and the greatest of these. How many points the segments there have.
 constexpr const char* kWeights =
     "SELECT w.i, g.n FROM unnest($1::int4[], $2::int4[], $3::timestamptz[], $4::timestamptz[]) WITH ORDINALITY AS w(d, "
     "m, first, last, i) CROSS JOIN LATERAL (SELECT sum(s.n)::int8 AS n FROM storage.segment s WHERE s.device_id = w.d"
-    " AND s.metric = w.m AND s.day = (w.first AT TIME ZONE 'UTC')::date AND s.start <= w.last AND s.stop >= w.first) g"
+    " AND s.metric = w.m AND s.day = (w.first AT TIME ZONE 'UTC')::date AND s.day >= ($5::timestamptz AT TIME ZONE"
+    " 'UTC')::date AND s.day <= ($6::timestamptz AT TIME ZONE 'UTC')::date AND s.start <= w.last AND s.stop >="
+    " w.first) g"
     " WHERE g.n IS NOT NULL";
 
 // As kRows. The unpacked points stand by themselves, so that they meet the keys once, and not each key for itself.
@@ -92,11 +94,14 @@ class LookUp {
       columns.add(SampleKey{group.series, group.first});
       lasts.push_back(group.last);
     }
-    auto rows = connection_.exec(kWeights, Params{}
-                                               .int4_array(columns.devices)
-                                               .int4_array(columns.metrics)
-                                               .timestamptz_array(columns.times)
-                                               .timestamptz_array(lasts));
+    auto rows =
+        connection_.exec(kWeights, Params{}
+                                       .int4_array(columns.devices)
+                                       .int4_array(columns.metrics)
+                                       .timestamptz_array(columns.times)
+                                       .timestamptz_array(lasts)
+                                       .timestamptz(*std::min_element(columns.times.begin(), columns.times.end()))
+                                       .timestamptz(*std::max_element(lasts.begin(), lasts.end())));
     if (!rows) return rows.error();
     std::vector<std::int64_t> points(groups.size());
     for (int row = 0; row < rows->size(); ++row)
