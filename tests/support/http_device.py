@@ -2,6 +2,7 @@
 import base64
 import http.client
 import json
+import select
 import time
 
 
@@ -16,6 +17,8 @@ class HttpDevice:
     def post(self, payload, headers=None, path="/v1/telemetry"):
         """(status, headers, parsed body). The payload is bytes, or anything that becomes JSON. A header that is None is
         left out."""
+        if self._connection is not None and self._was_closed():
+            self.close()
         if self._connection is None:
             self._connection = http.client.HTTPConnection(self._address, timeout=self._timeout)
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
@@ -28,6 +31,11 @@ class HttpDevice:
             self.close()
             raise
         return answer.status, answer.headers, json.loads(text) if text else None
+
+    def _was_closed(self):
+        """The gateway ends a connection that is idle for long: between two answers there is nothing to read but its end."""
+        sock = self._connection.sock
+        return sock is not None and bool(select.select([sock], [], [], 0)[0])
 
     def send(self, payload, headers=None, path="/v1/telemetry"):
         """Posts what must be acknowledged; returns the receipt. A device made a moment ago (by a program, not by the lab)
