@@ -1,7 +1,7 @@
 """Devices that send a message and then send it again, over each protocol as it says that: one sender is one device.
 
-open(which) goes to the first (0) or second (1) gateway; send() returns when the gateway has answered. What was refused for now
-(503, 5.03) was never handed to Kafka, and is sent until it is taken.
+open(which) goes to the first (0) or second (1) gateway; send() returns when the gateway has answered. What was refused
+with 503 or 5.03 was never handed to Kafka, and is sent until it is taken.
 """
 import json
 import os
